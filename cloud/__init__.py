@@ -1,0 +1,1 @@
+"""The cloud service: stores, raises alarms, shows them."""

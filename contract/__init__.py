@@ -1,0 +1,1 @@
+"""What edge, cloud and simulators agree on."""

@@ -1,0 +1,1 @@
+"""The box: polls devices, keeps what they say on disk, forwards it."""

@@ -1,0 +1,1 @@
+"""Fake devices that speak the real protocols, scenarios and the demo."""
