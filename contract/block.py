@@ -1,0 +1,205 @@
+"""The block: the unit in which a box says everything (ARCHITECTURE.md, decisions 1-4). Layout in BLOCK.md.
+
+A block is encoded once on the box, kept as one row, sent as it is, and decoded in the cloud. It names its epoch, its
+number and its predecessor's checksum, so that a stream of blocks is a chain.
+"""
+
+import hashlib
+import struct
+import sys
+from array import array
+from collections.abc import Sequence
+from itertools import chain, pairwise
+
+import msgspec
+import zstandard
+
+from contract.errors import BlockError
+from contract.kinds import Lane
+from contract.messages import Quality
+
+MAGIC = b"ANJB"
+VERSION = 1
+HEADER = struct.Struct("<4sBBHQQQ16sQQQIII")
+CHECKSUM_BYTES = 8
+MAX_ITEMS = 100_000
+MAX_BODY_BYTES = 4 << 20
+"""Largest body after decompression; a block that claims more is refused before it is decompressed."""
+MAX_BLOCK_BYTES = HEADER.size + MAX_BODY_BYTES + CHECKSUM_BYTES
+TICK_NS = 1_000_000
+"""Resolution of a reading's time within a block: one millisecond."""
+ROW_BYTES = 4 + 4 + 8 + 1
+"""One reading before compression: series u32, tick u32, value f64, quality u8."""
+
+_STREAM_CODES = {Lane.URGENT: 0, Lane.BULK: 1}
+_STREAMS = {code: stream for stream, code in _STREAM_CODES.items()}
+_ZSTD_LEVEL = 3
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What a block says of itself.
+
+    `inventory` names the inventory that counts its series (0 in urgent blocks); `base_ns` and `sealed_ns` are
+    monotonic times of boot `boot`; `sealed_ns` grows strictly with each block of a stream within a boot, which is how
+    the cloud knows a repeat even after an epoch was opened anew.
+    """
+
+    stream: Lane
+    epoch: int
+    number: int
+    previous: int
+    boot: bytes
+    inventory: int
+    base_ns: int
+    sealed_ns: int
+    items: int
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One reading of a bulk block: position in the inventory, monotonic time, value (NaN for none), quality."""
+
+    series: int
+    mono_ns: int
+    value: float
+    quality: Quality
+
+
+class Block(msgspec.Struct, frozen=True):
+    """A sound block, taken apart. `body` is decompressed: records (urgent) or columns (bulk)."""
+
+    header: Header
+    body: bytes
+    checksum: int
+
+
+def _column(typecode: str, values: Sequence[float] | bytes) -> bytes:
+    """Values as little-endian bytes, shuffled: all first bytes, then all second bytes, and so on."""
+    packed = array(typecode, values)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    data = packed.tobytes()
+    size = packed.itemsize
+    return b"".join(data[i::size] for i in range(size)) if size > 1 else data
+
+
+def encode_columns(rows: Sequence[Row], base_ns: int) -> bytes:
+    """Readings as the body of a bulk block: four columns, ordered by series, then time.
+
+    Shapes: n rows give n*17 bytes. Times are ticks since `base_ns`, each as the difference from the row before
+    (mod 2^32). Rows of one series keep their order.
+    """
+    ordered = sorted(rows, key=lambda row: row.series)
+    ticks = [(row.mono_ns - base_ns) // TICK_NS for row in ordered]
+    deltas = [(b - a) & 0xFFFFFFFF for a, b in pairwise(chain((0,), ticks))]
+    return b"".join(
+        (
+            _column("I", [row.series for row in ordered]),
+            _column("I", deltas),
+            _column("d", [row.value for row in ordered]),
+            _column("B", bytes(row.quality for row in ordered)),
+        )
+    )
+
+
+def decode_columns(body: bytes, items: int, base_ns: int) -> list[Row]:
+    """The readings of a bulk block's body, ordered by series, then time. Raises BlockError on a wrong length.
+
+    The plain counterpart of the cloud's numpy decoder, for tools and tests.
+    """
+    if len(body) != items * ROW_BYTES:
+        raise BlockError(f"bulk body has {len(body)} bytes, {items} readings take {items * ROW_BYTES}")
+    series = _uncolumn("I", body[: items * 4], items)
+    deltas = _uncolumn("I", body[items * 4 : items * 8], items)
+    values = _uncolumn("d", body[items * 8 : items * 16], items)
+    rows, tick = [], 0
+    for index, delta, value, quality in zip(series, deltas, values, body[items * 16 :], strict=True):
+        tick = (tick + int(delta)) & 0xFFFFFFFF
+        if quality > max(Quality):
+            raise BlockError(f"quality {quality} does not exist")
+        rows.append(Row(int(index), base_ns + tick * TICK_NS, value, Quality(quality)))
+    return rows
+
+
+def _uncolumn(typecode: str, data: bytes, items: int) -> array:  # type: ignore[type-arg]  # array is generic in stubs only
+    packed = array(typecode)
+    shuffled = bytearray(len(data))
+    for i in range(packed.itemsize):
+        shuffled[i :: packed.itemsize] = data[i * items : (i + 1) * items]
+    packed.frombytes(bytes(shuffled))
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed
+
+
+def encode_block(header: Header, body: bytes) -> bytes:
+    """A sealed block: header, compressed body, checksum. Raises BlockError above the limits."""
+    if header.items > MAX_ITEMS or len(body) > MAX_BODY_BYTES:
+        raise BlockError(f"{header.items} items in {len(body)} bytes are more than a block holds; seal earlier")
+    packed = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(body)
+    return _seal(header, len(body), packed)
+
+
+def _seal(header: Header, body_bytes: int, packed: bytes) -> bytes:
+    head = HEADER.pack(
+        MAGIC, VERSION, _STREAM_CODES[header.stream], 0, header.epoch, header.number, header.previous, header.boot,
+        header.inventory, header.base_ns, header.sealed_ns, header.items, body_bytes, len(packed),
+    )  # fmt: skip
+    return head + packed + checksum_bytes(head + packed)
+
+
+def checksum_bytes(data: bytes) -> bytes:
+    """The 8 bytes that close a block whose header and body are `data` (BLAKE2b)."""
+    return hashlib.blake2b(data, digest_size=CHECKSUM_BYTES).digest()
+
+
+def checksum_of(block: bytes) -> int:
+    """The checksum that a block carries, as its successor names it; not verified here."""
+    return int.from_bytes(block[-CHECKSUM_BYTES:], "little")
+
+
+def split_block(data: bytes) -> tuple[Header, int, bytes]:
+    """Header, body size and compressed body of a block whose magic, version, lengths and checksum hold.
+
+    Raises BlockError naming the check that failed. Reads nothing that the checksum does not cover.
+    """
+    if len(data) < HEADER.size + CHECKSUM_BYTES:
+        raise BlockError(f"{len(data)} bytes are too few for a block")
+    magic, version, code, flags, *rest = HEADER.unpack_from(data)
+    epoch, number, previous, boot, inventory, base_ns, sealed_ns, items, body_bytes, packed_bytes = rest
+    if magic != MAGIC:
+        raise BlockError("not a block (magic)")
+    if version != VERSION or flags:
+        raise BlockError(f"block version {version}, flags {flags}: only version {VERSION} is known; update the cloud")
+    if len(data) != HEADER.size + packed_bytes + CHECKSUM_BYTES:
+        raise BlockError(f"block has {len(data)} bytes, its header says {HEADER.size + packed_bytes + CHECKSUM_BYTES}")
+    if checksum_bytes(data[:-CHECKSUM_BYTES]) != data[-CHECKSUM_BYTES:]:
+        raise BlockError("checksum does not match: the block was damaged")
+    if code not in _STREAMS:
+        raise BlockError(f"stream {code} does not exist")
+    if items > MAX_ITEMS or body_bytes > MAX_BODY_BYTES:
+        raise BlockError(f"block claims {items} items in {body_bytes} bytes, more than is allowed")
+    if max(epoch, number, inventory, base_ns, sealed_ns) >= 1 << 63:
+        raise BlockError("a number in the header is out of range")
+    header = Header(_STREAMS[code], epoch, number, previous, boot, inventory, base_ns, sealed_ns, items)
+    return header, body_bytes, data[HEADER.size : -CHECKSUM_BYTES]
+
+
+def decode_block(data: bytes) -> Block:
+    """A block taken apart and decompressed. Raises BlockError; never makes more than MAX_BODY_BYTES."""
+    header, body_bytes, packed = split_block(data)
+    try:
+        # The frame's own claim is checked first, so that a small frame cannot ask for gigabytes.
+        if zstandard.frame_content_size(packed) != body_bytes:
+            raise BlockError("compressed body claims another size than the header")
+        body = zstandard.ZstdDecompressor().decompress(packed, max_output_size=body_bytes)
+    except zstandard.ZstdError as e:
+        raise BlockError(f"body does not decompress: {e}") from e
+    if len(body) != body_bytes:
+        raise BlockError(f"body has {len(body)} bytes, the header says {body_bytes}")
+    return Block(header, body, checksum_of(data))
+
+
+def rechain_block(data: bytes, epoch: int, number: int, previous: int) -> bytes:
+    """The same body under a new place in a chain, for a box that must open a new epoch. Raises BlockError."""
+    header, body_bytes, packed = split_block(data)
+    return _seal(msgspec.structs.replace(header, epoch=epoch, number=number, previous=previous), body_bytes, packed)

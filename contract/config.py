@@ -1,0 +1,242 @@
+"""Reads a YAML file a person wrote into a model, and reports every mistake at once with its line and a hint.
+
+msgspec stops at the first mistake. Here each field is converted on its own, going down into the model's structs, lists
+and maps, so that one run shows all there is to mend.
+"""
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from contract.errors import ConfigError, Mistake
+
+T = TypeVar("T")
+Path_ = tuple[str | int, ...]
+FILE = 0
+"""The line of a mistake that concerns the file as a whole."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A mistake at a place within the document (keys and indexes), before its line is known."""
+
+    where: Path_
+    problem: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Loaded(Generic[T]):
+    """A model read from a file, and where everything in it stood."""
+
+    value: T
+    path: Path
+    document: Any
+
+    def raise_for(self, problems: Iterable[Problem]) -> None:
+        """Raises ConfigError with the lines of these problems; does nothing when there are none."""
+        mistakes = [_locate(self.path, self.document, problem) for problem in problems]
+        if mistakes:
+            raise ConfigError(mistakes)
+
+
+def load_file(
+    path: Path,
+    model: type[T],
+    refuse_secret: re.Pattern[str] | None = None,
+    check: Callable[[T], list[Problem]] | None = None,
+) -> Loaded[T]:
+    """The model that a YAML file holds. Raises ConfigError with every mistake.
+
+    `refuse_secret` matches keys that must hold a reference (`{secret: name}`), not a value. `check` looks at the
+    meaning of the whole; parts of the wrong shape are Bad() in what it is given (see is_bad).
+    """
+    try:
+        document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise ConfigError(
+            [Mistake(str(path), FILE, f"cannot be read: {e.strerror}", "check the path and its rights")]
+        ) from e
+    except UnicodeDecodeError as e:
+        raise ConfigError([Mistake(str(path), FILE, "is not UTF-8 text", "save it as UTF-8")]) from e
+    except MarkedYAMLError as e:
+        line = e.problem_mark.line + 1 if e.problem_mark else FILE
+        raise ConfigError([Mistake(str(path), line, f"is not YAML: {e.problem or e.context}",
+                                   "check the indentation and the colons here")]) from e  # fmt: skip
+    except YAMLError as e:
+        raise ConfigError([Mistake(str(path), FILE, f"is not YAML: {e}")]) from e
+    problems: list[Problem] = []
+    if refuse_secret is not None:
+        problems.extend(_find_secrets(document, refuse_secret))
+    value = _convert(document, model, (), problems)
+    if check is not None and not is_bad(value):
+        problems.extend(check(value))
+    loaded = Loaded(value, path, document)
+    loaded.raise_for(problems)
+    return loaded
+
+
+def _find_secrets(node: Any, words: re.Pattern[str], where: Path_ = ()) -> Iterable[Problem]:
+    items: Iterable[tuple[str | int, Any]]
+    if isinstance(node, dict):
+        items = node.items()
+    elif isinstance(node, list):
+        items = enumerate(node)
+    else:
+        return
+    for key, child in items:
+        if isinstance(child, str) and key != "secret" and words.search(str(key)):
+            yield Problem((*where, key), f"{key} holds a value in clear",
+                          f"put it in the box's folder of secrets and write {key}: {{secret: name}}")  # fmt: skip
+        else:
+            yield from _find_secrets(child, words, (*where, key))
+
+
+class Bad:
+    """Stands where a part could not be converted, so that the rest can still be checked; its mistake is noted.
+
+    Equal to nothing, below and above nothing, empty when iterated.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __lt__(self, _: object) -> bool:
+        return False
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+
+def is_bad(*parts: object) -> bool:
+    """Whether any of these could not be converted; a check has nothing to say of it then."""
+    return any(isinstance(part, Bad) for part in parts)
+
+
+def _convert(node: Any, model: Any, where: Path_, problems: list[Problem]) -> Any:
+    """The node as the model wants it, with Bad() in place of each part that is wrong."""
+    origin = typing.get_origin(model)
+    if isinstance(model, type) and issubclass(model, msgspec.Struct):
+        return _convert_struct(node, model, where, problems)
+    if origin is list and isinstance(node, list):
+        (item,) = typing.get_args(model)
+        return [_convert(child, item, (*where, i), problems) for i, child in enumerate(node)]
+    if origin is dict and isinstance(node, dict):
+        key_type, item = typing.get_args(model)
+        return {
+            _leaf(key, key_type, (*where, key), problems): _convert(child, item, (*where, key), problems)
+            for key, child in node.items()
+        }
+    if origin in {typing.Union, types.UnionType} and isinstance(node, dict):
+        structs = [m for m in typing.get_args(model) if isinstance(m, type) and issubclass(m, msgspec.Struct)]
+        if len(structs) == 1:
+            return _convert(node, structs[0], where, problems)
+    return _leaf(node, model, where, problems)
+
+
+def _convert_struct(node: Any, model: type[msgspec.Struct], where: Path_, problems: list[Problem]) -> Any:
+    if not isinstance(node, dict):
+        problems.append(Problem(where, f"{_name(where)} should be a map of fields, it is {_say(node)}"))
+        return Bad()
+    fields = {field.encode_name: field for field in msgspec.structs.fields(model)}
+    values: dict[str, Any] = {}
+    for key in node:
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(fields)}"
+            problems.append(Problem((*where, key), f"{_name(where)} has no field {key!r}", hint))
+    for name, field in fields.items():
+        if name in node:
+            values[field.name] = _convert(node[name], field.type, (*where, name), problems)
+        elif field.required:
+            problems.append(Problem(where, f"{_name(where)} lacks {name!r}", f"add a line {name}: …"))
+            values[field.name] = Bad()
+    return model(**values)
+
+
+def _leaf(node: Any, model: Any, where: Path_, problems: list[Problem]) -> Any:
+    try:
+        return msgspec.convert(_plain(node), model)
+    except msgspec.ValidationError as e:
+        said = re.sub(r" - at `.*`$", "", str(e))
+        problems.append(Problem(where, f"{_name(where)}: {_words(said)}, it is {_say(node)}"))
+        return Bad()
+
+
+def _plain(node: Any) -> Any:
+    """ruamel's scalars and containers as Python's own, which is what msgspec's strict checks know."""
+    if isinstance(node, dict):
+        return {_plain(key): _plain(child) for key, child in node.items()}
+    if isinstance(node, list):
+        return [_plain(child) for child in node]
+    for plain in (bool, int, float, str):
+        if isinstance(node, plain):
+            return plain(node)
+    return node
+
+
+_MSGSPEC_WORDS = {
+    "`str`": "text",
+    "`int`": "a whole number",
+    "`float`": "a number",
+    "`bool`": "true or false",
+    "`array`": "a list",
+    "`object`": "a map",
+    "`null`": "nothing",
+}
+
+
+def _words(said: str) -> str:
+    """msgspec's sentence in words of the file rather than of Python."""
+    for python, word in _MSGSPEC_WORDS.items():
+        said = said.replace(python, word)
+    said = re.sub(r", got (text|a whole number|a number|true or false|a list|a map|nothing)$", "", said)
+    return said[0].lower() + said[1:] if said else said
+
+
+def _say(node: Any) -> str:
+    if isinstance(node, dict):
+        return "a map"
+    if isinstance(node, list):
+        return "a list"
+    if node is None:
+        return "empty"
+    return repr(_plain(node))
+
+
+def _name(where: Path_) -> str:
+    """The innermost place in words: `devices[3].unit` rather than the whole path."""
+    if not where:
+        return "the file"
+    last = where[-1]
+    if isinstance(last, int):
+        return f"{where[-2] if len(where) > 1 else 'item'}[{last}]"
+    return str(last)
+
+
+def _locate(path: Path, document: Any, problem: Problem) -> Mistake:
+    """The problem with the line of its innermost part that stands in the file."""
+    node, line = document, FILE
+    if isinstance(document, CommentedMap | CommentedSeq):
+        line = document.lc.line + 1
+    for key in problem.where:
+        if isinstance(node, CommentedMap) and key in node:
+            line = node.lc.key(key)[0] + 1
+        elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
+            line = node.lc.item(key)[0] + 1
+        else:
+            break
+        node = node[key]
+    return Mistake(str(path), line, problem.problem, problem.hint)

@@ -1,0 +1,227 @@
+"""The site file: what is connected to one box, written by a person and kept in git. Secrets are references only."""
+
+import difflib
+import hashlib
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import available_timezones
+
+import msgspec
+
+from contract.config import Loaded, Problem, is_bad, load_file
+from contract.kinds import KINDS, PointType
+from contract.profile import Name, PointMap, Profile, Seconds
+from contract.records import DeviceEntry, InventoryRecord, Place, SeriesEntry
+
+_SECRET_WORDS = re.compile(r"(password|passwd|secret|token|api_?key)", re.IGNORECASE)
+
+
+class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A reference to a secret: the name of a file in the box's folder of secrets, never the value."""
+
+    secret: Name
+
+
+class SitePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where a device is: building, unit, floor and spot, as numbers or words."""
+
+    building: str | int = ""
+    unit: str | int = ""
+    floor: str | int = ""
+    spot: str | int = ""
+
+
+class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One device: its profile, its Modbus unit id, its channel on a unit that serves several, and its place."""
+
+    id: Name
+    name: str
+    profile: str
+    unit: Annotated[int, msgspec.Meta(ge=1, le=247)]
+    channel: Annotated[int, msgspec.Meta(ge=0, le=1023)] = 0
+    place: SitePlace = SitePlace()
+
+
+class ModbusBus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One Modbus TCP endpoint and the devices behind it. It has one owner on the box: its driver's scheduler."""
+
+    id: Name
+    protocol: Literal["modbus"]
+    host: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 502
+    poll_s: Annotated[float, msgspec.Meta(ge=0.02, le=3600)] = 1.0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=30)] = 1.0
+    devices: list[Device]
+
+
+class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much the box keeps while it cannot send, and how often it seals bulk (the loss bound of a power cut)."""
+
+    seal_s: Annotated[float, msgspec.Meta(ge=0.1, le=600)] = 5.0
+    urgent_mb: Annotated[int, msgspec.Meta(ge=8, le=100_000)] = 256
+    bulk_mb: Annotated[int, msgspec.Meta(ge=8, le=1_000_000)] = 2048
+
+
+class Cloud(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the box sends. `ca` names a PEM file of an own certificate authority."""
+
+    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+/?$")]
+    ca: str | None = None
+
+
+class Estate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The estate's name and time zone."""
+
+    name: str
+    timezone: str = "Asia/Shanghai"
+
+
+class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything one box needs to know."""
+
+    estate: Estate
+    cloud: Cloud
+    buses: list[ModbusBus]
+    storage: Storage = Storage()
+
+
+class ResolvedDevice(msgspec.Struct, frozen=True):
+    """A device with its bus and its profile, as the stages of the box use it."""
+
+    device: Device
+    bus: ModbusBus
+    profile: Profile
+
+    def point(self, name: str) -> PointMap:
+        """The profile's map of a point. Raises KeyError when the model has none of that name."""
+        return self.profile.points[name]
+
+
+def check_site(site: Site, profiles: Mapping[str, Profile]) -> list[Problem]:
+    """Every mistake of meaning in a site file: what is doubled, what does not exist, what a model does not have."""
+    problems: list[Problem] = []
+    zone = "" if is_bad(site.estate) else site.estate.timezone
+    if zone and not is_bad(zone) and zone not in available_timezones():
+        problem = f"time zone {zone!r} does not exist"
+        problems.append(Problem(("estate", "timezone"), problem, "for China: Asia/Shanghai"))
+    bus_ids: set[str] = set()
+    endpoints: dict[tuple[str, int], str] = {}
+    device_ids: dict[str, str] = {}
+    for b, bus in enumerate(site.buses):
+        if is_bad(bus):
+            continue
+        where = ("buses", b)
+        if bus.id in bus_ids:
+            problems.append(Problem((*where, "id"), f"bus id {bus.id!r} is used twice", "give each bus its own id"))
+        bus_ids.add(bus.id)
+        if _is_bad_address(bus.host):
+            problems.append(Problem((*where, "host"), f"{bus.host!r} is not an address", "four numbers from 0 to 255"))
+        owner = endpoints.setdefault((bus.host, bus.port), bus.id)
+        if owner is not bus.id:
+            problem = f"{bus.host}:{bus.port} is already bus {owner!r}"
+            problems.append(
+                Problem((*where, "host"), problem, "an endpoint has one owner: put its devices under one bus")
+            )
+        problems.extend(_check_devices(bus, where, profiles, device_ids))
+    return problems
+
+
+def _check_devices(
+    bus: ModbusBus, where: tuple[str | int, ...], profiles: Mapping[str, Profile], device_ids: dict[str, str]
+) -> Iterator[Problem]:
+    by_channel: dict[tuple[int, int], Device] = {}
+    by_unit: dict[int, Device] = {}
+    for d, device in enumerate(bus.devices):
+        if is_bad(device):
+            continue
+        here = (*where, "devices", d)
+        if device.id in device_ids:
+            problem = f"device id {device.id!r} is used twice (also on bus {device_ids[device.id]!r})"
+            yield Problem((*here, "id"), problem, "give each device its own id")
+        device_ids[device.id] = bus.id
+        profile = profiles.get(device.profile)
+        if profile is None and not is_bad(device.profile):
+            yield Problem(
+                (*here, "profile"), f"profile {device.profile!r} does not exist", _closest(device.profile, profiles)
+            )
+        if profile is not None and device.channel >= profile.modbus.channels:
+            problem = f"channel {device.channel}: {profile.id} has channels 0 to {profile.modbus.channels - 1}"
+            yield Problem((*here, "channel"), problem, "channels count from 0")
+        first = by_channel.get((device.unit, device.channel))
+        neighbour = by_unit.get(device.unit)
+        differs = profile is not None and neighbour is not None and neighbour.profile in profiles
+        if first is None and differs and neighbour is not None and neighbour.profile != device.profile:
+            first = neighbour
+        if first is not None:
+            problem = f"unit {device.unit} on bus {bus.id!r} is already device {first.id!r}"
+            hint = "each unit id once a bus; detectors of one panel share its unit and profile and differ in channel"
+            yield Problem((*here, "unit"), problem, hint)
+        by_channel.setdefault((device.unit, device.channel), device)
+        by_unit.setdefault(device.unit, device)
+
+
+def _is_bad_address(host: str) -> bool:
+    """Whether a host is written like an IPv4 address and is none; names are left to the resolver."""
+    if is_bad(host) or not re.fullmatch(r"[\d.]+", host):
+        return False
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return False
+
+
+def _closest(name: str, profiles: Mapping[str, Profile]) -> str:
+    near = difflib.get_close_matches(name, profiles, n=1)
+    return f"did you mean {near[0]!r}?" if near else "`anju profile list` shows the profiles there are"
+
+
+def load_site(path: Path, profiles: Mapping[str, Profile]) -> Site:
+    """The site in a file, checked whole before any I/O. Raises ConfigError with every mistake, its line and a hint."""
+    loaded: Loaded[Site] = load_file(
+        path, Site, refuse_secret=_SECRET_WORDS, check=lambda site: check_site(site, profiles)
+    )
+    return loaded.value
+
+
+def resolve(site: Site, profiles: Mapping[str, Profile]) -> list[ResolvedDevice]:
+    """The devices of a checked site, in the file's order."""
+    return [ResolvedDevice(device, bus, profiles[device.profile]) for bus in site.buses for device in bus.devices]
+
+
+def inventory_of(site: Site, profiles: Mapping[str, Profile]) -> InventoryRecord:
+    """What the box tells the cloud of its devices and series; ordered by device and point, so equal sites are equal."""
+    devices, series = [], []
+    for item in sorted(resolve(site, profiles), key=lambda r: r.device.id):
+        kind, place = KINDS[item.profile.kind], item.device.place
+        devices.append(
+            DeviceEntry(
+                id=item.device.id,
+                name=item.device.name,
+                kind=kind.name,
+                profile=item.profile.id,
+                bus=item.bus.id,
+                place=Place(str(place.building), str(place.unit), str(place.floor), str(place.spot)),
+                commands=tuple(sorted(name for name, point in item.profile.points.items() if point.write)),
+            )
+        )
+        # Each device has a link point, whether or not its profile maps one: the box itself knows.
+        series.append(SeriesEntry(item.device.id, "link", kind.points["link"].lane, LINK_HEARTBEAT_S * 2.5))
+        series.extend(
+            SeriesEntry(item.device.id, name, kind.points[name].lane, item.profile.stale_after_s(name))
+            for name in sorted(item.profile.points)
+            if name != "link" and kind.points[name].type in {PointType.STATE, PointType.TELEMETRY}
+        )
+    return InventoryRecord(site.estate.name, tuple(devices), tuple(series))
+
+
+LINK_HEARTBEAT_S: Seconds = 300.0
+"""How often the box repeats each device's link state, so that the cloud can tell silence from calm."""
+
+
+def site_digest(path: Path) -> str:
+    """Twelve hex digits that name a version of a site file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
