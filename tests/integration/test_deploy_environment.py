@@ -1,0 +1,34 @@
+"""deploy/ENVIRONMENT.md and the code name the same variables."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+VARIABLE = re.compile(r"\b(?:ANJU_[A-Z_]+|DATABASE_URL)\b")
+
+
+def read_in(*folders: str) -> set[str]:
+    return {
+        name
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        for name in VARIABLE.findall(path.read_text(encoding="utf-8"))
+    }
+
+
+def described(heading: str) -> set[str]:
+    page = (ROOT / "deploy/ENVIRONMENT.md").read_text(encoding="utf-8")
+    section = page.split(f"\n## {heading}", 1)[1].split("\n## ", 1)[0]
+    return set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+
+
+def test_every_variable_that_the_code_reads_is_described() -> None:
+    box, cloud = described("The box"), described("The cloud")
+    assert read_in("edge") - box == set()
+    assert read_in("cloud") - cloud == set()
+    assert read_in("contract", "simulators") - box - cloud == set()
+
+
+def test_every_variable_described_is_read() -> None:
+    assert described("The box") - read_in("edge", "contract") == set()
+    assert described("The cloud") - read_in("cloud", "contract") == set()
