@@ -153,8 +153,8 @@ def checksum_bytes(data: bytes) -> bytes:
 
 
 def checksum_of(block: bytes) -> int:
-    """The checksum that a block carries, as its successor names it; not verified here."""
-    return int.from_bytes(block[-CHECKSUM_BYTES:], "little")
+    """The checksum that a block carries, as its successor names it: its upper 63 bits. Not verified here."""
+    return int.from_bytes(block[-CHECKSUM_BYTES:], "little") >> 1
 
 
 def split_block(data: bytes) -> tuple[Header, int, bytes]:
@@ -178,7 +178,7 @@ def split_block(data: bytes) -> tuple[Header, int, bytes]:
         raise BlockError(f"stream {code} does not exist")
     if items > MAX_ITEMS or body_bytes > MAX_BODY_BYTES:
         raise BlockError(f"block claims {items} items in {body_bytes} bytes, more than is allowed")
-    if max(epoch, number, inventory, base_ns, sealed_ns) >= 1 << 63:
+    if max(epoch, number, previous, inventory, base_ns, sealed_ns) >= 1 << 63:
         raise BlockError("a number in the header is out of range")
     header = Header(_STREAMS[code], epoch, number, previous, boot, inventory, base_ns, sealed_ns, items)
     return header, body_bytes, data[HEADER.size : -CHECKSUM_BYTES]
