@@ -97,3 +97,10 @@ class CommandResult(msgspec.Struct, frozen=True, array_like=True, tag="result"):
     status: CommandStatus
     reason: str
     mono_ns: int
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a driver says became of a command: executed, sent_not_confirmed or failed, and a sentence on why."""
+
+    status: CommandStatus
+    reason: str = ""

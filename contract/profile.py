@@ -15,6 +15,7 @@ from contract.kinds import KINDS, PointType
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=7 * 86400)]
+_ADDRESSES = 65536
 
 
 class Table(StrEnum):
@@ -160,8 +161,7 @@ def check_profile(profile: Profile) -> list[Problem]:
             )
         if not is_command and point.read is None:
             problems.append(Problem(where, f"point {name!r} says nowhere to read", "add read: with table and address"))
-        if point.write and not point.write.table.is_writable:
-            problems.append(Problem((*where, "write", "table"), f"{point.write.table} cannot be written"))
+        problems.extend(_check_registers(point, where, profile.modbus))
         if standard.type is PointType.STATE:
             known = {word.code for word in standard.words}
             if not point.states:
@@ -177,6 +177,32 @@ def check_profile(profile: Profile) -> list[Problem]:
             problems.append(
                 Problem((*where, "confirm"), f"confirm names point {point.confirm.point!r}, not in this profile")
             )
+    return problems
+
+
+def _check_registers(point: PointMap, where: tuple[str | int, ...], limits: ModbusLimits) -> list[Problem]:
+    """What is wrong with where a point is read and written, when the shapes are right."""
+    problems = []
+    read, write = point.read, point.write
+    if read and not is_bad(read.table, read.type, read.bit, read.address, read.stride, limits):
+        here = (*where, "read")
+        if read.table.is_bits and (read.type is not DataType.BIT or read.bit is not None):
+            problems.append(Problem((*here, "type"), f"{read.table} holds single bits", "write type: bit"))
+        if not read.table.is_bits and (read.type is DataType.BIT) is (read.bit is None):
+            hint = "one bit of a register is type: bit with bit: 0 to 15"
+            problems.append(Problem((*here, "type"), "type: bit and bit: belong together in a register", hint))
+        if read.address + read.stride * (limits.channels - 1) + read.type.registers > _ADDRESSES:
+            problems.append(Problem((*here, "address"), "the last channel lies beyond address 65535"))
+        if not read.table.is_bits and read.type.registers > limits.max_registers:
+            problems.append(Problem((*here, "type"), f"{read.type} takes more than max_registers"))
+    if write and not is_bad(write, write.table, write.value, write.argument, write.address, write.stride, limits):
+        here = (*where, "write")
+        if not write.table.is_writable:
+            problems.append(Problem((*here, "table"), f"{write.table} cannot be written"))
+        if (write.value is None) is (write.argument is None):
+            problems.append(Problem(here, "say either value: or argument:", "value: 1 writes a 1"))
+        if write.address + write.stride * (limits.channels - 1) >= _ADDRESSES:
+            problems.append(Problem((*here, "address"), "the last channel lies beyond address 65535"))
     return problems
 
 
