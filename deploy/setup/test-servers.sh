@@ -20,7 +20,7 @@ as_root() {
 
 # --- programs of the system -----------------------------------------------------------------------------------------
 wanted=
-for package in chromium fonts-noto-cjk mmdebstrap; do
+for package in chromium fonts-noto-cjk mmdebstrap caddy mosquitto systemd; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || wanted="$wanted $package"
 done
 if [ -n "$wanted" ]; then
