@@ -1,0 +1,11 @@
+"""On disk before it counts: what the box has to say, as two chained streams of sealed blocks (decisions 1-4).
+
+`Outbox` is the asyncio side: it takes readings and records and hands out blocks. `StreamFile` is one SQLite file, used
+by one thread of its own, so that an fsync never holds up the event loop.
+"""
+
+from edge.outbox.file import BootTime, Loss
+from edge.outbox.outbox import Outbox, Standing, StreamStatus
+from edge.outbox.worker import DiskError
+
+__all__ = ["BootTime", "DiskError", "Loss", "Outbox", "Standing", "StreamStatus"]
