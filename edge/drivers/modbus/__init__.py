@@ -1,0 +1,5 @@
+"""Modbus TCP. README.md says how the scheduler treats silent units, and what is checked of an answer."""
+
+from edge.drivers.modbus.driver import ModbusDriver
+
+__all__ = ["ModbusDriver"]

@@ -1,0 +1,32 @@
+"""How the driver times what a site file leaves open. The defaults suit a panel on a LAN and a slow serial gateway."""
+
+import random
+
+import msgspec
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds, and shares of the bus's time. Tests use shorter ones."""
+
+    first_s: float = 0.25
+    """Time-out of the first question to a unit nobody on the bus has told us anything about."""
+    probe_s: float = 0.05
+    """Shortest time-out of a question to a silent unit; longer where answers on this bus are slow."""
+    probe_share: float = 0.03
+    """Most of the bus's time that waiting for silent units may take while others answer."""
+    full_every: int = 8
+    """Each so manieth question to a silent unit waits the full time-out, so that one that became slow is found."""
+    backoff_s: float = 1.0
+    backoff_max_s: float = 30.0
+    reconnect_s: float = 0.2
+    reconnect_max_s: float = 30.0
+    confirm_every_s: float = 0.1
+
+
+DEFAULT_TIMING = Timing()
+
+
+def backoff_s(failures: int, shortest_s: float, longest_s: float) -> float:
+    """How long to wait after so many failures in a row (1 or more): doubling, capped, and jittered by up to half."""
+    full = min(longest_s, shortest_s * 2.0 ** min(failures - 1, 32))
+    return full * random.uniform(0.5, 1.0)  # noqa: S311  # spreads retries, guards nothing

@@ -1,0 +1,132 @@
+"""The schedule of a bus: whose turn it is, and how long a silent unit may keep its neighbours waiting. No I/O."""
+
+import heapq
+from collections.abc import Sequence
+
+from edge.drivers.modbus.config import Timing, backoff_s
+from edge.drivers.modbus.plan import Read
+
+S = 1_000_000_000
+_SLOW_FACTOR = 3.0
+"""A question to a silent unit waits this many times the slowest recent answer."""
+_FADE = 0.1
+"""By this share the slowest answer fades towards each quicker one."""
+
+
+class Poll:
+    """What is asked of one unit each period, and how that went. `failures` counts silences in a row."""
+
+    __slots__ = ("due_ns", "failures", "reads", "seen", "slowest_s", "unit")
+
+    def __init__(self, unit: int, reads: Sequence[Read], due_ns: int) -> None:
+        self.unit = unit
+        self.reads = list(reads)
+        self.due_ns = due_ns
+        self.failures = 0
+        self.seen = False
+        self.slowest_s = 0.0
+
+
+class Schedule:
+    """Earliest deadline first over the polls of a bus.
+
+    Deadlines are absolute: a poll made late does not shift the next. A silent unit's next question comes after a
+    jittered, growing back-off, and all silent units together get at most `probe_share` of the bus's time while any
+    other unit answers: each wait for one is followed by a pause for all of them.
+    """
+
+    def __init__(self, polls: Sequence[Poll], period_s: float, timeout_s: float, timing: Timing) -> None:
+        self.skipped = 0
+        self._period_ns = round(period_s * S)
+        self._timeout_s = timeout_s
+        self._timing = timing
+        self._order = 0
+        self._heap: list[tuple[int, int, Poll]] = []
+        self._silent: set[Poll] = set()
+        self._polls = set(polls)
+        self._no_probe_before_ns = 0
+        self._slowest_s = 0.0
+        for poll in polls:
+            self.add(poll)
+
+    @property
+    def silent_units(self) -> int:
+        """How many units gave no answer to their last question."""
+        return len({poll.unit for poll in self._silent})
+
+    @property
+    def next_ns(self) -> int:
+        """When the next poll is due."""
+        return self._heap[0][0]
+
+    def add(self, poll: Poll) -> None:
+        """Puts a poll in its place in the order."""
+        self._polls.add(poll)
+        self._order += 1
+        heapq.heappush(self._heap, (poll.due_ns, self._order, poll))
+
+    def take(self, now_ns: int) -> Poll | None:
+        """The poll whose turn it is, taken out of the order; None when it is nobody's yet."""
+        while self._heap[0][0] <= now_ns:
+            poll = heapq.heappop(self._heap)[2]
+            if poll.failures and now_ns < self._no_probe_before_ns and len(self._silent) < len(self._polls):
+                poll.due_ns = self._no_probe_before_ns
+                self.add(poll)
+                continue
+            return poll
+        return None
+
+    def timeout_s(self, poll: Poll) -> float:
+        """How long to wait for this poll's next answer: in full for a unit that answers, briefly for a silent one."""
+        if poll.seen and not poll.failures:
+            return self._timeout_s
+        if poll.failures % self._timing.full_every == self._timing.full_every - 1:
+            return self._timeout_s
+        slowest = poll.slowest_s or self._slowest_s
+        brief = max(self._timing.probe_s, _SLOW_FACTOR * slowest) if slowest else self._timing.first_s
+        return min(self._timeout_s, brief)
+
+    def answered(self, poll: Poll, latency_s: float) -> None:
+        """Notes a question that was answered, be it with an exception."""
+        poll.slowest_s = max(latency_s, poll.slowest_s + _FADE * (latency_s - poll.slowest_s))
+        self._slowest_s = max(latency_s, self._slowest_s + _FADE * (latency_s - self._slowest_s))
+        poll.seen = True
+        poll.failures = 0
+        self._silent.discard(poll)
+
+    def put_back(self, poll: Poll, now_ns: int) -> None:
+        """Back in order after a poll that was answered: at its next deadline, leaving out those already past."""
+        missed = max(0, (now_ns - poll.due_ns) // self._period_ns)
+        self.skipped += missed
+        poll.due_ns += (missed + 1) * self._period_ns
+        self.add(poll)
+
+    def put_back_silent(self, poll: Poll, now_ns: int, waited_s: float) -> None:
+        """Back in order after `waited_s` seconds without an answer: backed off, and a pause for all silent ones.
+
+        The first silence of a unit brings no pause, for it is rare and what comes back soon shall be found soon.
+        """
+        if poll.failures:
+            pause_ns = round(waited_s / self._timing.probe_share * S)
+            self._no_probe_before_ns = max(now_ns, self._no_probe_before_ns) + pause_ns
+        poll.failures += 1
+        self._silent.add(poll)
+        wait_s = max(self._period_ns / S, backoff_s(poll.failures, self._timing.backoff_s, self._timing.backoff_max_s))
+        poll.due_ns = now_ns + round(wait_s * S)
+        self.add(poll)
+
+    def part(self, poll: Poll, read: Read, now_ns: int) -> Poll:
+        """Takes one question out of a poll into a poll of its own, so that its silence does not hold up the rest."""
+        poll.reads.remove(read)
+        own = Poll(poll.unit, [read], now_ns)
+        own.seen = poll.seen
+        return own
+
+    def hold_back(self, unit: int, times: int, now_ns: int) -> None:
+        """Backs off a unit whose question went out `times` times in a row when the connection was lost."""
+        held = [poll for poll in self._polls if poll.unit == unit]
+        self._heap = [entry for entry in self._heap if entry[2].unit != unit]
+        heapq.heapify(self._heap)
+        for poll in held:
+            poll.failures = times - 1
+            self.put_back_silent(poll, now_ns, waited_s=0.0)
