@@ -1,0 +1,130 @@
+"""Boxes prove themselves with their own keys (ARCHITECTURE.md, decision 11)."""
+
+import secrets
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from cloud.identity.tokens import new_claim_code, new_token, normal_claim, token_hash
+from cloud.store import Database, gateways, people, streams
+from contract.errors import AnjuError
+from contract.kinds import Lane
+from contract.session import EnrolReply, EnrolRequest, SessionReply, SessionRequest, signed_text
+
+log = structlog.get_logger()
+TOKEN_LASTS = timedelta(minutes=15)
+CLAIM_LASTS = timedelta(days=7)
+NONCE_BYTES = 32
+_MAX_FAILURES = 10
+
+
+class ClaimRefusedError(AnjuError):
+    """The claim cannot be used, and why."""
+
+
+class TooManyClaimsError(AnjuError):
+    """Too many wrong claims from one address."""
+
+
+class NotAuthenticError(AnjuError):
+    """The box could not prove itself."""
+
+
+class Gateways:
+    """Claims, enrolment and sessions of boxes. `audience` is this cloud's public URL, which boxes sign."""
+
+    def __init__(self, database: Database, audience: str) -> None:
+        self._database = database
+        self._audience = audience
+
+    async def make_claim(self, estate: int, by: str) -> str:
+        """A code that enrols one box in an estate within a week; shown once, kept as a hash."""
+        code = new_claim_code()
+        async with self._database.transaction() as connection:
+            await gateways.put_claim(connection, token_hash(code), estate, by, CLAIM_LASTS)
+            await people.audit(connection, None, by, "make claim", f"area {estate}")
+        return code
+
+    async def enrol(self, request: EnrolRequest, address: str) -> EnrolReply:
+        """Registers a box's key against a claim, once.
+
+        Raises ClaimRefusedError saying what to do, TooManyClaimsError after ten wrong ones from one address.
+        """
+        if len(request.public_key) != 32:  # an Ed25519 key
+            raise ClaimRefusedError("the public key is not an Ed25519 key")
+        async with self._database.connect() as connection:
+            if await gateways.count_enrol_failures(connection, address) >= _MAX_FAILURES:
+                raise TooManyClaimsError("too many wrong claims from here; wait a quarter of an hour")
+        problem = None
+        async with self._database.transaction() as connection:
+            code_hash = token_hash(normal_claim(request.claim))
+            claim = await gateways.lock_claim(connection, code_hash)
+            if claim is None:
+                problem = "this claim is not known; check the code, or ask for a new one in the console"
+            elif claim.used:
+                problem = "this claim was used already; ask for a new one in the console"
+            elif claim.expired:
+                problem = "this claim has expired; ask for a new one in the console"
+            else:
+                hostname, version = request.hostname[:100], request.version[:50]
+                gateway = await gateways.put_gateway(connection, claim.estate, request.public_key, hostname, version)
+                await gateways.use_claim(connection, code_hash, gateway)
+                await people.audit(
+                    connection,
+                    None,
+                    f"gateway {gateway}",
+                    "enrol",
+                    f"area {claim.estate}",
+                    {"hostname": hostname},
+                    address,
+                )
+                return EnrolReply(str(gateway), str(claim.estate))
+            await gateways.put_enrol_failure(connection, address)
+        log.warning("enrolment refused", address=address, problem=problem)
+        raise ClaimRefusedError(problem)
+
+    async def challenge(self, gateway: UUID) -> bytes:
+        """A nonce to sign. An unknown box gets one too, so that asking tells nobody which boxes there are."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        async with self._database.transaction() as connection:
+            await gateways.put_nonce(connection, nonce, gateway)
+        return nonce
+
+    async def open_session(self, request: SessionRequest) -> SessionReply:
+        """A session for a rightly signed nonce, with the cloud's time left at 0. Raises NotAuthenticError otherwise."""
+        gateway = UUID(request.gateway)
+        async with self._database.transaction() as connection:
+            fresh = await gateways.take_nonce(connection, request.nonce, gateway)
+            key = await gateways.public_key(connection, gateway)
+        if not fresh or key is None:
+            raise NotAuthenticError("this box is not known here, or its nonce is too old")
+        try:
+            text = signed_text(request.gateway, request.nonce, self._audience)
+            Ed25519PublicKey.from_public_bytes(key).verify(request.signature, text)
+        except InvalidSignature:
+            log.warning("a box's signature does not hold", gateway=request.gateway)
+            raise NotAuthenticError(
+                "the signature does not hold; is the cloud's URL on the box the public one?"
+            ) from None
+        token = new_token()
+        async with self._database.transaction() as connection:
+            await gateways.open_session(connection, token_hash(token), gateway, TOKEN_LASTS)
+            await gateways.seen(connection, gateway, request.version[:50])
+            found = await streams.cursors(connection, gateway)
+        return SessionReply(token, TOKEN_LASTS.total_seconds(), 0, found[Lane.URGENT], found[Lane.BULK])
+
+    async def authenticate(self, token: str) -> gateways.Gateway | None:
+        """The box whose token this is; None when it has expired or the box was revoked."""
+        async with self._database.connect() as connection:
+            return await gateways.session_gateway(connection, token_hash(token))
+
+    async def revoke(self, gateway: UUID, by: str) -> bool:
+        """Ends a box's sessions at once and for good; False when there is no such box."""
+        async with self._database.transaction() as connection:
+            revoked = await gateways.revoke(connection, gateway)
+            if revoked:
+                await people.audit(connection, None, by, "revoke", f"gateway {gateway}")
+        return revoked

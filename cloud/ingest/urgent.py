@@ -1,0 +1,196 @@
+"""Urgent blocks into rows: records in their order, each to the place it concerns."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from cloud.ingest.chain import Incoming
+from cloud.store import Connection, gateways, streams
+from cloud.store.changes import Change
+from cloud.store.streams import Boot, Latest, Source
+from contract.errors import BlockError
+from contract.kinds import Lane
+from contract.messages import CommandResult, Event, Quality
+from contract.records import (
+    ClockRecord,
+    ConfigReport,
+    InventoryRecord,
+    LossReceipt,
+    Record,
+    StateRecord,
+    decode_records,
+)
+from contract.session import Cursor
+
+Answer = Callable[[Connection, UUID, CommandResult], Awaitable[set[str]]]
+"""Takes a command's result and returns the topics to wake."""
+_AHEAD = timedelta(minutes=5)
+"""A record further ahead of the cloud's clock is stamped on receipt."""
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What urgent blocks brought: changes for the alarms, topics to wake, and how many blocks were set aside."""
+
+    changes: tuple[Change, ...]
+    topics: frozenset[str]
+    quarantined: int
+
+
+class UrgentWriter:
+    """Applies the urgent blocks of one request, within its transaction."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        gateway: UUID,
+        estate: int,
+        boots: dict[bytes, Boot],
+        now: datetime,
+        answer: Answer,
+    ) -> None:
+        self._connection = connection
+        self._gateway = gateway
+        self._estate = estate
+        self._boots = boots
+        self._now = now
+        self._answer = answer
+        self._series: dict[tuple[str, str], Source] = {}
+        self._devices: dict[str, Source] = {}
+        self._states: list[tuple[Source, Latest]] = []
+        self._events: list[tuple[int, datetime, str, object]] = []
+        self._topics: set[str] = set()
+
+    async def apply(self, blocks: tuple[Incoming, ...]) -> Applied:
+        """Applies consecutive blocks; what makes no sense is set aside and the rest goes on."""
+        await self._load_sources()
+        quarantined = 0
+        for block in blocks:
+            head = block.header
+            if head.sealed_ns <= self._boots[head.boot].sealed_ns(Lane.URGENT):  # known from before a new epoch
+                continue
+            try:
+                await self._apply_block(head.boot, _records(block.sound_body()))
+            except BlockError as e:
+                raw = block.raw
+                await streams.quarantine(
+                    self._connection, self._gateway, Lane.URGENT, head.epoch, head.number, raw, str(e)
+                )
+                quarantined += 1
+        changes = await self._store()
+        return Applied(tuple(changes), frozenset(self._topics), quarantined)
+
+    async def _apply_block(self, boot: bytes, records: tuple[Record, ...]) -> None:
+        """Applies what can be; then raises BlockError when some could not, so that people can look at those."""
+        unknown = [record for record in records if not await self._apply_record(boot, record)]
+        if unknown:
+            raise BlockError(
+                f"{len(unknown)} records name no device or point of the inventory, the first: {unknown[0]}"
+            )
+
+    async def _load_sources(self) -> None:
+        found = await streams.sources(self._connection, self._gateway)
+        self._devices = {source.key: source for source in found}
+        self._series = {(source.key, source.point): source for source in found if source.point is not None}
+
+    def _time(self, boot: bytes, mono_ns: int) -> datetime:
+        utc_ns = self._boots[boot].utc_at(mono_ns)
+        if utc_ns is None:
+            return self._now
+        try:
+            at = datetime.fromtimestamp(utc_ns / 1e9, UTC)
+        except (OverflowError, ValueError, OSError):
+            return self._now
+        return at if at <= self._now + _AHEAD else self._now
+
+    async def _apply_record(self, boot: bytes, record: Record) -> bool:
+        """Applies one record; False when it names something that the inventory does not have."""
+        match record:
+            case StateRecord():
+                source = self._series.get((record.device, record.point))
+                if source is None or source.series is None:
+                    return False
+                at = self._time(boot, record.mono_ns)
+                row = Latest(source.series, at, None, record.value, int(record.quality))
+                self._states.append((source, row))
+            case Event():
+                device = self._devices.get(record.device)
+                if device is None:
+                    return False
+                self._events.append((device.device, self._time(boot, record.mono_ns), record.point, record.fields))
+                self._topics.add(f"device:{device.device}")
+            case InventoryRecord():
+                await streams.put_inventory(self._connection, self._gateway, self._estate, record)
+                await self._load_sources()
+                self._topics.add("devices")
+            case ClockRecord():
+                await streams.set_clock(self._connection, self._gateway, record)
+                known = self._boots.get(record.boot, Boot(record.boot))
+                self._boots[record.boot] = msgspec.structs.replace(
+                    known, mono_ns=record.mono_ns, utc_ns=record.utc_ns, uncertainty_ns=record.uncertainty_ns
+                )
+            case CommandResult():
+                self._topics |= await self._answer(self._connection, self._gateway, record)
+            case LossReceipt():
+                await self._apply_loss(boot, record)
+            case ConfigReport():
+                await gateways.seen(self._connection, self._gateway, record.version, record.site_digest)
+                self._topics.add("gateways")
+        return True
+
+    async def _apply_loss(self, boot: bytes, receipt: LossReceipt) -> None:
+        """Notes the loss and moves the stream's cursor over it, so that what comes after can be taken."""
+        await streams.put_loss(self._connection, self._gateway, receipt, self._time(boot, receipt.mono_ns))
+        self._topics.add("gateways")
+        if receipt.stream is Lane.URGENT:  # its own cursor is held by this very request, which skips the range
+            return
+        cursor = await streams.lock_cursor(self._connection, self._gateway, receipt.stream)
+        if cursor.epoch != receipt.epoch:
+            known = await streams.epoch_is_known(self._connection, self._gateway, receipt.stream, receipt.epoch)
+            if known or receipt.first != 1:
+                return
+            await streams.open_epoch(self._connection, self._gateway, receipt.stream, receipt.epoch, cursor.number)
+        elif not receipt.first <= cursor.number + 1 <= receipt.last:
+            return
+        moved = Cursor(receipt.epoch, receipt.last, receipt.checksum)
+        await streams.move_cursor(self._connection, self._gateway, receipt.stream, moved)
+
+    async def _store(self) -> list[Change]:
+        if self._events:
+            await streams.put_events(self._connection, self._events)
+        if not self._states:
+            return []
+        await streams.put_states(self._connection, [row for _, row in self._states])
+        newest: dict[int, Latest] = {}
+        marks = await streams.latest_at(self._connection, {row.series for _, row in self._states})
+        fresh: list[tuple[Source, Latest]] = []
+        for source, row in self._states:
+            mark = newest[row.series].at if row.series in newest else marks.get(row.series)
+            if mark is not None and row.at < mark:
+                continue  # older than what is known: history only, no rule looks at it (decision 9)
+            newest[row.series] = row
+            fresh.append((source, row))
+            self._topics.add(f"device:{source.device}")
+        await streams.put_latest(self._connection, list(newest.values()))
+        return [
+            Change(
+                series=row.series,
+                device=source.device,
+                estate=source.estate,
+                kind=source.kind,
+                point=source.point or "",
+                state=row.state if row.quality == Quality.GOOD else None,
+                quality=row.quality,
+                at=row.at,
+                over=newest[row.series] is not row,
+            )
+            for source, row in fresh
+        ]
+
+
+def _records(body: bytes) -> tuple[Record, ...]:
+    try:
+        return decode_records(body)
+    except (msgspec.DecodeError, RecursionError) as e:
+        raise BlockError(f"body holds no records: {e}") from e

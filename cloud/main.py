@@ -1,0 +1,167 @@
+"""The cloud's composition root: reads like a table of contents and is the only file that knows every stage."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from cloud import problems
+from cloud.alarms.engine import Engine
+from cloud.alarms.rules import RuleBook
+from cloud.commands import routes as command_routes
+from cloud.commands.commands import Commands
+from cloud.console.app import console
+from cloud.console.backend.alarms import Alarms
+from cloud.console.backend.devices import Devices
+from cloud.console.backend.gateways import Gateways as ConsoleGateways
+from cloud.console.backend.identity import CookieIdentity
+from cloud.console.live.hub import Hub
+from cloud.identity import routes as identity_routes
+from cloud.identity.gateways import Gateways
+from cloud.identity.people import People
+from cloud.ingest import routes as ingest_routes
+from cloud.ingest.ingest import Ingest
+from cloud.settings import Settings
+from cloud.store import Database
+from cloud.store.gateways import Gateway
+from contract.errors import AnjuError
+from contract.service import keep_watchdog, notify, until_stopped
+
+log = structlog.get_logger()
+CONNECTIONS = 10
+INGEST_AT_ONCE = 6
+"""Leaves connections for the console, however many boxes come at once."""
+_WAIT_FOR_DATABASE_S = 60.0
+_STOP_S = 5
+
+
+class Cloud:
+    """Every stage of the cloud, wired to its neighbours, over one database."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self.database = database
+        self.hub = Hub()
+        self.people = People(database)
+        self.gateways = Gateways(database, settings.public_url)
+        self.engine = Engine(RuleBook())
+        self.commands = Commands(database)
+        self.ingest = Ingest(database, self.engine.evaluate, self.commands.answer)
+        self.app = self._app(settings)
+
+    def _app(self, settings: Settings) -> FastAPI:
+        app = FastAPI(title="Anju", docs_url=None, redoc_url=None, openapi_url=None)
+        problems.add_handlers(app)
+        app.include_router(identity_routes.router(self.gateways))
+        app.include_router(ingest_routes.router(self.ingest, self._box, INGEST_AT_ONCE))
+        app.include_router(command_routes.router(self.commands, self._box))
+        app.add_api_route("/healthz", _alive)
+        app.add_api_route("/readyz", self._ready)
+        app.add_api_route("/metrics", _metrics)
+        pages = console(
+            CookieIdentity(self.people, https=settings.https),
+            Alarms(self.database, self.engine),
+            Devices(self.database, self.commands),
+            ConsoleGateways(self.database),
+            self.hub,
+            https=settings.https,
+        )
+        app.mount("/", pages)  # last: it answers every address that nobody else does
+        return app
+
+    async def _box(self, request: Request) -> Gateway:
+        return await identity_routes.authenticate(self.gateways, request)
+
+    async def _ready(self) -> Response:
+        if await self.database.healthy():
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse("the database does not answer\n", 503)
+
+    def _woken(self, topics: frozenset[str]) -> None:
+        self.commands.woken(topics)
+        if topics:
+            self.hub.publish(topics)
+        else:
+            self.hub.publish_all()
+
+    def close_streams(self) -> None:
+        """Ends what never ends by itself, so that the server can stop."""
+        self.hub.close()
+        self.commands.close()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The stages' own tasks: listening for changes, giving up on late commands, the watchdog."""
+        async with AsyncExitStack() as stack:
+            tasks = [
+                asyncio.create_task(self.database.listen(self._woken), name="listen"),
+                asyncio.create_task(self.commands.expire(), name="expire commands"),
+                asyncio.create_task(keep_watchdog(), name="watchdog"),
+            ]
+            stack.push_async_callback(_cancel, tasks)
+            yield
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _alive() -> Response:
+    return PlainTextResponse("alive\n")
+
+
+async def _metrics() -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the process is stopped by ours."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leaves the process's signal handlers as they are."""
+        yield
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as e:
+        where = f"{settings.host}:{settings.port}"
+        raise AnjuError(
+            f"cannot listen on {where}: {e.strerror}. Is another Anju running? Else set ANJU_LISTEN."
+        ) from e
+
+
+async def serve(settings: Settings) -> None:
+    """Runs the cloud until the process is asked to stop; migrates the database first."""
+    listening = _listen(settings)
+    async with Database.open(settings.database_url, CONNECTIONS, wait_s=_WAIT_FOR_DATABASE_S) as database:
+        cloud = Cloud(database, settings)
+        config = uvicorn.Config(
+            cloud.app, host=settings.host, port=settings.port, access_log=False, log_config=None, lifespan="off",
+            proxy_headers=bool(settings.trusted_proxy), forwarded_allow_ips=settings.trusted_proxy or None,
+            server_header=False, timeout_graceful_shutdown=_STOP_S, h11_max_incomplete_event_size=64 << 10,
+        )  # fmt: skip
+        server = _Server(config)
+        async with cloud.running():
+            serving = asyncio.create_task(server.serve([listening]), name="http")
+            stopping = asyncio.create_task(until_stopped(), name="signals")
+            log.info("serving", url=settings.public_url, tier=database.tier)
+            notify("READY=1")  # the socket listens already: who connects now waits for the loop, no longer
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            notify("STOPPING=1")
+            cloud.close_streams()
+            server.should_exit = True
+            await serving
+            await _cancel([stopping])
+    log.info("stopped")

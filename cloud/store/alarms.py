@@ -1,0 +1,136 @@
+"""Alarms and their history."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from cloud.store.database import Connection, rows_as
+from cloud.store.sql import load_queries
+
+_SQL = load_queries("alarms")
+
+
+class ActiveAlarm(msgspec.Struct, frozen=True):
+    """An alarm that a rule or a person is about to move, locked."""
+
+    id: UUID
+    rule: str
+    series: int
+    state: str
+    priority: str
+
+
+class AlarmRow(msgspec.Struct, frozen=True):
+    """An alarm as the console shows it."""
+
+    id: UUID
+    rule: str
+    priority: str
+    state: str
+    value: str
+    raised_at: datetime
+    changed_at: datetime
+    acked_at: datetime | None
+    acked_by: str | None
+    late: bool
+    device: int
+    device_name: str
+    kind: str
+    point: str
+    building: str
+    unit: str
+    floor: str
+    spot: str
+    estate_id: int
+    estate: str
+    timezone: str
+
+
+class TransitionRow(msgspec.Struct, frozen=True):
+    """One line of an alarm's history."""
+
+    at: datetime
+    from_state: str
+    to_state: str
+    event: str
+    person: int | None
+    who: str
+    why: str
+
+
+class LockedAlarm(msgspec.Struct, frozen=True):
+    """An alarm that a person acts on, locked."""
+
+    id: UUID
+    rule: str
+    series: int
+    device: int
+    estate: int
+    state: str
+    priority: str
+
+
+async def lock_active(connection: Connection, sources: Sequence[tuple[str, int]]) -> dict[tuple[str, int], ActiveAlarm]:
+    """The active alarms of these (rule, series), locked until the transaction ends."""
+    rows = await connection.fetch(_SQL["lock_active"], [rule for rule, _ in sources], [series for _, series in sources])
+    return {(alarm.rule, alarm.series): alarm for alarm in rows_as(ActiveAlarm, rows)}
+
+
+async def lock_alarm(connection: Connection, alarm: UUID) -> LockedAlarm | None:
+    """One alarm, locked until the transaction ends."""
+    row = await connection.fetchrow(_SQL["lock_alarm"], alarm)
+    return LockedAlarm(**dict(row)) if row else None
+
+
+async def raise_alarm(
+    connection: Connection, rule: str, series: int, device: int, estate: int, priority: str,
+    state: str, value: str, raised_at: datetime, late: bool,
+) -> UUID:  # fmt: skip
+    """A new alarm; returns its id."""
+    arguments = (rule, series, device, estate, priority, state, value, raised_at, late)
+    return UUID(str(await connection.fetchval(_SQL["raise"], *arguments)))
+
+
+async def move(
+    connection: Connection, alarm: UUID, state: str, value: str | None = None,
+    *, acknowledged: bool = False, person: int | None = None,
+) -> None:  # fmt: skip
+    """The alarm's state now; `acknowledged` notes who took it."""
+    await connection.execute(_SQL["move"], alarm, state, value, acknowledged, person)
+
+
+async def add_transition(
+    connection: Connection, alarm: UUID, at: datetime, from_state: str, to_state: str, event: str,
+    who: str, person: int | None = None, why: str = "",
+) -> None:  # fmt: skip
+    """One line of history: what happened, when, through whom and why."""
+    await connection.execute(_SQL["add_transition"], alarm, at, from_state, to_state, event, person, who, why)
+
+
+async def list_active(connection: Connection, estates: Sequence[int], limit: int = 500) -> list[AlarmRow]:
+    """What is wrong now in these estates, the worst and oldest first."""
+    return rows_as(AlarmRow, await connection.fetch(_SQL["list_active"], list(estates), limit))
+
+
+async def list_recent(connection: Connection, estates: Sequence[int], limit: int = 20) -> list[AlarmRow]:
+    """Alarms that are over, the newest first."""
+    return rows_as(AlarmRow, await connection.fetch(_SQL["list_recent"], list(estates), limit))
+
+
+async def get(connection: Connection, alarm: UUID, estates: Sequence[int]) -> AlarmRow | None:
+    """One alarm of these estates, active or past."""
+    rows = rows_as(AlarmRow, await connection.fetch(_SQL["get"], alarm, list(estates)))
+    return rows[0] if rows else None
+
+
+async def history(connection: Connection, alarm: UUID) -> list[TransitionRow]:
+    """Every transition of an alarm, in order."""
+    return rows_as(TransitionRow, await connection.fetch(_SQL["history"], alarm))
+
+
+async def count_unacknowledged(connection: Connection, estates: Sequence[int]) -> dict[str, int]:
+    """Alarms nobody has acknowledged, by priority."""
+    rows = await connection.fetch(_SQL["count_unacknowledged"], list(estates))
+    return {row["priority"]: row["count"] for row in rows}

@@ -1,0 +1,122 @@
+"""Devices, what they say now, and their charts."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from cloud.store.database import Connection, rows_as
+from cloud.store.sql import load_queries
+
+_SQL = load_queries("devices")
+
+
+class DeviceRow(msgspec.Struct, frozen=True):
+    """A device with its worst news. `link` None: never heard of."""
+
+    id: int
+    gateway: UUID
+    name: str
+    kind: str
+    profile: str
+    building: str
+    unit: str
+    floor: str
+    spot: str
+    commands: list[str]
+    hostname: str
+    estate_id: int
+    estate: str
+    timezone: str
+    link: str | None
+    link_at: datetime | None
+    link_stale: bool
+    alarms: int
+
+
+class PointNow(msgspec.Struct, frozen=True):
+    """What a point says now: `value` for telemetry, `state` for states; `at` None: never seen."""
+
+    device: int
+    series: int
+    point: str
+    lane: str
+    at: datetime | None
+    value: float | None
+    state: str | None
+    quality: int | None
+    stale: bool
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """Good readings of a series in one stretch of a chart, `t` in seconds since 1970 at its beginning."""
+
+    t: float
+    min: float
+    max: float
+    mean: float
+    count: int
+
+
+class StateChange(msgspec.Struct, frozen=True):
+    """A state that a point of a device took."""
+
+    at: datetime
+    point: str
+    value: str | None
+    quality: int
+
+
+class EventRow(msgspec.Struct, frozen=True):
+    """Something that happened at a device."""
+
+    at: datetime
+    point: str
+    fields: dict[str, Any]
+
+
+async def list_devices(connection: Connection, estates: Sequence[int]) -> list[DeviceRow]:
+    """The devices of these estates."""
+    return rows_as(DeviceRow, await connection.fetch(_SQL["list"], list(estates)))
+
+
+async def get(connection: Connection, device: int, estates: Sequence[int]) -> DeviceRow | None:
+    """One device of these estates."""
+    rows = rows_as(DeviceRow, await connection.fetch(_SQL["get"], device, list(estates)))
+    return rows[0] if rows else None
+
+
+async def points(connection: Connection, devices: Sequence[int]) -> dict[int, list[PointNow]]:
+    """What each point of these devices says now, by device."""
+    found: dict[int, list[PointNow]] = {device: [] for device in devices}
+    for point in rows_as(PointNow, await connection.fetch(_SQL["points"], list(devices))):
+        found[point.device].append(point)
+    return found
+
+
+async def doors_near(connection: Connection, device: int, estates: Sequence[int]) -> list[DeviceRow]:
+    """Doors and gates in the estate of a device that can be opened from afar, those of its building first."""
+    return rows_as(DeviceRow, await connection.fetch(_SQL["doors_near"], device, list(estates)))
+
+
+async def series_of(connection: Connection, device: int, point: str) -> tuple[int, float] | None:
+    """The series of a device's point, and after how many seconds of silence it is stale."""
+    row = await connection.fetchrow(_SQL["series_of"], device, point)
+    return (row["id"], row["stale_after_s"]) if row else None
+
+
+async def chart(connection: Connection, series: int, start: datetime, end: datetime, bucket: timedelta) -> list[Bucket]:
+    """A series from `start` to before `end` in stretches of `bucket`; a stretch without good readings is missing."""
+    return rows_as(Bucket, await connection.fetch(_SQL["chart"], series, start, end, bucket))
+
+
+async def recent_states(connection: Connection, device: int, since: datetime, limit: int) -> list[StateChange]:
+    """The last state changes of a device, the newest first."""
+    return rows_as(StateChange, await connection.fetch(_SQL["recent_states"], device, since, limit))
+
+
+async def recent_events(connection: Connection, device: int, since: datetime, limit: int) -> list[EventRow]:
+    """The last events of a device, the newest first."""
+    return rows_as(EventRow, await connection.fetch(_SQL["recent_events"], device, since, limit))

@@ -1,0 +1,135 @@
+"""People, their rights, their sessions, areas, and the audit log."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from cloud.store.database import Connection, rows_as
+from cloud.store.sql import load_queries
+
+_SQL = load_queries("people")
+
+
+class PersonRow(msgspec.Struct, frozen=True):
+    """A person who may log in."""
+
+    id: int
+    login: str
+    name: str
+    password_hash: str
+    language: str | None
+    disabled: bool
+
+
+class SessionRow(msgspec.Struct, frozen=True):
+    """A session that holds: who, and `rights` as 'role estate-id' for each role and estate beneath its node."""
+
+    id: int
+    login: str
+    name: str
+    language: str | None
+    rights: list[str]
+
+
+class AuditRow(msgspec.Struct, frozen=True):
+    """One line of the audit log."""
+
+    id: int
+    at: datetime
+    who: str
+    action: str
+    object: str
+    detail: dict[str, Any]
+    address: str
+
+
+async def by_login(connection: Connection, login: str) -> PersonRow | None:
+    """The person of a login."""
+    row = await connection.fetchrow(_SQL["by_login"], login)
+    return PersonRow(**dict(row)) if row else None
+
+
+async def put(connection: Connection, login: str, name: str, password_hash: str, language: str | None) -> int:
+    """A new person; returns their id."""
+    return int(await connection.fetchval(_SQL["put"], login, name, password_hash, language))
+
+
+async def set_password(connection: Connection, login: str, password_hash: str) -> bool:
+    """A new password, ending all sessions of the person; False when there is no such login."""
+    return await connection.fetchval(_SQL["set_password"], login, password_hash) is not None
+
+
+async def rehash(connection: Connection, person: int, password_hash: str) -> None:
+    """The same password under today's cost."""
+    await connection.execute(_SQL["rehash"], person, password_hash)
+
+
+async def grant(connection: Connection, person: int, role: str, area: int) -> None:
+    """A role at a node of the area tree."""
+    await connection.execute(_SQL["grant"], person, role, area)
+
+
+async def count(connection: Connection) -> int:
+    """How many people there are."""
+    return int(await connection.fetchval(_SQL["count"]))
+
+
+async def open_session(connection: Connection, token_hash: bytes, person: int, lasts: timedelta) -> None:
+    """A person's session."""
+    await connection.execute(_SQL["open_session"], token_hash, person, lasts)
+
+
+async def session(connection: Connection, token_hash: bytes) -> SessionRow | None:
+    """Who a token is and what they may do where, or None."""
+    rows = rows_as(SessionRow, await connection.fetch(_SQL["session"], token_hash))
+    return rows[0] if rows else None
+
+
+async def close_session(connection: Connection, token_hash: bytes) -> None:
+    """Logged out."""
+    await connection.execute(_SQL["close_session"], token_hash)
+
+
+async def put_login_failure(connection: Connection, login: str, address: str) -> None:
+    """One more wrong password."""
+    await connection.execute(_SQL["put_login_failure"], login, address)
+
+
+async def count_login_failures(connection: Connection, login: str, address: str) -> tuple[int, int]:
+    """Wrong passwords in the last quarter of an hour, for this login and from this address."""
+    row = await connection.fetchrow(_SQL["count_login_failures"], login, address)
+    return (row["login"], row["address"]) if row else (0, 0)
+
+
+async def forget_login_failures(connection: Connection, login: str, address: str) -> None:
+    """The right password was given."""
+    await connection.execute(_SQL["forget_login_failures"], login, address)
+
+
+async def set_language(connection: Connection, person: int, language: str) -> None:
+    """The language a person chose."""
+    await connection.execute(_SQL["set_language"], person, language)
+
+
+async def put_area(connection: Connection, parent: int | None, level: str, name: str, timezone: str) -> int:
+    """A node of the area tree by its name, made when it is not there; returns its id."""
+    row = await connection.fetchrow(_SQL["put_area"], parent, level, name, timezone)
+    assert row is not None
+    if row["is_new"]:
+        await connection.execute(_SQL["settle_path"], row["id"])
+    return int(row["id"])
+
+
+async def audit(
+    connection: Connection, person: int | None, who: str, action: str, obj: str,
+    detail: Mapping[str, object] | None = None, address: str = "",
+) -> None:  # fmt: skip
+    """One line of the audit log: who did what to which thing, in the transaction of the deed."""
+    await connection.execute(_SQL["audit"], person, who, action, obj, dict(detail or {}), address)
+
+
+async def list_audit(connection: Connection, limit: int = 100) -> list[AuditRow]:
+    """The newest lines of the audit log."""
+    return rows_as(AuditRow, await connection.fetch(_SQL["list_audit"], limit))

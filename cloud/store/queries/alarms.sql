@@ -1,0 +1,63 @@
+-- name: lock_active
+-- The active alarms of these rules and sources, locked.
+SELECT id, rule, series, state, priority FROM alarm
+WHERE state <> 'NORM' AND (rule, series) IN (SELECT * FROM unnest($1::text[], $2::int[])) FOR UPDATE
+
+-- name: lock_alarm
+-- One alarm that a person acts on, locked.
+SELECT id, rule, series, device, estate, state, priority FROM alarm WHERE id = $1 FOR UPDATE
+
+-- name: raise
+-- A new alarm.
+INSERT INTO alarm (rule, series, device, estate, priority, state, value, raised_at, late)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id
+
+-- name: move
+-- The alarm's state now.
+UPDATE alarm SET state = $2, value = coalesce($3, value), changed_at = clock_timestamp(),
+    acked_at = CASE WHEN $4::boolean THEN clock_timestamp() WHEN $2 = 'UNACK' THEN NULL ELSE acked_at END,
+    acked_by = CASE WHEN $4::boolean THEN $5 WHEN $2 = 'UNACK' THEN NULL ELSE acked_by END
+WHERE id = $1
+
+-- name: add_transition
+-- One line of an alarm's history.
+INSERT INTO alarm_transition (alarm, at, from_state, to_state, event, person, who, why)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: list_active
+-- What is wrong now, the worst and oldest first.
+SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.value, alarm.raised_at, alarm.changed_at, alarm.acked_at,
+       person.name AS acked_by, alarm.late, alarm.device, device.name AS device_name, device.kind, series.point,
+       device.building, device.unit, device.floor, device.spot, alarm.estate AS estate_id, area.name AS estate, area.timezone
+FROM alarm JOIN device ON device.id = alarm.device JOIN series ON series.id = alarm.series
+JOIN area ON area.id = alarm.estate LEFT JOIN person ON person.id = alarm.acked_by
+WHERE alarm.state <> 'NORM' AND alarm.estate = ANY($1)
+ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], alarm.priority), alarm.raised_at, alarm.id
+LIMIT $2
+
+-- name: get
+-- One alarm, active or past, with the same columns as list_active.
+SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.value, alarm.raised_at, alarm.changed_at, alarm.acked_at,
+       person.name AS acked_by, alarm.late, alarm.device, device.name AS device_name, device.kind, series.point,
+       device.building, device.unit, device.floor, device.spot, alarm.estate AS estate_id, area.name AS estate, area.timezone
+FROM alarm JOIN device ON device.id = alarm.device JOIN series ON series.id = alarm.series
+JOIN area ON area.id = alarm.estate LEFT JOIN person ON person.id = alarm.acked_by
+WHERE alarm.id = $1 AND alarm.estate = ANY($2)
+
+-- name: list_recent
+-- Alarms that are over, the newest first, with the same columns as list_active.
+SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.value, alarm.raised_at, alarm.changed_at, alarm.acked_at,
+       person.name AS acked_by, alarm.late, alarm.device, device.name AS device_name, device.kind, series.point,
+       device.building, device.unit, device.floor, device.spot, alarm.estate AS estate_id, area.name AS estate, area.timezone
+FROM alarm JOIN device ON device.id = alarm.device JOIN series ON series.id = alarm.series
+JOIN area ON area.id = alarm.estate LEFT JOIN person ON person.id = alarm.acked_by
+WHERE alarm.state = 'NORM' AND alarm.estate = ANY($1)
+ORDER BY alarm.changed_at DESC LIMIT $2
+
+-- name: history
+-- Every transition of an alarm.
+SELECT at, from_state, to_state, event, person, who, why FROM alarm_transition WHERE alarm = $1 ORDER BY id
+
+-- name: count_unacknowledged
+-- What the state strip shows.
+SELECT priority, count(*) AS count FROM alarm WHERE state IN ('UNACK', 'RTNUN') AND estate = ANY($1) GROUP BY priority

@@ -1,0 +1,63 @@
+-- name: list
+-- The devices a person may see, with their worst news: link state and active alarms.
+SELECT device.id, device.gateway, device.name, device.kind, device.profile, device.building, device.unit, device.floor, device.spot,
+       device.commands, gateway.hostname, area.id AS estate_id, area.name AS estate, area.timezone, link.state AS link, link.at AS link_at,
+       coalesce(extract(epoch FROM now() - link.at) > link_series.stale_after_s, true) AS link_stale,
+       (SELECT count(*) FROM alarm WHERE alarm.device = device.id AND alarm.state <> 'NORM') AS alarms
+FROM device JOIN area ON area.id = device.estate JOIN gateway ON gateway.id = device.gateway
+LEFT JOIN series AS link_series ON link_series.device = device.id AND link_series.point = 'link'
+LEFT JOIN latest AS link ON link.series = link_series.id
+WHERE device.active AND device.estate = ANY($1)
+ORDER BY area.name, device.building, device.unit, device.floor, device.name
+
+-- name: get
+-- One device, with the same columns as list.
+SELECT device.id, device.gateway, device.name, device.kind, device.profile, device.building, device.unit, device.floor, device.spot,
+       device.commands, gateway.hostname, area.id AS estate_id, area.name AS estate, area.timezone, link.state AS link, link.at AS link_at,
+       coalesce(extract(epoch FROM now() - link.at) > link_series.stale_after_s, true) AS link_stale,
+       (SELECT count(*) FROM alarm WHERE alarm.device = device.id AND alarm.state <> 'NORM') AS alarms
+FROM device JOIN area ON area.id = device.estate JOIN gateway ON gateway.id = device.gateway
+LEFT JOIN series AS link_series ON link_series.device = device.id AND link_series.point = 'link'
+LEFT JOIN latest AS link ON link.series = link_series.id
+WHERE device.id = $1 AND device.estate = ANY($2)
+
+-- name: points
+-- What devices say now, and whether that is too old to believe.
+SELECT series.device, series.id AS series, series.point, series.lane, latest.at, latest.value, latest.state, latest.quality,
+       coalesce(extract(epoch FROM now() - latest.at) > series.stale_after_s, false) AS stale
+FROM series LEFT JOIN latest ON latest.series = series.id
+WHERE series.device = ANY($1) ORDER BY series.device, series.point
+
+-- name: doors_near
+-- Doors that a person at an alarm's device ($1) may want to open, the nearest first, with the same columns as list.
+SELECT device.id, device.gateway, device.name, device.kind, device.profile, device.building, device.unit, device.floor, device.spot,
+       device.commands, gateway.hostname, area.id AS estate_id, area.name AS estate, area.timezone, link.state AS link, link.at AS link_at,
+       coalesce(extract(epoch FROM now() - link.at) > link_series.stale_after_s, true) AS link_stale,
+       (SELECT count(*) FROM alarm WHERE alarm.device = device.id AND alarm.state <> 'NORM') AS alarms
+FROM device JOIN area ON area.id = device.estate JOIN gateway ON gateway.id = device.gateway
+LEFT JOIN series AS link_series ON link_series.device = device.id AND link_series.point = 'link'
+LEFT JOIN latest AS link ON link.series = link_series.id
+JOIN device AS origin ON origin.id = $1
+WHERE device.estate = origin.estate AND device.estate = ANY($2) AND device.active
+  AND (device.kind = 'door' AND 'unlock' = ANY(device.commands) OR device.kind = 'vehicle_gate' AND 'open' = ANY(device.commands))
+ORDER BY device.building = origin.building DESC, device.unit = origin.unit DESC, device.building, device.unit LIMIT 6
+
+-- name: chart
+-- A series between two times in buckets of $4: least, most, mean and count of good readings. A bucket without any is missing.
+SELECT extract(epoch FROM date_bin($4, at, 'epoch'))::float8 AS t, min(value) AS min, max(value) AS max, avg(value) AS mean, count(*) AS count
+FROM readings WHERE series = $1 AND at >= $2 AND at < $3 AND quality = 0
+GROUP BY 1 ORDER BY 1
+
+-- name: series_of
+-- The series of a device's point.
+SELECT id, stale_after_s FROM series WHERE device = $1 AND point = $2
+
+-- name: recent_states
+-- What changed at a device lately.
+SELECT states.at, series.point, states.value, states.quality
+FROM states JOIN series ON series.id = states.series WHERE series.device = $1 AND states.at >= $2
+ORDER BY states.at DESC LIMIT $3
+
+-- name: recent_events
+-- What happened at a device lately.
+SELECT at, point, fields FROM events WHERE device = $1 AND at >= $2 ORDER BY at DESC LIMIT $3

@@ -1,0 +1,125 @@
+-- name: lock_cursor
+-- One box's stream, locked until the transaction ends: what serialises two requests of one box.
+SELECT epoch, number, checksum FROM stream_cursor WHERE gateway = $1 AND stream = $2 FOR UPDATE
+
+-- name: create_cursor
+-- The row that lock_cursor locks, before a stream's first block.
+INSERT INTO stream_cursor (gateway, stream, epoch, number, checksum) VALUES ($1, $2, 0, 0, 0) ON CONFLICT DO NOTHING
+
+-- name: move_cursor
+-- The stream has come this far, once this transaction commits.
+UPDATE stream_cursor SET epoch = $3, number = $4, checksum = $5, moved_at = now() WHERE gateway = $1 AND stream = $2
+
+-- name: cursors
+-- Both cursors of a box, for its session.
+SELECT stream, epoch, number, checksum FROM stream_cursor WHERE gateway = $1
+
+-- name: epoch_known
+-- Whether a box has used this epoch before.
+SELECT true FROM stream_epoch WHERE gateway = $1 AND stream = $2 AND epoch = $3
+
+-- name: close_epochs
+-- The chains that a new epoch ends.
+UPDATE stream_epoch SET closed_at = now(), last_number = $4
+WHERE gateway = $1 AND stream = $2 AND epoch <> $3 AND closed_at IS NULL
+
+-- name: open_epoch
+-- A new chain.
+INSERT INTO stream_epoch (gateway, stream, epoch) VALUES ($1, $2, $3)
+
+-- name: boots
+-- What is known of these boots of a box.
+SELECT boot, mono_ns, utc_ns, uncertainty_ns, urgent_sealed_ns, bulk_sealed_ns
+FROM boot WHERE gateway = $1 AND boot = ANY($2)
+
+-- name: seal_urgent
+-- The last urgent block taken of a boot.
+INSERT INTO boot (gateway, boot, urgent_sealed_ns) VALUES ($1, $2, $3)
+ON CONFLICT (gateway, boot) DO UPDATE SET urgent_sealed_ns = greatest(boot.urgent_sealed_ns, excluded.urgent_sealed_ns)
+
+-- name: seal_bulk
+-- The last bulk block taken of a boot.
+INSERT INTO boot (gateway, boot, bulk_sealed_ns) VALUES ($1, $2, $3)
+ON CONFLICT (gateway, boot) DO UPDATE SET bulk_sealed_ns = greatest(boot.bulk_sealed_ns, excluded.bulk_sealed_ns)
+
+-- name: set_clock
+-- The newest clock record of a boot.
+INSERT INTO boot (gateway, boot, mono_ns, utc_ns, uncertainty_ns, source) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (gateway, boot) DO UPDATE
+SET mono_ns = excluded.mono_ns, utc_ns = excluded.utc_ns, uncertainty_ns = excluded.uncertainty_ns, source = excluded.source
+
+-- name: inventory
+-- How a box counted its series in this inventory.
+SELECT series FROM inventory WHERE gateway = $1 AND inventory_id = $2
+
+-- name: put_inventory
+-- An inventory as a box sent it; the same content has the same id.
+INSERT INTO inventory (gateway, inventory_id, series) VALUES ($1, $2, $3)
+ON CONFLICT (gateway, inventory_id) DO UPDATE SET series = excluded.series, received_at = now()
+
+-- name: put_devices
+-- The devices of an inventory; those it no longer names stay for their history, inactive.
+WITH named AS (
+    SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
+        AS n (key, name, kind, profile, bus, building, unit, floor, spot, commands)
+), gone AS (
+    UPDATE device SET active = false WHERE gateway = $1 AND key NOT IN (SELECT key FROM named) AND active
+)
+INSERT INTO device (gateway, estate, key, name, kind, profile, bus, building, unit, floor, spot, commands)
+SELECT $1, $2, key, name, kind, profile, bus, building, unit, floor, spot, string_to_array(commands, ' ') FROM named
+ON CONFLICT (gateway, key) DO UPDATE
+SET name = excluded.name, kind = excluded.kind, profile = excluded.profile, bus = excluded.bus,
+    building = excluded.building, unit = excluded.unit, floor = excluded.floor, spot = excluded.spot,
+    commands = excluded.commands, active = true
+RETURNING id, key
+
+-- name: put_series
+-- The series of an inventory, by device and point.
+INSERT INTO series (device, point, lane, stale_after_s)
+SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::real[])
+ON CONFLICT (device, point) DO UPDATE SET lane = excluded.lane, stale_after_s = excluded.stale_after_s
+RETURNING id, device, point
+
+-- name: sources
+-- What state records and events refer to: the series and devices of a box, by the names it gives them.
+SELECT device.id AS device, device.key, device.kind, device.estate, series.id AS series, series.point
+FROM device LEFT JOIN series ON series.device = device.id
+WHERE device.gateway = $1
+
+-- name: put_states
+-- States as they changed.
+INSERT INTO states (series, at, value, quality) SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::text[], $4::smallint[])
+
+-- name: put_events
+-- Events as they happened.
+INSERT INTO events (device, at, point, fields)
+SELECT device, at, point, fields::jsonb
+FROM unnest($1::int[], $2::timestamptz[], $3::text[], $4::text[]) AS e (device, at, point, fields)
+
+-- name: put_latest
+-- The newest value of each series; an older one, arriving late, changes nothing. Returns the devices that have news.
+INSERT INTO latest (series, at, value, state, quality, received_at)
+SELECT series, at, value, state, quality, clock_timestamp()
+FROM unnest($1::int[], $2::timestamptz[], $3::float8[], $4::text[], $5::smallint[]) AS l (series, at, value, state, quality)
+ORDER BY series
+ON CONFLICT (series) DO UPDATE
+SET at = excluded.at, value = excluded.value, state = excluded.state, quality = excluded.quality, received_at = excluded.received_at
+WHERE latest.at <= excluded.at
+RETURNING (SELECT device FROM series WHERE series.id = latest.series) AS device
+
+-- name: latest_at
+-- The high-water mark of each of these series.
+SELECT series, at FROM latest WHERE series = ANY($1)
+
+-- name: put_loss
+-- What a box says it had to give up.
+INSERT INTO loss (gateway, stream, epoch, first, last, items, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: quarantine
+-- A block that cannot be taken as it is.
+INSERT INTO quarantine (gateway, stream, epoch, number, block, reason) VALUES ($1, $2, $3, $4, $5, $6)
+
+-- name: quarantined
+-- What waits for people to look at it.
+SELECT quarantine.id, gateway, stream, epoch, number, length(block) AS bytes, reason, at
+FROM quarantine WHERE replayed_at IS NULL ORDER BY id LIMIT 100
