@@ -184,9 +184,8 @@ def split_block(data: bytes) -> tuple[Header, int, bytes]:
     return header, body_bytes, data[HEADER.size : -CHECKSUM_BYTES]
 
 
-def decode_block(data: bytes) -> Block:
-    """A block taken apart and decompressed. Raises BlockError; never makes more than MAX_BODY_BYTES."""
-    header, body_bytes, packed = split_block(data)
+def inflate(body_bytes: int, packed: bytes) -> bytes:
+    """A block's body, decompressed: exactly `body_bytes` long. Raises BlockError, never makes more than that."""
     try:
         # The frame's own claim is checked first, so that a small frame cannot ask for gigabytes.
         if zstandard.frame_content_size(packed) != body_bytes:
@@ -196,7 +195,13 @@ def decode_block(data: bytes) -> Block:
         raise BlockError(f"body does not decompress: {e}") from e
     if len(body) != body_bytes:
         raise BlockError(f"body has {len(body)} bytes, the header says {body_bytes}")
-    return Block(header, body, checksum_of(data))
+    return body
+
+
+def decode_block(data: bytes) -> Block:
+    """A block taken apart and decompressed. Raises BlockError naming the check that failed."""
+    header, body_bytes, packed = split_block(data)
+    return Block(header, inflate(body_bytes, packed), checksum_of(data))
 
 
 def rechain_block(data: bytes, epoch: int, number: int, previous: int) -> bytes:
