@@ -340,9 +340,9 @@ class Outbox:
         for lane, stream in self._streams.items():
             if stream.dropped:
                 items, stream.dropped = stream.dropped, 0
-                stream.lost_items += items
                 reason = "the disk refused them and too many waited in memory"
                 await self._declare(Loss(lane, 0, 0, 0, 0, items, reason))
+                stream.lost_items += items
             if stream.file.undeclared:
                 for loss_id, loss in await stream.worker.run(StreamFile.losses):
                     await self._declare(loss)

@@ -9,9 +9,9 @@ INVENTORY = InventoryRecord(
     "Test estate",
     (DeviceEntry("smoke-1", "Smoke 1", "smoke_detector", "panel", "bus", Place(), ()),),
     (
-        SeriesEntry("smoke-1", "link", Lane.URGENT, 750),
-        SeriesEntry("smoke-1", "smoke", Lane.URGENT, 750),
-        SeriesEntry("smoke-1", "temperature", Lane.BULK, 750),
+        SeriesEntry("smoke-1", "link", Lane.URGENT, 750.0),
+        SeriesEntry("smoke-1", "smoke", Lane.URGENT, 750.0),
+        SeriesEntry("smoke-1", "temperature", Lane.BULK, 750.0),
     ),
 )
 

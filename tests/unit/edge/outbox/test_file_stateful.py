@@ -13,8 +13,8 @@ from contract.kinds import Lane
 from contract.messages import Event, Quality
 from contract.records import InventoryRecord, LossReceipt
 from edge.outbox.file import StreamFile
+from tests.support.reference_stream import ReferenceStream, Refused
 from tests.unit.edge.outbox.examples import INVENTORY, Ticking
-from tests.unit.edge.outbox.reference import ReferenceStream, Refused
 
 QUOTA_BYTES = 160 << 10
 

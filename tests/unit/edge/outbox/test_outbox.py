@@ -13,8 +13,9 @@ from contract.session import Cursor
 from contract.site import Storage
 from edge.outbox import Outbox, Standing
 from edge.outbox import outbox as outbox_module
+from tests.support.reference_stream import ReferenceStream
+from tests.support.waiting import eventually
 from tests.unit.edge.outbox.examples import BOOT, INVENTORY, state, telemetry
-from tests.unit.edge.outbox.reference import ReferenceStream
 
 STORAGE = Storage(seal_s=600, urgent_mb=8, bulk_mb=8)
 
@@ -110,8 +111,7 @@ async def test_a_full_bulk_gives_up_its_oldest_and_says_so_on_urgent(tmp_path):
             await outbox.flush()
             sent += 19_000
             await asyncio.sleep(0)
-        while outbox._bulk.file.undeclared:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: not outbox._bulk.file.undeclared)
         receipts = [r for r in (await pending(outbox)).records if isinstance(r, LossReceipt)]
         assert receipts[0].first == 1
         for receipt in receipts:
@@ -183,8 +183,7 @@ async def test_a_full_disk_does_not_stop_the_box(tmp_path, monkeypatch):
             await stream.worker.run(lambda file: file._db.execute("PRAGMA max_page_count = 100000").fetchone())
         await asyncio.wait_for(waiting, 5)
         await outbox.flush()
-        while not any(isinstance(r, LossReceipt) for r in (await pending(outbox)).records):
-            await asyncio.sleep(0.01)
+        await eventually(lambda: outbox.status(Lane.BULK).lost_items > 0)
         records = (await pending(outbox)).records
         assert [type(r) for r in records[:2]] == [Event, StateRecord]
         receipt = next(r for r in records if isinstance(r, LossReceipt))

@@ -8,7 +8,7 @@ from contract.records import LossReceipt, Record, decode_records
 from contract.session import NO_CURSOR, Cursor, RefusalReason
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818  # the protocol's word
     """The block was refused, for one of RefusalReason."""
 
 

@@ -1,0 +1,85 @@
+"""Enrolment: a one-time claim code makes this box's public key known to the cloud (decision 11)."""
+
+import asyncio
+import platform
+import ssl
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from contract.errors import AnjuError
+from contract.session import ENROL_PATH, EnrolReply, EnrolRequest
+from edge.provision.identity import IDENTITY_FILE, Enrolment, load_or_make_key, public_bytes, write_durably
+
+TIMEOUT_S = 30.0
+
+_REFUSALS = {
+    400: "The cloud did not understand the request. Is this the address of an Anju cloud?",
+    403: "The cloud does not let this box enrol. Ask who administers it.",
+    404: "The cloud does not know this claim code. Compare it with the console, letter by letter.",
+    409: "This claim code was used already. Ask for a new one in the console.",
+    410: "This claim code has expired. Ask for a new one in the console.",
+    422: "The cloud did not accept the claim code's form. Compare it with the console, letter by letter.",
+    429: "Too many attempts. Wait a minute, then try again.",
+}
+
+
+class EnrolError(AnjuError):
+    """Enrolment did not work; says what to do next."""
+
+
+async def enrol(cloud: str, claim: str, state_dir: Path, *, version: str, ca: Path | None = None) -> Enrolment:
+    """Enrols this box and keeps its identity in the state folder. Raises EnrolError.
+
+    The key is on disk before the claim is used, so a power cut in between costs nothing: the same claim with the same
+    key gets the same answer.
+    """
+    if await asyncio.to_thread((state_dir / IDENTITY_FILE).exists):
+        raise EnrolError(
+            f"This box is enrolled already ({state_dir / IDENTITY_FILE}).\n"
+            f"    To give it a new identity, stop it, move that file away and enrol again."
+        )
+    try:
+        key = await asyncio.to_thread(load_or_make_key, state_dir)
+        context = None if ca is None else await asyncio.to_thread(ssl.create_default_context, cafile=str(ca))
+    except (OSError, ssl.SSLError) as e:
+        raise EnrolError(f"{e.strerror or e}: {getattr(e, 'filename', None) or ca or state_dir}") from e
+    request = EnrolRequest(claim.strip(), public_bytes(key), platform.node(), version)
+    reply = await _post(cloud.rstrip("/"), request, context)
+    enrolment = Enrolment(reply.gateway, reply.estate, cloud.rstrip("/"))
+    await asyncio.to_thread(write_durably, state_dir / IDENTITY_FILE, msgspec.json.encode(enrolment))
+    return enrolment
+
+
+async def _post(cloud: str, request: EnrolRequest, context: ssl.SSLContext | None) -> EnrolReply:
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(trust_env=True, timeout=timeout) as http,
+            http.post(
+                cloud + ENROL_PATH,
+                data=msgspec.json.encode(request),
+                headers={"Content-Type": "application/json"},
+                ssl=context or True,
+                allow_redirects=False,
+            ) as response,
+        ):
+            body = await response.read()
+            if response.status == 200:
+                return msgspec.json.decode(body, type=EnrolReply)
+            said = _REFUSALS.get(response.status, f"The cloud answered {response.status}. Try again later.")
+            raise EnrolError(said)
+    except aiohttp.ClientConnectorCertificateError as e:
+        raise EnrolError(
+            f"The certificate of {cloud} is not trusted: {e.certificate_error}.\n"
+            "    With an own certificate authority, name its file: --ca FILE. Else check the box's date and time."
+        ) from e
+    except aiohttp.InvalidURL as e:
+        raise EnrolError(f"{cloud!r} is not an address. It looks like https://anju.example.com") from e
+    except (aiohttp.ClientError, TimeoutError, OSError) as e:
+        raise EnrolError(
+            f"{cloud} cannot be reached: {str(e) or 'no answer'}.\n    Check the address and this box's network."
+        ) from e
+    except msgspec.MsgspecError as e:
+        raise EnrolError(f"{cloud} answered something else than an Anju cloud does. Check the address.") from e

@@ -1,0 +1,9 @@
+"""One session with the cloud: proves who the box is, sends its blocks, brings commands and the time.
+
+The conversation is written in contract/session.py. Nothing else of the box waits for the cloud.
+"""
+
+from edge.uplink.clock import CloudClock
+from edge.uplink.uplink import Uplink, UplinkStatus
+
+__all__ = ["CloudClock", "Uplink", "UplinkStatus"]

@@ -1,0 +1,164 @@
+"""The requests of a session, each one function: challenge, session, blocks, down stream. No policy, no retries."""
+
+from collections.abc import AsyncGenerator
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+
+from contract.clock import mono_ns
+from contract.errors import Retryable
+from contract.kinds import Lane
+from contract.messages import Command
+from contract.session import (
+    CHALLENGE_PATH,
+    DOWN_PATH,
+    HEARTBEAT_S,
+    SESSION_PATH,
+    BlocksReply,
+    ChallengeReply,
+    ChallengeRequest,
+    Refusal,
+    SessionReply,
+    SessionRequest,
+    blocks_path,
+    join_blocks,
+)
+from edge.provision import Identity
+
+T = TypeVar("T")
+REQUEST_TIMEOUT_S = 30.0
+BLOCKS_TIMEOUT_S = 120.0
+"""A full request on a slow mobile link takes its time."""
+DOWN_SILENCE_S = 3 * HEARTBEAT_S
+_JSON = {"Content-Type": "application/json"}
+
+
+class SessionLost(Retryable):
+    """The token is no longer good: a new session must be opened."""
+
+
+class Busy(Retryable):
+    """The cloud asks to wait (429, 503), or failed inside (other 5xx); the session is still good."""
+
+
+class Unsound(Retryable):
+    """The cloud could not read what was sent (400), or it is too much at once (413)."""
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """An open session, and the monotonic times around the round trip that told the cloud's time."""
+
+    reply: SessionReply
+    sent_ns: int
+    received_ns: int
+
+
+class Requests:
+    """One cloud, spoken to over one connection pool. Every method raises Retryable where something is in the way."""
+
+    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+        self._http, self._url = http, url.rstrip("/")
+        self.token = ""
+
+    async def open(self, identity: Identity, version: str) -> Opened:
+        """Opens a session (or renews it): signs the cloud's nonce, keeps the token."""
+        with _network_errors():
+            challenge = await self._json(CHALLENGE_PATH, ChallengeRequest(identity.gateway), ChallengeReply)
+            signature = identity.sign(challenge.nonce, self._url)
+            request = SessionRequest(identity.gateway, challenge.nonce, signature, version)
+            sent_ns = mono_ns()
+            reply = await self._json(SESSION_PATH, request, SessionReply)
+            received_ns = mono_ns()
+        self.token = reply.token
+        return Opened(reply, sent_ns, received_ns)
+
+    async def _json(self, path: str, body: msgspec.Struct, model: type[T]) -> T:
+        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
+        async with self._http.post(
+            self._url + path, data=msgspec.json.encode(body), headers=_JSON, timeout=timeout, allow_redirects=False
+        ) as response:
+            await _raise_for(response)
+            return msgspec.json.decode(await response.read(), type=model)
+
+    async def send(self, stream: Lane, blocks: list[bytes]) -> BlocksReply | Refusal:
+        """Posts consecutive blocks; the cloud's cursor after COMMIT, or why it refused them (409)."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/octet-stream"}
+        timeout = aiohttp.ClientTimeout(total=BLOCKS_TIMEOUT_S, sock_connect=REQUEST_TIMEOUT_S)
+        with _network_errors():
+            async with self._http.post(
+                self._url + blocks_path(stream),
+                data=join_blocks(blocks),
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                if response.status == 409:
+                    return msgspec.json.decode(await response.read(), type=Refusal)
+                await _raise_for(response)
+                return msgspec.json.decode(await response.read(), type=BlocksReply)
+
+    async def listen(self) -> AsyncGenerator[bytes, None]:
+        """The lines of the down stream, without its heartbeats; it ends when the cloud ends it.
+
+        Raises Retryable after three heartbeats of silence.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT_S, sock_read=DOWN_SILENCE_S)
+        headers = {"Authorization": f"Bearer {self.token}"}
+        with _network_errors():
+            async with self._http.get(
+                self._url + DOWN_PATH, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                await _raise_for(response)
+                async for line in response.content:
+                    if line.strip():
+                        yield line
+
+
+def decode_command(line: bytes) -> Command:
+    """A line of the down stream. Raises msgspec.MsgspecError (DecodeError, ValidationError)."""
+    return msgspec.json.decode(line, type=Command)
+
+
+async def _raise_for(response: aiohttp.ClientResponse) -> None:
+    """Raises for any answer but 200 what the box must do about it."""
+    status = response.status
+    if status == 200:
+        return
+    said = f"the cloud answered {status}"
+    after_s = _retry_after_s(response.headers.get("Retry-After"))
+    if status == 401:
+        raise SessionLost(f"{said}: the session or the key is not (or no longer) accepted")
+    if status in {403, 404}:
+        raise Retryable(f"{said}: it does not know this gateway, or its access was revoked", 30.0)
+    if status in {400, 413}:
+        raise Unsound(said, after_s)
+    if status == 429 or status >= 500:
+        raise Busy(said, after_s)
+    raise Retryable(said, after_s)
+
+
+def _retry_after_s(text: str | None) -> float | None:
+    """Seconds of a Retry-After header; None where there is none or it is a date (a box may not know the date)."""
+    try:
+        return max(0.0, float(text)) if text else None
+    except ValueError:
+        return None
+
+
+class _network_errors:  # noqa: N801  # reads as the statement it is
+    """Turns what the network and a strange peer can do into Retryable, each with its words."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            raise Retryable(
+                f"the cloud's certificate is not trusted ({error.certificate_error}); "
+                "name your authority's file as cloud.ca, or check the box's date"
+            ) from error
+        if isinstance(error, aiohttp.ClientError | TimeoutError | OSError):
+            raise Retryable(f"the cloud cannot be reached: {str(error) or type(error).__name__}") from error
+        if isinstance(error, msgspec.MsgspecError | ValueError):
+            raise Retryable(f"the cloud answered something unexpected: {error}") from error

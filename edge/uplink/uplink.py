@@ -1,0 +1,278 @@
+"""Keeps a session with the cloud: what is pending goes up, urgent first; commands and the time come down."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Final, Never
+
+import aiohttp
+import msgspec
+import structlog
+
+from contract.block import split_block
+from contract.clock import mono_ns
+from contract.errors import Retryable
+from contract.kinds import Lane
+from contract.messages import Command
+from contract.session import BlocksReply, Cursor, Refusal, RefusalReason
+from edge.outbox import Outbox, Standing
+from edge.provision import Identity
+from edge.uplink.backoff import Backoff
+from edge.uplink.clock import CloudClock, clock_for
+from edge.uplink.session import Busy, Opened, Requests, SessionLost, Unsound, decode_command
+
+log = structlog.get_logger(__name__)
+
+REQUEST_BYTES: Final = 1 << 20
+MIN_REQUEST_BYTES: Final = 16 << 10
+"""Blocks of one request; fewer while requests fail, so that a slow link commits something within its time-out."""
+BULK_PATIENCE_S: Final = 10.0
+"""So long bulk waits for urgent to be delivered; then it goes too, so that neither can stop the other for ever."""
+STEADY_NS: Final = 30_000_000_000
+"""A session that lived this long was a good one: the next attempt comes soon."""
+DISK_PATIENCE_S: Final = 5.0
+"""So long the session waits for the disk to take its clock record; delivering goes on without, to make room."""
+RENEW_AT: Final = 0.8
+"""The token is renewed after this part of its life."""
+
+
+class UplinkStatus(msgspec.Struct, frozen=True):
+    """How the uplink is: connected or not, since when (monotonic), and what was in the way last."""
+
+    connected: bool
+    since_ns: int
+    problem: str = ""
+    sent_blocks: int = 0
+    sent_bytes: int = 0
+    quarantined: int = 0
+    sessions: int = 0
+
+
+class Uplink:
+    """One box's conversation with its cloud. `run` never ends; nothing it meets out there ends the box."""
+
+    def __init__(
+        self,
+        url: str,
+        identity: Identity,
+        outbox: Outbox,
+        clock: CloudClock,
+        on_command: Callable[[Command], Awaitable[None]],
+        *,
+        version: str,
+        ca: ssl.SSLContext | None = None,
+        backoff: Callable[[], Backoff] = Backoff,
+    ) -> None:
+        self._url, self._identity, self._outbox, self._clock = url, identity, outbox, clock
+        self._on_command, self._version, self._ca, self._make_backoff = on_command, version, ca, backoff
+        self._request_bytes = REQUEST_BYTES
+        self._gap: Cursor | None = None
+        self._waiting: set[Lane] = set()
+        self.status = UplinkStatus(connected=False, since_ns=mono_ns())
+
+    async def run(self) -> Never:
+        """Opens a session, serves it until it is lost, waits, and opens the next, for ever."""
+        backoff = self._make_backoff()
+        connector = aiohttp.TCPConnector(ssl=self._ca or True, limit=4)
+        # trust_env: proxies are named in the environment, as everywhere.
+        async with aiohttp.ClientSession(connector=connector, trust_env=True) as http:
+            while True:
+                requests = Requests(http, self._url)
+                try:
+                    await self._serve(requests, await requests.open(self._identity, self._version), backoff)
+                except* Retryable as group:
+                    problem = _first(group)
+                if self.status.connected and mono_ns() - self.status.since_ns > STEADY_NS:
+                    backoff.reset()
+                self._disconnected(problem)
+                await asyncio.sleep(backoff.next_s(problem.after_s))
+
+    async def _serve(self, requests: Requests, opened: Opened, backoff: Backoff) -> Never:
+        await self._keep_clock(opened)
+        for stream, cursor in ((Lane.URGENT, opened.reply.urgent), (Lane.BULK, opened.reply.bulk)):
+            if await self._outbox.reconcile(stream, cursor) is Standing.DIVERGED:
+                log.warning("the cloud goes on elsewhere than this box: a restored disk or cloud", stream=stream)
+                await self._outbox.open_epoch(stream)
+        self._connected()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._renew(requests, opened), name="uplink renew")
+            tasks.create_task(self._listen(requests), name="uplink down")
+            tasks.create_task(self._send_all(requests, Lane.URGENT, backoff), name="uplink urgent")
+            tasks.create_task(self._send_all(requests, Lane.BULK, backoff), name="uplink bulk")
+        raise AssertionError("each task of a session runs until it is lost")
+
+    # Time
+
+    async def _keep_clock(self, opened: Opened) -> None:
+        """The clock record that data need is on the urgent stream, on disk, before any bulk leaves."""
+        record = self._clock.observe(opened.sent_ns, opened.received_ns, opened.reply.time_ns)
+        if record is not None:
+            try:
+                async with asyncio.timeout(DISK_PATIENCE_S):
+                    await self._outbox.record(record)
+            except TimeoutError:
+                log.warning("the clock record waits for the disk")
+
+    async def _renew(self, requests: Requests, opened: Opened) -> Never:
+        while True:
+            await asyncio.sleep(opened.reply.expires_s * RENEW_AT)
+            opened = await requests.open(self._identity, self._version)
+            await self._keep_clock(opened)
+
+    # Down
+
+    async def _listen(self, requests: Requests) -> Never:
+        """Hands over each command. A down stream that the cloud (or a proxy) ends is opened again in the session."""
+        backoff = self._make_backoff()
+        while True:
+            async with aclosing(requests.listen()) as lines:
+                async for line in lines:
+                    backoff.reset()
+                    try:
+                        command = decode_command(line)
+                    except msgspec.MsgspecError as e:
+                        log.warning("a line of the down stream is no command", problem=str(e))
+                        continue
+                    await self._on_command(command)
+            await asyncio.sleep(backoff.next_s())
+
+    # Up
+
+    async def _send_all(self, requests: Requests, stream: Lane, session_backoff: Backoff) -> Never:
+        """Sends what is pending, one request at a time, for as long as the session lasts."""
+        backoff = self._make_backoff()
+        while True:
+            await self._outbox.wait_for_blocks(stream)
+            if stream is Lane.BULK:
+                await self._let_urgent_pass()
+            blocks = await self._outbox.peek(stream, self._request_bytes)
+            if not blocks:
+                continue
+            try:
+                answer = await self._send(requests, stream, blocks)
+                if isinstance(answer, BlocksReply):
+                    await self._committed(stream, blocks, answer)
+                else:
+                    await self._refused(stream, blocks, answer)
+            except (Busy, Unsound) as e:
+                # peek checks each block anew, so a copy of ours that is damaged is found before the next attempt.
+                self._troubled(stream, str(e))
+                await asyncio.sleep(backoff.next_s(e.after_s))
+                continue
+            if isinstance(answer, BlocksReply):
+                backoff.reset()
+                session_backoff.reset()
+            else:
+                await asyncio.sleep(backoff.next_s())
+
+    async def _send(self, requests: Requests, stream: Lane, blocks: list[bytes]) -> BlocksReply | Refusal:
+        """One request. After one that failed the next is half as large, for slow links and strict proxies."""
+        try:
+            answer = await requests.send(stream, blocks)
+        except Retryable:
+            self._request_bytes = max(self._request_bytes // 2, MIN_REQUEST_BYTES)
+            raise
+        self._request_bytes = min(self._request_bytes * 2, REQUEST_BYTES)
+        return answer
+
+    async def _let_urgent_pass(self) -> None:
+        try:
+            async with asyncio.timeout(BULK_PATIENCE_S):
+                await self._outbox.wait_until_delivered(Lane.URGENT)
+        except TimeoutError:
+            log.info("urgent blocks wait for long; bulk goes on beside them")
+
+    async def _committed(self, stream: Lane, blocks: list[bytes], reply: BlocksReply) -> None:
+        if reply.quarantined:
+            log.error("the cloud set blocks aside that it could not take", stream=stream, blocks=reply.quarantined)
+        moved = await self._outbox.acknowledge(stream, reply.cursor)
+        self.status = msgspec.structs.replace(
+            self.status,
+            sent_blocks=self.status.sent_blocks + len(blocks),
+            sent_bytes=self.status.sent_bytes + sum(map(len, blocks)),
+            quarantined=self.status.quarantined + reply.quarantined,
+        )
+        self._flows(stream)
+        if not moved and reply.cursor != self._outbox.acked(stream):
+            raise SessionLost("the cloud acknowledged something else than what was sent")
+
+    async def _refused(self, stream: Lane, blocks: list[bytes], refusal: Refusal) -> None:
+        """Does what a refusal asks for; then the blocks are sent again."""
+        self._troubled(stream, f"the cloud refused the blocks: {refusal.reason}")
+        if refusal.reason == RefusalReason.GAP:
+            await self._close_gap(stream, refusal.cursor)
+        elif refusal.reason == RefusalReason.FORK:
+            await self._outbox.open_epoch(stream)
+        elif refusal.reason == RefusalReason.CLOSED_EPOCH:
+            log.error(
+                "another box speaks under this box's identity, or this disk was restored: a new epoch is opened",
+                stream=stream, gateway=self._identity.gateway,
+                hint="if two boxes share this identity, enrol one of them anew",
+            )  # fmt: skip
+            await self._outbox.open_epoch(stream)
+        elif refusal.reason == RefusalReason.INVENTORY:
+            inventory = await self._outbox.inventory(refusal.inventory)
+            if inventory is None:
+                await self._outbox.give_up_first(stream, f"its inventory {refusal.inventory} is not known any more")
+            else:
+                await self._outbox.record(inventory)
+        elif refusal.reason == RefusalReason.CLOCK:
+            boot = split_block(blocks[0])[0].boot
+            record = clock_for(await self._outbox.boots(), boot)
+            if record is None:
+                raise Retryable("the boot of the oldest blocks has no clock record yet")
+            await self._outbox.record(record)
+        else:
+            raise Retryable(f"the cloud refused blocks for a reason unknown here: {refusal.reason}; update this box")
+
+    async def _close_gap(self, stream: Lane, cursor: Cursor) -> None:
+        standing = await self._outbox.reconcile(stream, cursor)
+        if standing is Standing.BEHIND:
+            # Receipts for what was given up may be on their way. A gap that is still there after them will stay.
+            await self._let_urgent_pass()
+            if self._gap == cursor and not self._outbox.status(Lane.URGENT).pending_blocks:
+                standing = Standing.DIVERGED
+            self._gap = cursor
+        if standing is Standing.DIVERGED:
+            await self._outbox.open_epoch(stream)
+
+    # What is said of it
+
+    def _connected(self) -> None:
+        log.info("cloud connected", url=self._url, gateway=self._identity.gateway)
+        self.status = msgspec.structs.replace(
+            self.status, connected=True, since_ns=mono_ns(), problem="", sessions=self.status.sessions + 1
+        )
+
+    def _troubled(self, stream: Lane, problem: str) -> None:
+        """Says once that a stream's blocks wait, until they flow again."""
+        if stream not in self._waiting:
+            log.warning("blocks wait", stream=stream, problem=problem)
+        self._waiting.add(stream)
+        self.status = msgspec.structs.replace(self.status, problem=problem)
+
+    def _flows(self, stream: Lane) -> None:
+        if stream in self._waiting:
+            log.info("blocks flow again", stream=stream)
+            self._waiting.discard(stream)
+        if not self._waiting:
+            self.status = msgspec.structs.replace(self.status, problem="")
+
+    def _disconnected(self, problem: Retryable) -> None:
+        said = str(problem)
+        if self.status.connected:
+            log.warning("cloud lost; everything is kept until it is back", problem=said)
+            self.status = msgspec.structs.replace(self.status, connected=False, since_ns=mono_ns())
+        elif said != self.status.problem:
+            log.warning("cloud not connected", problem=said)
+        self.status = msgspec.structs.replace(self.status, problem=said)
+
+
+def _first(group: BaseExceptionGroup[Retryable]) -> Retryable:
+    """The first problem of a group, however deep."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, Retryable)
+    return error

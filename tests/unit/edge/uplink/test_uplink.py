@@ -1,0 +1,317 @@
+"""The uplink over real HTTP against a cloud that follows the rules, and against one that does not."""
+
+import asyncio
+import shutil
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from contract.kinds import Lane
+from contract.messages import Command
+from contract.records import ClockRecord, InventoryRecord, LossReceipt, StateRecord
+from contract.session import NO_CURSOR, Cursor, RefusalReason
+from contract.site import Storage
+from edge.outbox import Outbox
+from edge.provision.identity import Enrolment, Identity, public_bytes
+from edge.uplink import CloudClock, Uplink
+from edge.uplink import uplink as uplink_module
+from edge.uplink.backoff import Backoff
+from tests.support.fake_cloud import FakeCloud
+from tests.support.waiting import eventually
+from tests.unit.edge.outbox.examples import BOOT, INVENTORY, state, telemetry
+
+KEY = Ed25519PrivateKey.generate()
+STORAGE = Storage(seal_s=0.1, urgent_mb=8, bulk_mb=8)
+
+
+@asynccontextmanager
+async def box(folder, cloud, *, boot=BOOT, commands=None):
+    """An outbox and an uplink that serves it."""
+    folder.mkdir(exist_ok=True)
+    cloud.gateways.get("gw") or cloud.enrol("gw", public_bytes(KEY))
+
+    async def on_command(command):
+        commands.append(command)
+
+    async with Outbox.open(folder, boot=boot, storage=STORAGE, inventory=INVENTORY) as outbox:
+        restored = (await outbox.boots())[-1].clock
+        identity = Identity(Enrolment("gw", "Test estate", cloud.url), KEY)
+        uplink = Uplink(
+            cloud.url, identity, outbox, CloudClock(boot, restored), on_command, version="0",
+            backoff=lambda: Backoff(0.02, 0.1),
+        )  # fmt: skip
+        task = asyncio.create_task(uplink.run())
+        outbox.uplink = uplink
+        try:
+            yield outbox
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def delivered(outbox, timeout_s=10):
+    async with asyncio.timeout(timeout_s):
+        await outbox.flush()
+        for stream in Lane:
+            await outbox.wait_until_delivered(stream)
+
+
+def words(cloud):
+    """What the cloud knows of states: their times, in order."""
+    return [r.mono_ns for r in cloud.gateways["gw"].urgent.items if isinstance(r, StateRecord)]
+
+
+def values(cloud):
+    return [row.value for row in cloud.gateways["gw"].bulk.items]
+
+
+async def fill(outbox, start, count):
+    for n in range(start, start + count):
+        await outbox.put([state("smoke", n), telemetry(float(n), n * 1_000_000)])
+    await outbox.flush()
+
+
+async def test_everything_arrives_with_its_inventory_and_its_clock(tmp_path):
+    async with FakeCloud() as cloud:
+        async with box(tmp_path, cloud) as outbox:
+            await fill(outbox, 0, 20)
+            await delivered(outbox)
+            assert outbox.uplink.status.connected
+        gateway = cloud.gateways["gw"]
+        assert words(cloud) == values(cloud) == list(range(20))
+        assert gateway.urgent.items[0] == INVENTORY
+        assert gateway.refusals == []
+        (clock,) = [r for r in gateway.urgent.items if isinstance(r, ClockRecord)]
+        assert (clock.boot, clock.source) == (BOOT, "session")
+        assert clock.uncertainty_ns < 1_000_000_000
+        # Within one boot the clock is kept over restarts, so that times do not jitter.
+        async with box(tmp_path, cloud) as outbox:
+            await fill(outbox, 20, 1)
+            await delivered(outbox)
+        assert sum(isinstance(r, ClockRecord) for r in gateway.urgent.items) == 1
+
+
+async def test_what_was_kept_while_the_cloud_was_away_goes_when_it_is_back(tmp_path):
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        await fill(outbox, 0, 5)
+        await delivered(outbox)
+        await cloud.stop()
+        await fill(outbox, 5, 50)
+        await eventually(lambda: not outbox.uplink.status.connected)
+        assert "cannot be reached" in outbox.uplink.status.problem
+        await cloud.start()
+        await delivered(outbox)
+        assert words(cloud) == values(cloud) == list(range(55))
+
+
+async def test_an_answer_lost_on_the_way_is_no_second_delivery(tmp_path):
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        cloud.cut_after_commit = 3
+        await fill(outbox, 0, 30)
+        await delivered(outbox)
+        assert words(cloud) == values(cloud) == list(range(30))
+        assert cloud.cut_after_commit == 0
+
+
+@pytest.mark.parametrize("status", [429, 503, 500, 502, 400, 413])
+async def test_pressure_and_faults_of_the_cloud_are_waited_out(tmp_path, status):
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        for _ in range(3):
+            cloud.faults.append(lambda _: web.Response(status=status, headers={"Retry-After": "0.05"}))
+        await fill(outbox, 0, 10)
+        await delivered(outbox)
+        assert words(cloud) == values(cloud) == list(range(10))
+        assert cloud.sessions == 1
+
+
+async def test_retry_after_is_obeyed(tmp_path):
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        await delivered(outbox)
+        cloud.faults.append(lambda _: web.Response(status=503, headers={"Retry-After": "0.7"}))
+        started = asyncio.get_running_loop().time()
+        await outbox.put([state("smoke", 1)])
+        await delivered(outbox)
+        assert asyncio.get_running_loop().time() - started >= 0.7
+
+
+async def test_a_revoked_token_opens_a_new_session(tmp_path):
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        await delivered(outbox)
+        cloud.tokens.clear()
+        await fill(outbox, 0, 3)
+        await delivered(outbox)
+        assert words(cloud) == [0, 1, 2]
+        assert cloud.sessions == 2
+
+
+async def test_the_token_is_renewed_before_it_ends(tmp_path):
+    async with FakeCloud(expires_s=0.2) as cloud, box(tmp_path, cloud) as outbox:
+        await cloud.until(lambda: cloud.sessions >= 4)
+        assert outbox.uplink.status.sessions == 1
+
+
+async def test_a_restored_disk_opens_a_new_epoch_and_repeats_are_dropped(tmp_path):
+    live, saved = tmp_path / "live", tmp_path / "saved"
+    async with FakeCloud() as cloud:
+        async with box(live, cloud) as outbox:
+            await fill(outbox, 0, 5)
+            await cloud.until(lambda: len(words(cloud)) == 5)
+            await delivered(outbox)
+        shutil.copytree(live, saved)
+        async with box(live, cloud) as outbox:
+            await fill(outbox, 5, 5)
+            await delivered(outbox)
+        epoch = cloud.gateways["gw"].urgent.cursor.epoch
+        async with box(saved, cloud) as outbox:
+            await fill(outbox, 10, 5)
+            await delivered(outbox)
+            assert outbox.head(Lane.URGENT).epoch != epoch
+        assert words(cloud) == values(cloud) == list(range(15))
+
+
+async def test_a_second_box_of_one_identity_is_told_and_loses_nothing(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    async with FakeCloud() as cloud:
+        async with box(one, cloud) as outbox:
+            await fill(outbox, 0, 3)
+            await delivered(outbox)
+        shutil.copytree(one, two)
+        async with box(one, cloud) as first, box(two, cloud, boot=b"the other's boot") as second:
+            await fill(first, 3, 3)
+            await delivered(first)
+            await fill(second, 100, 3)
+            await delivered(second)
+            await fill(first, 6, 3)
+            await delivered(first)
+        assert sorted(words(cloud)) == [*range(9), 100, 101, 102]
+        refused = set(cloud.gateways["gw"].refusals)
+        assert RefusalReason.CLOSED_EPOCH in refused or RefusalReason.GAP in refused or RefusalReason.FORK in refused
+
+
+async def test_a_cloud_that_forgot_everything_gets_inventory_and_clock_again(tmp_path):
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        await fill(outbox, 0, 3)
+        await delivered(outbox)
+        await cloud.stop()
+        await fill(outbox, 3, 4)
+        cloud.enrol("gw", public_bytes(KEY))
+        await cloud.start()
+        await delivered(outbox)
+        gateway = cloud.gateways["gw"]
+        assert words(cloud) == values(cloud) == [3, 4, 5, 6]
+        assert isinstance(gateway.urgent.items[0], InventoryRecord)
+        assert RefusalReason.CLOCK in gateway.refusals
+
+
+async def test_blocks_of_a_boot_without_time_are_bounded_by_the_next(tmp_path):
+    async with FakeCloud() as cloud:
+        async with Outbox.open(tmp_path, boot=b"a boot w/o clock", storage=STORAGE, inventory=INVENTORY) as outbox:
+            await fill(outbox, 0, 3)
+        async with box(tmp_path, cloud) as outbox:
+            await delivered(outbox)
+        clocks = cloud.gateways["gw"].clocks
+        assert clocks[b"a boot w/o clock"].source == "bounded"
+        assert values(cloud) == [0, 1, 2]
+
+
+async def test_bulk_that_was_given_up_does_not_stop_the_stream(tmp_path):
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        await fill(outbox, 0, 3)
+        await delivered(outbox)
+        await cloud.stop()
+        for n in range(3, 9):
+            await fill(outbox, n, 1)
+        await outbox.give_up_first(Lane.BULK, "test")
+        await outbox.give_up_first(Lane.BULK, "test")
+        await cloud.start()
+        await delivered(outbox)
+        gateway = cloud.gateways["gw"]
+        assert words(cloud) == list(range(9))
+        assert values(cloud) == [0, 1, 2, 5, 6, 7, 8]
+        assert [(r.stream, r.items) for r in gateway.urgent.items if isinstance(r, LossReceipt)] == [(Lane.BULK, 1)] * 2
+
+
+async def test_a_gap_that_no_receipt_closes_opens_a_new_epoch(tmp_path):
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        for n in range(3):
+            await fill(outbox, n, 1)
+        await delivered(outbox)
+        bulk = cloud.gateways["gw"].bulk
+        bulk.cursor = Cursor(bulk.cursor.epoch, 1, bulk.blocks[0].checksum)  # as after a restored database
+        await fill(outbox, 3, 2)
+        await delivered(outbox)
+        assert values(cloud) == list(range(5))
+
+
+async def test_urgent_first_and_bulk_not_for_ever_behind_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(uplink_module, "BULK_PATIENCE_S", 0.3)
+    async with FakeCloud() as cloud:
+        async with Outbox.open(tmp_path, boot=BOOT, storage=STORAGE, inventory=INVENTORY) as outbox:
+            await fill(outbox, 0, 300)
+        async with box(tmp_path, cloud) as outbox:
+            await delivered(outbox)
+            orders = cloud.gateways["gw"].orders
+            assert orders == sorted(orders, key=lambda lane: lane is Lane.BULK)
+            # Now urgent alone is refused for ever.
+
+            def refuse_urgent(request):
+                cloud.faults.append(refuse_urgent)
+                return web.Response(status=503)
+
+            cloud.faults.append(refuse_urgent)
+            await outbox.put([state("smoke", 1000)])
+            await outbox.put([telemetry(1000.0, 1)])
+            await eventually(lambda: outbox.uplink.status.problem != "")
+            cloud.faults.clear()
+            await delivered(outbox)
+
+
+async def test_commands_come_down_and_a_dead_stream_is_opened_again(tmp_path):
+    commands: list[Command] = []
+    async with FakeCloud() as cloud, box(tmp_path, cloud, commands=commands) as outbox:
+        await delivered(outbox)
+        gateway = cloud.gateways["gw"]
+        first = Command("c1", "door-1", "unlock", {"seconds": 5}, 10)
+        gateway.commands.put_nowait(first)
+        gateway.commands.put_nowait(b"{not json")
+        gateway.commands.put_nowait(None)  # the cloud ends the response
+        gateway.commands.put_nowait(Command("c2", "door-1", "unlock", {}, 10))
+        await eventually(lambda: len(commands) >= 2)
+        assert commands[0] == first
+        assert [command.id for command in commands] == ["c1", "c2"]
+        assert cloud.sessions == 1
+
+
+async def test_a_silent_down_stream_is_dead_after_three_heartbeats(tmp_path, monkeypatch):
+    monkeypatch.setattr("edge.uplink.session.DOWN_SILENCE_S", 0.3)
+    async with FakeCloud(heartbeat_s=60) as cloud, box(tmp_path, cloud):
+        await cloud.until(lambda: cloud.sessions >= 2)
+
+
+async def test_an_unknown_gateway_is_said_and_tried_again(tmp_path, monkeypatch):
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        await delivered(outbox)
+        gateway = cloud.gateways.pop("gw")
+        cloud.tokens.clear()
+        await outbox.put([state("smoke", 1)])
+        await eventually(lambda: "does not know this gateway" in outbox.uplink.status.problem)
+        assert gateway.urgent.cursor != NO_CURSOR
+
+
+async def test_killed_at_any_point_nothing_is_lost_or_doubled(tmp_path):
+    """Copies of the state folder, taken while blocks are under way, go on where they were."""
+    async with FakeCloud() as cloud:
+        folder, sent = tmp_path / "0", 0
+        for run in range(1, 6):
+            async with box(folder, cloud) as outbox:
+                cloud.cut_after_commit = run % 3
+                for _ in range(7):
+                    await outbox.put([state("smoke", sent)])
+                    sent += 1
+                shutil.copytree(folder, tmp_path / str(run))
+            folder = tmp_path / str(run)
+        async with box(folder, cloud) as outbox:
+            await delivered(outbox)
+        assert words(cloud) == list(range(sent))
