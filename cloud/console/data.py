@@ -1,0 +1,276 @@
+"""What the console reads and asks for: the shapes it is given and the few calls behind them.
+
+The store and identity fulfil these protocols; the console holds no SQL. Every call takes the person who asks: what
+lies outside that person's areas is not there (None, or missing from the list), so that a page cannot forget to ask.
+Times are aware datetimes in UTC.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from contract.messages import CommandStatus, Quality
+
+Value = float | str | None
+"""A telemetry number, a state's code, or nothing known."""
+
+
+class Priority(StrEnum):
+    """How bad an alarm is, worst first."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class AlarmState(StrEnum):
+    """The lifecycle of ISA-18.2, as far as a person sees it."""
+
+    UNACK = "UNACK"
+    ACKED = "ACKED"
+    RTNUN = "RTNUN"
+    NORM = "NORM"
+    SHLVD = "SHLVD"
+
+
+class Action(StrEnum):
+    """What a role may allow besides looking."""
+
+    ACKNOWLEDGE = "acknowledge"
+    COMMAND = "command"
+
+
+class Person(msgspec.Struct, frozen=True):
+    """Who is signed in. `role` is the vocabulary's name (operator); `language` their own setting, if they made one."""
+
+    id: str
+    name: str
+    role: str
+    actions: frozenset[Action] = frozenset()
+    language: str | None = None
+
+    def may(self, action: Action) -> bool:
+        """Whether this person's role allows the action somewhere; where is the store's check."""
+        return action in self.actions
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a thing is. Each part is free text and may be missing; a bare number gets its noun when said."""
+
+    estate: str
+    building: str | None = None
+    unit: str | None = None
+    floor: str | None = None
+    spot: str | None = None
+
+
+class AlarmRow(msgspec.Struct, frozen=True):
+    """One alarm as it stands. `value` is the point's value when last judged, `limit` what it was held against.
+
+    `state_until` is when a shelved alarm comes back; `late` means that it was over before the cloud heard of it.
+    """
+
+    id: UUID
+    rule: str
+    priority: Priority
+    state: AlarmState
+    device_id: int
+    device_name: str
+    kind: str
+    point: str
+    place: Place
+    raised_at: datetime
+    changed_at: datetime
+    value: Value = None
+    limit: float | None = None
+    acked_by: str | None = None
+    acked_at: datetime | None = None
+    state_until: datetime | None = None
+    late: bool = False
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """One step of an alarm's life. `who` is None where the system itself took it."""
+
+    at: datetime
+    from_state: AlarmState
+    to_state: AlarmState
+    event: str
+    who: str | None = None
+    why: str | None = None
+
+
+class PointNow(msgspec.Struct, frozen=True):
+    """A point's latest value and how far to trust it. `at` is None where nothing was ever heard."""
+
+    point: str
+    value: Value
+    quality: Quality
+    at: datetime | None
+
+
+class DeviceRow(msgspec.Struct, frozen=True):
+    """A device with what is known of it now. `commands` are the command points its profile has."""
+
+    id: int
+    name: str
+    kind: str
+    profile: str
+    gateway_name: str
+    place: Place
+    points: tuple[PointNow, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+class EventRow(msgspec.Struct, frozen=True):
+    """Something that happened at a device: an event with its fields, or a state's change with its new `value`."""
+
+    at: datetime
+    point: str
+    value: Value = None
+    fields: Mapping[str, str | int | float | bool] = {}
+
+
+class CommandRow(msgspec.Struct, frozen=True):
+    """An order and what became of it. `reason` is the box's sentence where it was not executed."""
+
+    id: str
+    device_id: int
+    point: str
+    args: Mapping[str, str | int | float | bool]
+    status: CommandStatus
+    by: str
+    at: datetime
+    answered_at: datetime | None = None
+    reason: str = ""
+
+
+class Series(msgspec.Struct, frozen=True):
+    """A telemetry point over time, in its unit, oldest first: buckets, or raw readings where `low` is `high`.
+
+    `t` is Unix time in seconds at a bucket's start. Two neighbours further apart than `gap_s` have a gap between them.
+    """
+
+    t: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    mean: Sequence[float]
+    gap_s: float
+
+
+class SessionState(StrEnum):
+    """How a gateway stands to the cloud."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    NEVER = "never"
+    """Enrolled, or only claimed, and never seen."""
+    REVOKED = "revoked"
+
+
+class GatewayRow(msgspec.Struct, frozen=True):
+    """A box and how it does. `backlog` is blocks on its disk not yet acknowledged, None where it has not said.
+
+    `clock_error_s` bounds how wrong its time may be, None while its clock is not trusted.
+    """
+
+    id: str
+    name: str
+    estate: str
+    session: SessionState
+    last_seen_at: datetime | None = None
+    version: str = ""
+    backlog: int | None = None
+    clock_error_s: float | None = None
+    devices: int = 0
+
+
+class Acknowledged(StrEnum):
+    """What came of an acknowledgement."""
+
+    DONE = "done"
+    ALREADY = "already"
+    """Somebody was quicker, or the alarm has ended; nothing was changed."""
+    MISSING = "missing"
+
+
+class SignIn(msgspec.Struct, frozen=True):
+    """What came of a login. `retry_after_s` is above 0 where there were too many tries."""
+
+    ok: bool
+    retry_after_s: int = 0
+
+
+class AlarmsData(Protocol):
+    """Alarms, as the person may see them."""
+
+    async def active_alarms(self, person: Person) -> Sequence[AlarmRow]:
+        """All alarms that are not NORM, in any order."""
+
+    async def ended_alarms(self, person: Person, limit: int) -> Sequence[AlarmRow]:
+        """The alarms that ended last (NORM), newest first."""
+
+    async def alarm(self, person: Person, alarm_id: UUID) -> AlarmRow | None:
+        """One alarm, active or ended."""
+
+    async def alarm_history(self, person: Person, alarm_id: UUID) -> Sequence[Transition]:
+        """Its transitions, oldest first."""
+
+    async def acknowledge(self, person: Person, alarm_id: UUID) -> Acknowledged:
+        """Acknowledge it, with its row in the audit log, and wake the topic `alarms` after the commit."""
+
+    async def doors_near(self, person: Person, alarm: AlarmRow) -> Sequence[DeviceRow]:
+        """Doors and vehicle gates that help with this alarm, nearest first, at most six."""
+
+
+class DevicesData(Protocol):
+    """Devices, as the person may see them."""
+
+    async def devices(self, person: Person, search: str, limit: int) -> Sequence[DeviceRow]:
+        """Devices by building, unit, floor and name whose name or place has every word of `search`."""
+
+    async def device(self, person: Person, device_id: int) -> DeviceRow | None:
+        """One device with all its points."""
+
+    async def events(self, person: Person, device_id: int, since: datetime, limit: int) -> Sequence[EventRow]:
+        """Events and state changes, newest first. A look at access events goes to the audit log."""
+
+    async def commands(self, person: Person, device_id: int, limit: int) -> Sequence[CommandRow]:
+        """Orders to the device, newest first."""
+
+    async def series(
+        self, person: Person, device_id: int, point: str, since: datetime, until: datetime, most: int
+    ) -> Series:
+        """A telemetry point between two times, in at most `most` buckets, from the roll-ups where those suffice."""
+
+    async def send_command(
+        self, person: Person, device_id: int, point: str, args: Mapping[str, str | int | float | bool]
+    ) -> CommandRow | None:
+        """Queue an order with its row in the audit log; None where there is no such device for this person."""
+
+
+class GatewaysData(Protocol):
+    """Gateways, as the person may see them."""
+
+    async def gateways(self, person: Person) -> Sequence[GatewayRow]:
+        """All boxes, by estate and name."""
+
+
+class Identity(Protocol):
+    """Who is asking. The session cookie is identity's alone."""
+
+    async def person(self, request: Request) -> Person | None:
+        """Who the request's session says, or None; also None once the session was ended or the rights taken away."""
+
+    async def sign_in(self, request: Request, response: Response, login: str, password: str) -> SignIn:
+        """Check a login; on success set the session cookie on the response."""
+
+    async def sign_out(self, request: Request, response: Response) -> None:
+        """End the session and clear its cookie."""

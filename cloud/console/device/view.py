@@ -1,0 +1,167 @@
+"""View of one device."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from cloud.console.chart import TableRow
+from cloud.console.command.view import Answer, Commanded, answers, commanded
+from cloud.console.data import CommandRow, DeviceRow, EventRow, PointNow
+from cloud.console.devices.view import DeviceLine, device_line
+from cloud.console.i18n import N_
+from cloud.console.words import Voice
+from cloud.console.words.points import is_normal, is_telemetry, point_name, quality_word, unit_of, value_words
+from cloud.console.words.times import Moment, moment
+from contract.messages import Quality
+
+RANGES = {
+    "1h": (timedelta(hours=1), N_("1 hour")),
+    "24h": (timedelta(hours=24), N_("24 hours")),
+    "7d": (timedelta(days=7), N_("7 days")),
+}
+Range = Literal["1h", "24h", "7d"]
+DEFAULT_RANGE: Range = "1h"
+FIELD_WORDS = {
+    "credential": N_("card", "event field"),
+    "granted": N_("granted", "event field"),
+    "reader": N_("reader", "event field"),
+    "plate": N_("plate", "event field"),
+    "direction": N_("direction", "event field"),
+    "place": N_("place", "event field"),
+}
+
+
+class PointLine(msgspec.Struct, frozen=True):
+    """One point now. `tone` is normal, odd, stale, fault or unknown; telemetry that is good is normal."""
+
+    point: str
+    name: str
+    value: str
+    quality: str
+    tone: str
+    at: Moment | None
+    chart_url: str
+
+
+class EventLine(msgspec.Struct, frozen=True):
+    """Something that happened."""
+
+    at: Moment
+    name: str
+    words: str
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """A point or a range to draw."""
+
+    url: str
+    word: str
+    chosen: bool
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """What is drawn, its address, and its table."""
+
+    url: str
+    name: str
+    unit: str
+    points: tuple[Choice, ...]
+    ranges: tuple[Choice, ...]
+    range_word: str
+    rows: tuple[TableRow, ...]
+
+
+class DevicePage(msgspec.Struct, frozen=True):
+    """The page of a device. `curve` is None where it has no telemetry."""
+
+    line: DeviceLine
+    profile: str
+    points: tuple[PointLine, ...]
+    offers: tuple[Commanded, ...]
+    orders: tuple[Answer, ...]
+    events: tuple[EventLine, ...]
+    curve: Curve | None
+
+
+def device_page(
+    voice: Voice,
+    row: DeviceRow,
+    orders: Sequence[CommandRow],
+    events: Sequence[EventRow],
+    curve: Curve | None,
+) -> DevicePage:
+    """One device in words."""
+    return DevicePage(
+        line=device_line(voice, row),
+        profile=row.profile,
+        points=tuple(_point(voice, row, now) for now in row.points),
+        offers=tuple(commanded(voice, row, orders)),
+        orders=answers(voice, row, orders),
+        events=tuple(_event(voice, row.kind, event) for event in events),
+        curve=curve,
+    )
+
+
+def drawn_point(row: DeviceRow, wish: str) -> str:
+    """The telemetry point to draw: the one asked for, else the device's first; empty without any."""
+    telemetry = [now.point for now in row.points if is_telemetry(row.kind, now.point)]
+    return wish if wish in telemetry else telemetry[0] if telemetry else ""
+
+
+def curve(voice: Voice, row: DeviceRow, point: str, span: str, rows: tuple[TableRow, ...]) -> Curve:
+    """The choices around a curve, and its table."""
+    base = f"/devices/{row.id}"
+    telemetry = [now.point for now in row.points if is_telemetry(row.kind, now.point)]
+    return Curve(
+        url=f"{base}/curve?point={point}&range={span}",
+        name=point_name(voice, row.kind, point),
+        unit=unit_of(row.kind, point),
+        points=tuple(
+            Choice(f"{base}?point={name}&range={span}#curve", point_name(voice, row.kind, name), name == point)
+            for name in telemetry
+        ),
+        ranges=tuple(
+            Choice(f"{base}?point={point}&range={name}#curve", voice.t(word), name == span)
+            for name, (_, word) in RANGES.items()
+        ),
+        range_word=voice.t(RANGES[span][1]),
+        rows=rows,
+    )
+
+
+def window(now: datetime, span: str) -> tuple[datetime, datetime]:
+    """From when to when a range reaches."""
+    return now - RANGES[span][0], now
+
+
+def _point(voice: Voice, row: DeviceRow, now: PointNow) -> PointLine:
+    good = now.quality is Quality.GOOD
+    tone = "normal" if is_normal(row.kind, now) else "odd" if good else now.quality.name.lower()
+    return PointLine(
+        point=now.point,
+        name=point_name(voice, row.kind, now.point),
+        value=value_words(voice, row.kind, now.point, now.value),
+        quality=quality_word(voice, now.quality),
+        tone=tone,
+        at=moment(voice, now.at) if now.at else None,
+        chart_url=f"/devices/{row.id}?point={now.point}#curve" if is_telemetry(row.kind, now.point) else "",
+    )
+
+
+def _event(voice: Voice, kind: str, event: EventRow) -> EventLine:
+    if event.value is not None:
+        words = value_words(voice, kind, event.point, event.value)
+    else:
+        words = voice.t(", ").join(
+            f"{voice.t.p('event field', FIELD_WORDS[name]) if name in FIELD_WORDS else name} {_plain(voice, value)}"
+            for name, value in event.fields.items()
+        )
+    return EventLine(moment(voice, event.at), point_name(voice, kind, event.point), words)
+
+
+def _plain(voice: Voice, value: str | float | bool) -> str:
+    if isinstance(value, bool):
+        return voice.t("yes") if value else voice.t("no")
+    return str(value)

@@ -1,0 +1,1 @@
+"""All devices, by building, each with what it says now."""

@@ -1,0 +1,43 @@
+"""Where errors meet HTTP: pages for browsers, a sentence in the status line for htmx."""
+
+import json
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cloud.console.errors.view import problem
+from cloud.console.web import NotSignedInError, Web, is_htmx, to_login
+
+
+def add_handlers(app: FastAPI, pages: Web) -> None:
+    """Register the handlers of the console's errors."""
+
+    def answer(request: Request, status: int, detail: str = "") -> Response:
+        said = problem(pages.voice(request), status, detail)
+        if is_htmx(request):
+            trigger = json.dumps({"anju:say": {"text": f"{said.title} {said.words}"}})
+            return Response(status_code=status, headers={"HX-Trigger": trigger})
+        return pages.render(request, "errors/page.html", status=status, code=status, problem=said)
+
+    async def not_signed_in(request: Request, error: Exception) -> Response:  # noqa: ARG001
+        return to_login(request)
+
+    async def http_error(request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        return answer(request, error.status_code, error.detail)
+
+    async def not_understood(request: Request, error: Exception) -> Response:  # noqa: ARG001
+        # A mistyped address (an id that is no id) is a page that is not here.
+        return answer(request, 404 if request.method == "GET" else 422)
+
+    async def fault(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the server logs it
+        return answer(request, 500)
+
+    app.add_exception_handler(NotSignedInError, not_signed_in)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(RequestValidationError, not_understood)
+    app.add_exception_handler(Exception, fault)

@@ -1,0 +1,1 @@
+"""What stands around every screen: state strip, navigation, layout, icons."""

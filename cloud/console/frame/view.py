@@ -1,0 +1,95 @@
+"""View of the frame: what is unacknowledged, who is signed in, where one is."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from cloud.console.data import AlarmRow, AlarmState, Person, Priority
+from cloud.console.i18n import N_
+from cloud.console.words import Voice
+from cloud.console.words.alarms import needs_acknowledgement, priority_word, title
+from cloud.console.words.times import Moment, moment
+
+ROLE_WORDS = {
+    "admin": N_("platform admin", "role"),
+    "supervisor": N_("supervisor", "role"),
+    "manager": N_("property manager", "role"),
+    "operator": N_("operator on duty", "role"),
+    "grid_worker": N_("grid worker", "role"),
+    "installer": N_("installer", "role"),
+    "auditor": N_("auditor", "role"),
+}
+SCREENS = (
+    ("/alarms", "nav-alarms", N_("Alarms", "screen")),
+    ("/devices", "nav-devices", N_("Devices", "screen")),
+    ("/gateways", "nav-gateways", N_("Gateways", "screen")),
+    ("/more", "nav-more", N_("More", "screen")),
+)
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How many alarms of a priority nobody has acknowledged."""
+
+    priority: str
+    icon: str
+    word: str
+    n: int
+
+
+class Screen(msgspec.Struct, frozen=True):
+    """A place of the navigation."""
+
+    url: str
+    icon: str
+    word: str
+    here: bool
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """State strip and navigation.
+
+    `summary` says the counts in words for a screen reader. `newest_critical` is the Unix time of the youngest
+    critical alarm that stands unacknowledged, 0 without one; a page that sees it grow sounds and speaks
+    `critical_title`.
+    """
+
+    counts: tuple[Count, ...]
+    summary: str
+    newest_critical: float
+    critical_title: str
+    person_name: str
+    person_role: str
+    clock: Moment
+    screens: tuple[Screen, ...]
+
+
+def frame(voice: Voice, person: Person, active: Sequence[AlarmRow], path: str) -> Frame:
+    """The frame around a page at `path`."""
+    waiting = [row for row in active if needs_acknowledgement(row)]
+    counts = tuple(_count(voice, priority, waiting) for priority in Priority)
+    critical = [row for row in waiting if row.priority is Priority.CRITICAL and row.state is AlarmState.UNACK]
+    newest = max(critical, key=lambda row: row.raised_at, default=None)
+    said = ", ".join(f"{count.n} {count.word}" for count in counts if count.n)
+    return Frame(
+        counts=counts,
+        summary=voice.t("Not acknowledged: %(counts)s", counts=said) if said else voice.t("Nothing to acknowledge"),
+        newest_critical=newest.raised_at.timestamp() if newest else 0,
+        critical_title=title(voice, newest) if newest else "",
+        person_name=person.name,
+        person_role=role_word(voice, person.role),
+        clock=moment(voice, voice.now),
+        screens=tuple(
+            Screen(url, icon, voice.t.p("screen", word), path == url or path.startswith(f"{url}/"))
+            for url, icon, word in SCREENS
+        ),
+    )
+
+
+def role_word(voice: Voice, role: str) -> str:
+    """值班员, operator on duty; a role without a word is said by its name."""
+    return voice.t.p("role", ROLE_WORDS[role]) if role in ROLE_WORDS else role
+
+
+def _count(voice: Voice, priority: Priority, waiting: Sequence[AlarmRow]) -> Count:
+    n = sum(row.priority is priority for row in waiting)
+    return Count(priority, f"{priority}-{'filled' if n else 'outline'}", priority_word(voice, priority), n)

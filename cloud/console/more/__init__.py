@@ -1,0 +1,1 @@
+"""How the console looks to this browser, and the way out."""

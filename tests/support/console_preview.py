@@ -1,0 +1,382 @@
+"""The console over a made-up estate in memory: to look at its pages, and to test them without a database.
+
+`python -m tests.support.console_preview` serves it at http://127.0.0.1:8099 (name and password: anju); a new smoke
+alarm comes with POST /preview/smoke.
+"""
+
+import asyncio
+import math
+import random
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid5
+
+import msgspec
+import uvicorn
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cloud.console.app import console
+from cloud.console.data import (
+    Acknowledged,
+    Action,
+    AlarmRow,
+    AlarmState,
+    CommandRow,
+    DeviceRow,
+    EventRow,
+    GatewayRow,
+    Person,
+    Place,
+    PointNow,
+    Priority,
+    Series,
+    SessionState,
+    SignIn,
+    Transition,
+)
+from cloud.console.live.hub import Hub
+from contract.messages import CommandStatus, Quality
+
+ONLINE, OFFLINE, NEVER = SessionState.ONLINE, SessionState.OFFLINE, SessionState.NEVER
+UNACK, ACKED, RTNUN = AlarmState.UNACK, AlarmState.ACKED, AlarmState.RTNUN
+ESTATE = "幸福里小区"
+SPACE = UUID("6f1c8f0e-0000-4000-8000-000000000001")
+COOKIE = "preview_session"
+GOOD, STALE, FAULT, UNKNOWN = Quality.GOOD, Quality.STALE, Quality.FAULT, Quality.UNKNOWN
+
+PEOPLE = {
+    "operator": Person("1", "王敏", "operator", frozenset(Action)),
+    "auditor": Person("2", "陈静", "auditor"),
+}
+
+
+def at(building=None, unit=None, floor=None, spot=None):
+    return Place(ESTATE, building, unit, floor, spot)
+
+
+class FakeIdentity:
+    """Sessions are the person's key in a cookie."""
+
+    def __init__(self) -> None:
+        self.ended = False
+
+    async def person(self, request: Request) -> Person | None:
+        return None if self.ended else PEOPLE.get(request.cookies.get(COOKIE, ""))
+
+    async def sign_in(self, request: Request, response: Response, login: str, password: str) -> SignIn:
+        if login == "locked":
+            return SignIn(ok=False, retry_after_s=90)
+        if password != "anju":
+            return SignIn(ok=False)
+        response.set_cookie(COOKIE, login if login in PEOPLE else "operator", httponly=True, samesite="lax")
+        return SignIn(ok=True)
+
+    async def sign_out(self, request: Request, response: Response) -> None:
+        response.delete_cookie(COOKIE)
+
+
+class FakeEstate:
+    """Alarms, devices and gateways of one estate. Times are relative to when it was made."""
+
+    def __init__(self, hub: Hub, now: datetime | None = None, *, quiet: bool = False) -> None:
+        self.hub = hub
+        self.start = now or datetime.now(UTC)
+        self.device_rows = _devices(self.start)
+        self.alarm_rows = {} if quiet else {row.id: row for row in _alarms(self.start, self.device_rows)}
+        self.history = {row.id: _history(row) for row in self.alarm_rows.values()}
+        self.command_rows: list[CommandRow] = [] if quiet else _commands(self.start)
+        self.answer_after_s = 0.5
+        self.broken = False
+
+    # alarms
+
+    async def active_alarms(self, person: Person) -> Sequence[AlarmRow]:
+        if self.broken:
+            raise RuntimeError("the database is away")
+        return [row for row in self.alarm_rows.values() if row.state is not AlarmState.NORM]
+
+    async def ended_alarms(self, person: Person, limit: int) -> Sequence[AlarmRow]:
+        ended = [row for row in self.alarm_rows.values() if row.state is AlarmState.NORM]
+        return sorted(ended, key=lambda row: row.changed_at, reverse=True)[:limit]
+
+    async def alarm(self, person: Person, alarm_id: UUID) -> AlarmRow | None:
+        return self.alarm_rows.get(alarm_id)
+
+    async def alarm_history(self, person: Person, alarm_id: UUID) -> Sequence[Transition]:
+        return self.history.get(alarm_id, [])
+
+    async def acknowledge(self, person: Person, alarm_id: UUID) -> Acknowledged:
+        row = self.alarm_rows.get(alarm_id)
+        if row is None:
+            return Acknowledged.MISSING
+        to = {AlarmState.UNACK: AlarmState.ACKED, AlarmState.RTNUN: AlarmState.NORM}.get(row.state)
+        if to is None:
+            return Acknowledged.ALREADY
+        now = datetime.now(UTC)
+        self.history[alarm_id].append(Transition(now, row.state, to, "acknowledge", who=person.name))
+        self.alarm_rows[alarm_id] = msgspec.structs.replace(
+            row, state=to, changed_at=now, acked_by=person.name, acked_at=now
+        )
+        self.hub.publish(["alarms"])
+        return Acknowledged.DONE
+
+    async def doors_near(self, person: Person, alarm: AlarmRow) -> Sequence[DeviceRow]:
+        doors = [row for row in self.device_rows.values() if row.kind in {"door", "vehicle_gate"}]
+        return sorted(doors, key=lambda row: row.place.building != alarm.place.building)[:3]
+
+    def raise_smoke(self, building: str = "7", floor: str = "12") -> AlarmRow:
+        """A new smoke alarm, now."""
+        now = datetime.now(UTC)
+        row = AlarmRow(
+            uuid5(SPACE, f"{now}"), "smoke", Priority.CRITICAL, AlarmState.UNACK, 11, "烟感 0701", "smoke_detector",
+            "smoke", at(building, "1", floor), now, now, "smoke",
+        )  # fmt: skip
+        self.alarm_rows[row.id] = row
+        self.history[row.id] = _history(row)
+        self.hub.publish(["alarms"])
+        return row
+
+    # devices
+
+    async def devices(self, person: Person, search: str, limit: int) -> Sequence[DeviceRow]:
+        words = search.lower().split()
+        rows = [
+            row
+            for row in self.device_rows.values()
+            if all(word in f"{row.name} {row.place.building}号楼 {row.place.spot}".lower() for word in words)
+        ]
+        return sorted(rows, key=lambda row: (row.place.building is None, row.place.building or "", row.id))[:limit]
+
+    async def device(self, person: Person, device_id: int) -> DeviceRow | None:
+        return self.device_rows.get(device_id)
+
+    async def events(self, person: Person, device_id: int, since: datetime, limit: int) -> Sequence[EventRow]:
+        row = self.device_rows[device_id]
+        ago = lambda **kw: self.start - timedelta(**kw)  # noqa: E731
+        if row.kind == "smoke_detector":
+            return [
+                EventRow(ago(minutes=2, seconds=14), "smoke", "smoke"),
+                EventRow(ago(minutes=31), "test", "idle"),
+                EventRow(ago(minutes=32), "test", "testing"),
+            ] if device_id == 1 else []  # fmt: skip
+        if row.kind == "door":
+            return [
+                EventRow(ago(seconds=50), "contact", "closed"),
+                EventRow(ago(seconds=62), "contact", "open"),
+                EventRow(ago(seconds=63), "access", fields={"credential": "9f3c…a2", "granted": True, "reader": "in"}),
+                EventRow(ago(hours=3), "access", fields={"credential": "01be…7d", "granted": False, "reader": "in"}),
+            ]
+        return []
+
+    async def commands(self, person: Person, device_id: int, limit: int) -> Sequence[CommandRow]:
+        rows = [row for row in self.command_rows if row.device_id == device_id]
+        return sorted(rows, key=lambda row: row.at, reverse=True)[:limit]
+
+    async def series(self, person, device_id, point, since, until, most) -> Series:
+        span = (until - since).total_seconds()
+        bucket = max(span / most, 5.0)
+        t, low, high, mean = [], [], [], []
+        noise = random.Random(device_id)
+        count = int(span / bucket)
+        for index in range(count):
+            unix = since.timestamp() + index * bucket
+            if 0.55 < index / count < 0.62:  # the box was without power
+                continue
+            base = 0.05 if point == "obscuration" else 22.0
+            swing = 0.02 if point == "obscuration" else 2.5
+            value = base + swing * math.sin(unix / (span / 9)) + noise.gauss(0, swing / 12)
+            fire = (unix - (self.start - timedelta(minutes=3)).timestamp()) / 120
+            if device_id == 1 and fire > 0:
+                value += (0.14 if point == "obscuration" else 6) * min(fire, 1.5)
+            width = swing * (0.1 + 0.25 * min(bucket / 300, 1))
+            t.append(unix)
+            mean.append(value)
+            low.append(value - width * abs(noise.gauss(1, 0.3)))
+            high.append(value + width * abs(noise.gauss(1, 0.3)))
+        return Series(t, low, high, mean, gap_s=bucket * 2.5)
+
+    async def send_command(
+        self, person: Person, device_id: int, point: str, args: Mapping[str, str | int | float | bool]
+    ) -> CommandRow | None:
+        row = CommandRow(
+            str(uuid5(SPACE, str(len(self.command_rows)))), device_id, point, args, CommandStatus.SENT,
+            person.name, datetime.now(UTC),
+        )  # fmt: skip
+        self.command_rows.append(row)
+        asyncio.get_running_loop().call_later(self.answer_after_s, self._answer, row)
+        return row
+
+    def _answer(self, row: CommandRow) -> None:
+        index = self.command_rows.index(row)
+        self.command_rows[index] = msgspec.structs.replace(
+            row, status=CommandStatus.EXECUTED, answered_at=datetime.now(UTC)
+        )
+        self.hub.publish([f"device:{row.device_id}"])
+
+    # gateways
+
+    async def gateways(self, person: Person) -> Sequence[GatewayRow]:
+        now = self.start
+        return [
+            GatewayRow("gw-1", "消控室网关", ESTATE, ONLINE, now - timedelta(seconds=3), "0.1.0", 0, 0.021, 36),
+            GatewayRow("gw-2", "3号楼弱电间", ESTATE, ONLINE, now - timedelta(seconds=7), "0.1.0", 128, 0.4, 24),
+            GatewayRow("gw-3", "地下车库", ESTATE, OFFLINE, now - timedelta(minutes=47), "0.1.0", 1933, None, 12),
+            GatewayRow("gw-4", "北门岗亭", ESTATE, NEVER),
+        ]  # fmt: skip
+
+
+def _smoke(device_id, name, place, now, **over):
+    points = {
+        "link": PointNow("link", "online", GOOD, now - timedelta(seconds=4)),
+        "smoke": PointNow("smoke", "clear", GOOD, now - timedelta(seconds=4)),
+        "obscuration": PointNow("obscuration", 0.043, GOOD, now - timedelta(seconds=4)),
+        "temperature": PointNow("temperature", 22.6, GOOD, now - timedelta(seconds=4)),
+        "contamination": PointNow("contamination", "clean", GOOD, now - timedelta(minutes=12)),
+        "battery": PointNow("battery", 87.0, GOOD, now - timedelta(hours=2)),
+    } | {p.point: p for p in over.get("points", ())}
+    return DeviceRow(device_id, name, "smoke_detector", "fx-smk16", "3号楼弱电间", place, tuple(points.values()))
+
+
+def _door(device_id, name, place, now, **over):
+    points = {
+        "link": PointNow("link", "online", GOOD, now - timedelta(seconds=2)),
+        "contact": PointNow("contact", "closed", GOOD, now - timedelta(seconds=50)),
+        "lock": PointNow("lock", "locked", GOOD, now - timedelta(seconds=50)),
+        "held_open": PointNow("held_open", "normal", GOOD, now - timedelta(seconds=50)),
+    } | {p.point: p for p in over.get("points", ())}
+    return DeviceRow(
+        device_id, name, "door", "dl-acu4", "3号楼弱电间", place, tuple(points.values()), ("unlock", "release")
+    )
+
+
+def _devices(now):
+    offline = (PointNow("link", "offline", GOOD, now - timedelta(minutes=47)),)
+    rows = [
+        _smoke(1, "烟感 0302-07", at("3", "2", "7", "走廊"), now, points=[
+            PointNow("smoke", "smoke", GOOD, now - timedelta(seconds=1)),
+            PointNow("obscuration", 0.187, GOOD, now - timedelta(seconds=1)),
+            PointNow("temperature", 27.9, GOOD, now - timedelta(seconds=1)),
+        ]),
+        _smoke(2, "烟感 0302-08", at("3", "2", "8", "走廊"), now),
+        _smoke(3, "烟感 0302-09", at("3", "2", "9", "走廊"), now, points=[
+            PointNow("contamination", "dirty", GOOD, now - timedelta(hours=5)),
+        ]),
+        _door(4, "单元门", at("3", "2"), now),
+        _door(5, "天台门", at("3", "2", None, "天台"), now, points=[
+            PointNow("lock", None, UNKNOWN, None), PointNow("contact", "closed", STALE, now - timedelta(minutes=31)),
+        ]),
+        DeviceRow(6, "燃气 301", "gas_detector", "rq-gd2", "3号楼弱电间", at("3", "1", "3", "301 厨房"), (
+            PointNow("link", "online", GOOD, now), PointNow("gas", 1.2, GOOD, now),
+            PointNow("alarm", "normal", GOOD, now), PointNow("valve", "open", GOOD, now),
+        )),
+        _smoke(11, "烟感 0701-12", at("7", "1", "12", "走廊"), now),
+        _door(12, "单元门", at("7", "1"), now, points=[
+            PointNow("held_open", "held", GOOD, now - timedelta(minutes=9)),
+        ]),
+        DeviceRow(13, "生活水泵 1", "pump", "pump-io", "地下车库", at(None, None, None, "地下车库泵房"), (
+            *offline, PointNow("running", "running", STALE, now - timedelta(minutes=47)))),
+        DeviceRow(14, "北门车闸", "vehicle_gate", "gate-rtu", "北门岗亭", at(None, None, None, "北门"), (
+            PointNow("link", "online", GOOD, now), PointNow("barrier", "down", GOOD, now - timedelta(minutes=4)),
+        ), ("open", "close", "hold_open")),
+        DeviceRow(15, "集水井液位", "water_level", "lvl-4", "地下车库", at(None, None, None, "地下车库 B2"), ()),
+        DeviceRow(16, "电梯 7-1", "elevator", "elv-io", "消控室网关", at("7", "1"), (
+            PointNow("link", "online", GOOD, now), PointNow("running", "running", GOOD, now),
+            PointNow("fault", "fault", FAULT, now - timedelta(minutes=3)),
+        )),
+    ]  # fmt: skip
+    return {row.id: row for row in rows}
+
+
+def _alarms(now, devices):
+    def row(key, rule, priority, state, device, point, since, value, **more):
+        d = devices[device]
+        raised = now - since
+        changed = more.pop("changed", raised)
+        return AlarmRow(
+            uuid5(SPACE, key),
+            rule,
+            priority,
+            state,
+            d.id,
+            d.name,
+            d.kind,
+            point,
+            d.place,
+            raised,
+            changed,
+            value,
+            **more,
+        )
+
+    acked = {"acked_by": "李强", "acked_at": now - timedelta(minutes=21)}
+    return [
+        row("smoke", "smoke", Priority.CRITICAL, UNACK, 1, "smoke", timedelta(seconds=134), "smoke"),
+        row("held", "door_held_open", Priority.HIGH, UNACK, 12, "held_open", timedelta(minutes=9), "held"),
+        row("lift", "lift_fault", Priority.HIGH, ACKED, 16, "fault", timedelta(minutes=24), "fault", **acked),
+        row("level", "water_level", Priority.MEDIUM, RTNUN, 15, "level", timedelta(minutes=67), 0.43, limit=0.6),
+        row("pump", "silent", Priority.MEDIUM, ACKED, 13, "link", timedelta(minutes=47), "offline", **acked),
+        row("dirty", "contamination", Priority.LOW, AlarmState.SHLVD, 3, "contamination", timedelta(hours=5), "dirty",
+            state_until=now + timedelta(hours=2)),
+        row("old", "smoke", Priority.CRITICAL, AlarmState.NORM, 2, "smoke", timedelta(hours=9), "clear",
+            changed=now - timedelta(hours=8, minutes=52), **acked),
+        row("older", "smoke", Priority.CRITICAL, AlarmState.NORM, 11, "smoke", timedelta(days=2), "clear",
+            changed=now - timedelta(days=2), late=True, **acked),
+    ]  # fmt: skip
+
+
+def _history(row):
+    steps = [Transition(row.raised_at, AlarmState.NORM, AlarmState.UNACK, "raise")]
+    if row.acked_at:
+        steps.append(Transition(row.acked_at, AlarmState.UNACK, AlarmState.ACKED, "acknowledge", who=row.acked_by))
+    return steps
+
+
+def _commands(now):
+    def row(key, device, point, status, minutes, reason=""):
+        sent = now - timedelta(minutes=minutes)
+        return CommandRow(key, device, point, {}, status, "王敏", sent, sent + timedelta(seconds=1), reason)
+
+    return [
+        row("a", 4, "unlock", CommandStatus.EXECUTED, 66),
+        row("b", 4, "unlock", CommandStatus.SENT_NOT_CONFIRMED, 190),
+        row("c", 4, "unlock", CommandStatus.FAILED, 600, "门禁单元 4 没有应答"),
+        row("d", 4, "unlock", CommandStatus.REFUSED, 900, "命令到达时已过期"),
+        row("e", 5, "unlock", CommandStatus.SENT_NOT_CONFIRMED, 3),
+    ]
+
+
+def application(*, quiet: bool = False, beat_s: float = 10.0) -> tuple[FastAPI, FakeEstate, FakeIdentity, Hub]:
+    """The console over a fresh estate; with a route of the preview's own to make a new alarm."""
+    hub = Hub()
+    estate, identity = FakeEstate(hub, quiet=quiet), FakeIdentity()
+    root = FastAPI()
+
+    @root.post("/preview/smoke")
+    async def smoke(building: str = "7", floor: str = "12") -> dict[str, str]:
+        return {"id": str(estate.raise_smoke(building, floor).id)}
+
+    root.mount("/", console(identity, estate, estate, estate, hub, https=False, beat_s=beat_s))
+    return root, estate, identity, hub
+
+
+class Server(uvicorn.Server):
+    """Ends the streams before it waits for its connections, as the real service does."""
+
+    hub: Hub
+
+    async def shutdown(self, sockets=None) -> None:
+        self.hub.close()
+        await super().shutdown(sockets)
+
+
+def main() -> None:
+    app, _, _, hub = application()
+    server = Server(uvicorn.Config(app, host="127.0.0.1", port=8099, log_level="warning"))
+    server.hub = hub
+    server.run()
+
+
+if __name__ == "__main__":
+    main()
