@@ -110,6 +110,23 @@ def claim(estate: Estate) -> None:
     typer.echo(_run(work(read_settings())))
 
 
+@app.command()
+def history(
+    estate: Estate,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many alarms and commands.")] = 20,
+) -> None:
+    """Print the newest alarms with their transitions, and the newest commands, as lines of JSON."""
+
+    async def work(settings: Settings) -> list[bytes]:
+        from cloud.store import Database, reports
+
+        async with Database.open(settings.database_url, 1) as database, database.connect() as connection:
+            return await reports.history(connection, estate, limit)
+
+    for line in _run(work(read_settings())):
+        typer.echo(line.decode())
+
+
 @gateway_app.command("revoke")
 def revoke_gateway(gateway: UUID) -> None:
     """End a box's session at once and take its right to open another."""

@@ -59,6 +59,17 @@ async def _run(play: Play, log: Path | None, speed: float, control: Path | None)
         typer.echo("stopped")
 
 
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Check every stage, print how long each took, and leave.")] = False,
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps its data.")] = Path(".demo"),
+) -> None:
+    """Run the whole system with a simulated estate: database, cloud, box, console."""
+    from simulators.demo.demo import run as run_demo
+
+    raise typer.Exit(asyncio.run(run_demo(folder.resolve(), once=once)))
+
+
 @app.command("set")
 def set_point(device: str, point: str, value: str, control: Socket = _SOCKET) -> None:
     """Set a point of a running simulator's device, as in: set smoke-3-2-07 smoke smoke."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where an alarm is. Shelved, suppressed and out of service are kept by the database and come with their screens."""
+    """Where an alarm is. Shelved, suppressed and out of service (see the database) come with their screens."""
 
     NORM = "NORM"
     UNACK = "UNACK"

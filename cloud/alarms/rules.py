@@ -9,17 +9,13 @@ from cloud.alarms.machine import Happening
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """A state rule. The texts say what it is and what to do first, in Chinese and English."""
+    """A state rule. What it means to people, and what to do, is said in cloud/console/alarm/guidance.py."""
 
     name: str
     kind: str
     point: str
     words: frozenset[str]
     priority: str
-    zh: str
-    en: str
-    do_zh: str
-    do_en: str
 
     def happening(self, state: str | None) -> Happening | None:
         """What a state means to this rule. A state that is lost or not good (None) neither raises nor clears."""
@@ -35,11 +31,6 @@ DEFAULT_PACK = (
         point="smoke",
         words=frozenset({"smoke"}),
         priority="critical",
-        zh="烟感报警",
-        en="smoke",
-        do_zh="立即派人到现场查看。见火先拨 119，再组织疏散；确认误报后再复位探测器。",
-        do_en="Send someone to look now. If there is fire, call 119 first, then evacuate."
-        " Reset the detector only once it is known to be false.",
     ),
 )
 """The rules that work on the first day."""

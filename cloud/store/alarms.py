@@ -23,7 +23,7 @@ class ActiveAlarm(msgspec.Struct, frozen=True):
 
 
 class AlarmRow(msgspec.Struct, frozen=True):
-    """An alarm as the console shows it."""
+    """An alarm as the console shows it: raised by the box's clock, created when the cloud stored it."""
 
     id: UUID
     rule: str
@@ -31,6 +31,7 @@ class AlarmRow(msgspec.Struct, frozen=True):
     state: str
     value: str
     raised_at: datetime
+    created_at: datetime
     changed_at: datetime
     acked_at: datetime | None
     acked_by: str | None

@@ -26,7 +26,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: list_active
 -- What is wrong now, the worst and oldest first.
-SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.value, alarm.raised_at, alarm.changed_at, alarm.acked_at,
+SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.value, alarm.raised_at, alarm.created_at, alarm.changed_at, alarm.acked_at,
        person.name AS acked_by, alarm.late, alarm.device, device.name AS device_name, device.kind, series.point,
        device.building, device.unit, device.floor, device.spot, alarm.estate AS estate_id, area.name AS estate, area.timezone
 FROM alarm JOIN device ON device.id = alarm.device JOIN series ON series.id = alarm.series
@@ -37,7 +37,7 @@ LIMIT $2
 
 -- name: get
 -- One alarm, active or past, with the same columns as list_active.
-SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.value, alarm.raised_at, alarm.changed_at, alarm.acked_at,
+SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.value, alarm.raised_at, alarm.created_at, alarm.changed_at, alarm.acked_at,
        person.name AS acked_by, alarm.late, alarm.device, device.name AS device_name, device.kind, series.point,
        device.building, device.unit, device.floor, device.spot, alarm.estate AS estate_id, area.name AS estate, area.timezone
 FROM alarm JOIN device ON device.id = alarm.device JOIN series ON series.id = alarm.series
@@ -46,7 +46,7 @@ WHERE alarm.id = $1 AND alarm.estate = ANY($2)
 
 -- name: list_recent
 -- Alarms that are over, the newest first, with the same columns as list_active.
-SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.value, alarm.raised_at, alarm.changed_at, alarm.acked_at,
+SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.value, alarm.raised_at, alarm.created_at, alarm.changed_at, alarm.acked_at,
        person.name AS acked_by, alarm.late, alarm.device, device.name AS device_name, device.kind, series.point,
        device.building, device.unit, device.floor, device.spot, alarm.estate AS estate_id, area.name AS estate, area.timezone
 FROM alarm JOIN device ON device.id = alarm.device JOIN series ON series.id = alarm.series

@@ -1,0 +1,165 @@
+"""`--once`: follows the smoke alarm through every stage, checks each, and measures each hop."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from rich.table import Table
+
+from contract.clock import mono_ns
+from contract.errors import AnjuError
+from simulators.demo.browser import Browser, csrf_of
+from simulators.demo.estate import ESTATE, Demo
+from simulators.demo.processes import run_once
+from simulators.log import Answer, Change, Entry, Write, read_log
+
+DETECTOR = "smoke-3-2-07"
+PLACE = "3号楼2单元7层"
+_PATIENCE_S = 60.0
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One stage that was seen: what, when (UTC seconds), and which step it followed (its hop is measured from there)."""
+
+    what: str
+    at: float
+    since: float | None = None
+    limit_s: float | None = None
+
+    @property
+    def took_s(self) -> float:
+        """Seconds of this hop; 0 where it has none."""
+        return 0.0 if self.since is None else self.at - self.since
+
+    @property
+    def late(self) -> bool:
+        """Whether it took longer than it may."""
+        return self.limit_s is not None and self.took_s > self.limit_s
+
+
+async def follow(demo: Demo) -> list[Step]:
+    """Plays the guard: waits for the alarm, acknowledges it, opens the door, then finds it all in the database.
+
+    Raises AnjuError naming the stage that was not seen in time.
+    """
+    async with Browser.log_in(demo.url, demo.login, demo.password) as browser:
+        page_at, alarm_url, csrf = await _alarm_in_page(browser)
+        acked_at = time.time()
+        await browser.post(f"{alarm_url}/acknowledge", csrf)
+        door, command_at, answer_at = await _open_door(browser, alarm_url)
+    said = await _truth(demo, lambda e: isinstance(e, Change) and (e.device, e.value) == (DETECTOR, "smoke"), "smoke")
+    read = await _truth(demo, lambda e: _reads_smoke(e, said), "a poll that reads the smoke")
+    told = await _truth(demo, lambda e: isinstance(e, Write) and _utc(e) > command_at, "the order to open")
+    alarm, command, readings = await _stored(demo.database_url, alarm_url.rpartition("/")[2])
+    stored_at = _time(alarm, "created_at")
+    if alarm["state"] != "ACKED" or command["status"] != "executed" or not readings:
+        raise AnjuError(f"the database says {alarm['state']}, {command['status']}, {readings} readings")
+    return [
+        Step("the detector says smoke", _utc(said)),
+        Step("the box has read it (poll)", _utc(read), _utc(said), 0.5),
+        Step("the alarm is in the database", stored_at, _utc(read), 0.5),
+        Step("the alarm is in the page", page_at, stored_at, 0.5),
+        Step("all, from smoke to page", page_at, _utc(said), 1.0),
+        Step("acknowledged, in the database", _time(alarm, "acked_at"), acked_at, 0.5),
+        Step("the door unit has the order", _utc(told), command_at, 0.5),
+        Step(f"{door}: opened, read back, in the page", answer_at, command_at, 3.0),
+        Step(f"{readings} series of readings in the database", time.time()),
+    ]
+
+
+async def _alarm_in_page(browser: Browser) -> tuple[float, str, str]:
+    """Waits for the row as the page does: a wake-up, then the live part again. Returns time, alarm's path, token."""
+    pattern = re.compile(rf'href="(/alarms/[0-9a-f-]{{36}})"[^>]*>\s*<b>{PLACE}</b>')
+
+    async def look() -> tuple[float, str, str] | None:
+        part = await browser.get("/alarms/list")
+        for row in part.split("<li ")[1:]:
+            found = pattern.search(row)
+            if found and "unack" in row.split(">")[0]:
+                return time.time(), found[1], csrf_of(row)
+        return None
+
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            async for _ in browser.changes("alarms"):
+                if seen := await look():
+                    return seen
+    except TimeoutError:
+        pass
+    raise AnjuError(f"no alarm of {PLACE} came to the page within {_PATIENCE_S:.0f} s")
+
+
+async def _open_door(browser: Browser, alarm_url: str) -> tuple[str, float, float]:
+    """Opens the door that the alarm's page offers first. Returns its name, when it was asked and when answered."""
+    report = await browser.get(f"{alarm_url}/report")
+    found = re.search(r'href="/devices/(\d+)"><b>([^<]*)</b>', report.partition('id="doors-title"')[2])
+    if found is None:
+        raise AnjuError("the alarm's page offers no door to open")
+    device, name = found[1], found[2].strip()
+    question = await browser.get(f"/devices/{device}/ask/unlock")
+    asked_at = time.time()
+    await browser.post(f"/devices/{device}/commands/unlock", csrf_of(question))
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        if "已执行" in await browser.get(f"/devices/{device}/live"):
+            return name, asked_at, time.time()
+        await asyncio.sleep(0.02)
+    raise AnjuError(f"the page of {name} does not say that it was opened")
+
+
+async def _truth(demo: Demo, matches: Callable[[Entry], bool], what: str) -> Entry:
+    """The first entry of the simulator's log that matches."""
+    for entry in await asyncio.to_thread(read_log, demo.truth):
+        if matches(entry):
+            return entry
+    raise AnjuError(f"the simulated devices never saw {what}")
+
+
+def _reads_smoke(entry: Entry, said: Entry) -> bool:
+    """Whether this answered a poll of the detectors' inputs after the smoke began."""
+    return (
+        isinstance(entry, Answer)
+        and entry.table == "discrete_input"
+        and entry.read_ns > said.mono_ns
+        and any(entry.values)
+    )
+
+
+def _utc(entry: Entry) -> float:
+    """UTC seconds of an entry, by this machine's clock of now."""
+    return time.time() - (mono_ns() - entry.mono_ns) / 1e9
+
+
+async def _stored(database_url: str, alarm: str) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """What another process reads from the database: the alarm, the newest command, how many series have readings."""
+    printed = await run_once("anju-cloud", "history", "--estate", ESTATE, environment={"DATABASE_URL": database_url})
+    lines = [json.loads(line) for line in printed.splitlines()]
+    found = [line for line in lines if line["what"] == "alarm" and line["id"] == alarm]
+    commands = [line for line in lines if line["what"] == "command"]
+    if not found or not commands:
+        raise AnjuError("the database does not have the alarm and the command that the page shows")
+    return found[0], commands[0], sum(line["what"] == "reading" for line in lines)
+
+
+def _time(row: dict[str, Any], column: str) -> float:
+    return datetime.fromisoformat(row[column]).timestamp()
+
+
+def table(steps: Sequence[Step]) -> Table:
+    """The steps for a person: what, when, how long after the step before it, and the limit."""
+    shown = Table(title="One smoke alarm, end to end", title_justify="left")
+    for heading in ("what", "when"):
+        shown.add_column(heading)
+    for heading in ("took", "limit"):
+        shown.add_column(heading, justify="right")
+    for step in steps:
+        when = datetime.fromtimestamp(step.at).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        took = "" if step.since is None else f"{step.took_s * 1000:.0f} ms"
+        limit = "" if step.limit_s is None else f"{step.limit_s * 1000:.0f} ms"
+        shown.add_row(step.what, when, took, limit, style="bold red" if step.late else "")
+    return shown
