@@ -23,7 +23,7 @@ def command_value(write: ModbusWrite, args: Args) -> int:
     given = args.get(write.argument)
     if given is None:
         raise Permanent(f"the command needs {write.argument!r}")
-    if isinstance(given, bool | str) or given != int(given):
+    if isinstance(given, bool | str) or not float(given).is_integer():
         raise Permanent(f"{write.argument!r} must be a whole number, it is {given!r}")
     if not write.minimum <= given <= write.maximum:
         raise Permanent(f"{write.argument!r} must be {write.minimum} to {write.maximum}, it is {given}")
@@ -68,10 +68,10 @@ async def _confirm(device: ResolvedDevice, confirm: Confirm, ask: Ask, every_s: 
                     word = states.get(sample.raw) if isinstance(sample.raw, int) else None
                     if word == confirm.state:
                         return Outcome(CommandStatus.EXECUTED)
-                    seen = f"it shows {word or sample.raw!r}"
+                    seen = f"it shows {word or sample.raw}"
         except (Retryable, Refused) as e:
             seen = str(e)
-        if mono_ns() + round(every_s * S) >= until_ns:
+        if mono_ns() + round(every_s * S) > until_ns:
             missing = f"{confirm.point} did not become {confirm.state} within {confirm.within_s:g} s"
             return Outcome(CommandStatus.SENT_NOT_CONFIRMED, f"{missing}: {seen}" if seen else missing)
         await asyncio.sleep(every_s)

@@ -69,7 +69,7 @@ class Schedule:
         """The poll whose turn it is, taken out of the order; None when it is nobody's yet."""
         while self._heap[0][0] <= now_ns:
             poll = heapq.heappop(self._heap)[2]
-            if poll.failures and now_ns < self._no_probe_before_ns and len(self._silent) < len(self._polls):
+            if poll.failures and now_ns < self._no_probe_before_ns:
                 poll.due_ns = self._no_probe_before_ns
                 self.add(poll)
                 continue
@@ -106,9 +106,8 @@ class Schedule:
 
         The first silence of a unit brings no pause, for it is rare and what comes back soon shall be found soon.
         """
-        if poll.failures:
-            pause_ns = round(waited_s / self._timing.probe_share * S)
-            self._no_probe_before_ns = max(now_ns, self._no_probe_before_ns) + pause_ns
+        if poll.failures and len(self._silent) < len(self._polls):
+            self._no_probe_before_ns = now_ns + round(waited_s / self._timing.probe_share * S)
         poll.failures += 1
         self._silent.add(poll)
         wait_s = max(self._period_ns / S, backoff_s(poll.failures, self._timing.backoff_s, self._timing.backoff_max_s))

@@ -1,0 +1,59 @@
+"""One rig a driver for the contract suite: a simulated device of its protocol, its faults, and what the driver read."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from edge.drivers import Counted, Driver
+from simulators.modbus.server import Fault
+from tests.support.modbus import Collected, door, modbus_rig
+
+
+@dataclass
+class DriverRig:
+    """What the suite needs of a protocol: two devices of their own, A and B, each with a state point.
+
+    `low` and `high` are the raw values of the two words given to `put`. `command` has its effect on A's state `effect`.
+    """
+
+    driver: Driver
+    counted: Counted
+    collected: Collected
+    a: str
+    b: str
+    point: str
+    put: Callable[[str, str], None]
+    low: tuple[str, int]
+    high: tuple[str, int]
+    silence: Callable[[str, int | None], None]
+    """Device, and how many questions go unanswered (None: until mended)."""
+    refuse: Callable[[str], None]
+    slow: Callable[[str], None]
+    garbage: list[Callable[[str], None]]
+    mend: Callable[[str], None]
+    cut: Callable[[], None]
+    power: Callable[[bool], Awaitable[None]]
+    command: tuple[str, dict[str, int]]
+
+
+@asynccontextmanager
+async def _modbus() -> AsyncIterator[DriverRig]:
+    async with modbus_rig([door(1), door(2)]) as rig:
+
+        def fault(kind: str, **more: float) -> Callable[[str], None]:
+            return lambda device: rig.estate.fail(device, Fault(kind=kind, **more))
+
+        wrong = ("garbage", "transaction", "transaction_0", "unit", "function", "length", "late", "cut")
+        yield DriverRig(
+            driver=rig.driver, counted=rig.driver, collected=rig.collected, a="door-1", b="door-2", point="contact",
+            put=lambda device, word: rig.estate.set(device, "contact", word), low=("closed", 0), high=("open", 1),
+            silence=lambda device, times: rig.estate.fail(device, Fault(kind="silent", times=times)),
+            refuse=fault("exception", code=4), slow=fault("slow", delay_s=0.08),
+            garbage=[fault(kind) for kind in wrong], mend=lambda device: rig.estate.fail(device, None),
+            cut=lambda: rig.estate.cut("bus"), power=lambda on: rig.estate.power("bus", on),
+            command=("unlock", {"seconds": 1}),
+        )  # fmt: skip
+
+
+RIGS: dict[str, Callable[[], AbstractAsyncContextManager[DriverRig]]] = {"modbus": _modbus}
+"""By protocol, as DRIVERS."""

@@ -1,0 +1,126 @@
+"""Simulated Modbus buses with our driver on them, over real TCP, for the driver's tests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from contract.messages import Sample
+from contract.profile import Profile, load_profiles, shipped_profiles
+from contract.site import Cloud, Device, Estate, ModbusBus, ResolvedDevice, Site, resolve
+from edge.drivers.modbus import ModbusDriver
+from edge.drivers.modbus.config import Timing
+from simulators.estate import Estate as SimulatedEstate
+from simulators.log import Entry, TruthLog
+from simulators.modbus.server import ModbusServer
+
+PROFILES = load_profiles(shipped_profiles())
+QUICK = Timing(
+    first_s=0.1, probe_s=0.03, backoff_s=0.1, backoff_max_s=0.4, reconnect_s=0.05, reconnect_max_s=0.2,
+    confirm_every_s=0.02,
+)  # fmt: skip
+"""As in production, but backing off for tenths of seconds."""
+WAIT_S = 10.0
+
+
+def door(unit: int) -> Device:
+    """A door unit called door-N."""
+    return Device(id=f"door-{unit}", name=f"门{unit}", profile="anju-door-unit", unit=unit)
+
+
+def detector(unit: int, channel: int) -> Device:
+    """A detector on a panel, called smoke-U-C."""
+    return Device(
+        id=f"smoke-{unit}-{channel}", name=f"烟感{channel}", profile="anju-smoke-panel-16", unit=unit, channel=channel
+    )
+
+
+def site_of(bus: ModbusBus) -> Site:
+    """A site with one bus."""
+    return Site(estate=Estate(name="西苑小区"), cloud=Cloud(url="http://127.0.0.1:8080"), buses=[bus])
+
+
+@dataclass
+class Collected:
+    """What a driver handed on, in order, and a way to wait for it."""
+
+    samples: list[Sample] = field(default_factory=list)
+    _grown: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def consume(self, samples: Sequence[Sample]) -> None:
+        self.samples.extend(samples)
+        self._grown.set()
+
+    def of(self, device: str, point: str) -> list[Sample]:
+        """One series."""
+        return [sample for sample in self.samples if (sample.device, sample.point) == (device, point)]
+
+    async def until(self, is_there: Callable[[], bool]) -> None:
+        """Waits until something is true, looking after each batch."""
+        async with asyncio.timeout(WAIT_S):
+            while not is_there():
+                self._grown.clear()
+                await self._grown.wait()
+
+    async def fresh(self, device: str, point: str, want: Callable[[Sample], bool]) -> Sample:
+        """The first sample of a series from now on for which `want` holds."""
+        start = len(self.samples)
+
+        def found() -> list[Sample]:
+            return [s for s in self.samples[start:] if (s.device, s.point) == (device, point) and want(s)]
+
+        await self.until(lambda: bool(found()))
+        return found()[0]
+
+    async def value(self, device: str, point: str, raw: float) -> Sample:
+        """Waits until a fresh sample has this raw value."""
+        return await self.fresh(device, point, lambda s: s.raw == raw)
+
+    async def error(self, device: str, point: str) -> Sample:
+        """Waits until a fresh sample says that the read failed."""
+        return await self.fresh(device, point, lambda s: s.raw is None)
+
+
+@dataclass
+class ModbusRig:
+    """A simulated bus, the driver that owns it and what it handed on."""
+
+    estate: SimulatedEstate
+    server: ModbusServer
+    driver: ModbusDriver
+    collected: Collected
+    devices: list[ResolvedDevice]
+    truth: list[Entry]
+
+
+@asynccontextmanager
+async def modbus_rig(
+    devices: Sequence[Device],
+    poll_s: float = 0.02,
+    timeout_s: float = 0.2,
+    timing: Timing = QUICK,
+    profiles: Mapping[str, Profile] = PROFILES,
+    port: int = 0,
+) -> AsyncIterator[ModbusRig]:
+    """Serves the devices on a free port and runs the driver on them while open."""
+    bus = ModbusBus(
+        id="bus", protocol="modbus", host="127.0.0.1", port=port or 1, poll_s=poll_s, timeout_s=timeout_s,
+        devices=list(devices),
+    )  # fmt: skip
+    site = site_of(bus)
+    truth: list[Entry] = []
+    estate = SimulatedEstate(site, profiles, TruthLog(also=truth.append))
+    server = estate.servers["bus"]
+    server.port = port
+    async with estate:
+        bus = ModbusBus(**{name: getattr(bus, name) for name in bus.__struct_fields__} | {"port": server.port})
+        resolved = resolve(site_of(bus), profiles)
+        collected = Collected()
+        driver = ModbusDriver(bus, resolved, collected.consume, timing)
+        running = asyncio.create_task(driver.run(), name="driver")
+        try:
+            yield ModbusRig(estate, server, driver, collected, resolved, truth)
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running

@@ -1,0 +1,99 @@
+"""Commands without a bus: what is written, and what each way of failing is called."""
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from contract.errors import Permanent
+from contract.messages import CommandStatus, Outcome, Sample
+from contract.profile import Confirm, ModbusWrite, Table
+from contract.site import ModbusBus, ResolvedDevice
+from edge.drivers.modbus.command import command_value, execute
+from edge.drivers.modbus.plan import Read, Write
+from edge.drivers.modbus.wire import Disconnected, Refused, Silent
+from tests.support.modbus import PROFILES, door
+
+UNLOCK = PROFILES["anju-door-unit"].points["unlock"]
+SOON = replace(UNLOCK, confirm=Confirm(point="lock", state="unlocked", within_s=0.1))
+PROFILE = replace(PROFILES["anju-door-unit"], points=PROFILES["anju-door-unit"].points | {"unlock": SOON})
+DOOR = ResolvedDevice(door(3), ModbusBus(id="b", protocol="modbus", host="h", devices=[]), PROFILE)
+BOUNDED = ModbusWrite(table=Table.HOLDING_REGISTER, address=0, argument="seconds", minimum=1, maximum=60)
+
+
+async def outcome_of(
+    on_write: Exception | None, on_read: Callable[[], int | Exception]
+) -> tuple[Outcome, list[Read | Write]]:
+    asked: list[Read | Write] = []
+
+    async def ask(what: Read | Write) -> list[Sample]:
+        asked.append(what)
+        if isinstance(what, Write):
+            if on_write:
+                raise on_write
+            return []
+        answer = on_read()
+        if isinstance(answer, Exception):
+            raise answer
+        return [Sample("door-3", "lock", answer, 1)]
+
+    return await execute(DOOR, "unlock", {"seconds": 5}, ask, 0.02), asked
+
+
+async def test_executed_means_the_effect_was_read_back() -> None:
+    shown = iter([0, 0, 1])
+    outcome, asked = await outcome_of(None, lambda: next(shown))
+    assert outcome == Outcome(CommandStatus.EXECUTED)
+    assert asked[0] == Write(3, Table.HOLDING_REGISTER, 0, 5)
+    assert len(asked) == 4
+
+
+async def test_row_17_written_but_without_effect_is_not_executed() -> None:
+    outcome, _ = await outcome_of(None, lambda: 0)
+    assert outcome.status is CommandStatus.SENT_NOT_CONFIRMED
+    assert outcome.reason == "lock did not become unlocked within 0.1 s: it shows locked"
+
+
+async def test_a_write_without_an_answer_may_still_have_been_done() -> None:
+    outcome, _ = await outcome_of(Silent("no answer within 1 s"), lambda: 1)
+    assert outcome.status is CommandStatus.EXECUTED
+
+
+async def test_no_answer_at_all_is_not_confirmed() -> None:
+    outcome, _ = await outcome_of(Silent("no answer"), lambda: Silent("no answer"))
+    assert outcome.status is CommandStatus.SENT_NOT_CONFIRMED
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Refused(2), CommandStatus.FAILED),
+        (Disconnected("no connection", sent=False), CommandStatus.FAILED),
+        (Disconnected("closed", sent=True), CommandStatus.SENT_NOT_CONFIRMED),
+    ],
+)
+async def test_errors_of_the_write(error: Exception, status: CommandStatus) -> None:
+    outcome, asked = await outcome_of(error, lambda: 1)
+    assert outcome.status is status
+    assert outcome.reason
+    assert len(asked) == 1
+
+
+async def test_a_command_nobody_has_fails_in_words() -> None:
+    async def ask(what: Read | Write) -> list[Sample]:
+        raise AssertionError("nothing may be written")
+
+    for device, point in [(None, "unlock"), (DOOR, "release"), (DOOR, "lock")]:
+        assert (await execute(device, point, {}, ask, 0.1)).status is CommandStatus.FAILED
+
+
+@pytest.mark.parametrize("given", [{}, {"seconds": 0}, {"seconds": 61}, {"seconds": 2.5}, {"seconds": True},
+                                   {"seconds": "5"}, {"seconds": float("inf")}, {"seconds": float("nan")}])  # fmt: skip
+def test_arguments_that_cannot_be_written(given: dict[str, float | str]) -> None:
+    with pytest.raises(Permanent, match="seconds"):
+        command_value(BOUNDED, given)
+
+
+def test_arguments_that_can() -> None:
+    assert command_value(BOUNDED, {"seconds": 5.0}) == 5
+    assert command_value(ModbusWrite(table=Table.COIL, address=0, value=1), {}) == 1

@@ -1,0 +1,116 @@
+"""The schedule in simulated time: minutes of a bus in milliseconds."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from contract.profile import DataType, Table
+from edge.drivers.modbus.config import DEFAULT_TIMING, backoff_s
+from edge.drivers.modbus.plan import Item, Read
+from edge.drivers.modbus.poll import Poll, S, Schedule
+
+ANSWER_S = 0.002
+
+
+def poll_of(unit: int) -> Poll:
+    return Poll(unit, [Read(unit, Table.COIL, 0, 1, (Item(f"d{unit}", "p", 0, DataType.BIT),))], 0)
+
+
+def simulate(
+    units: int, period_s: float, timeout_s: float, is_silent: Callable[[int, float], bool], for_s: float
+) -> tuple[Schedule, list[tuple[float, int, bool]]]:
+    """Runs a bus where each answer takes ANSWER_S: (time, unit, answered) of each question."""
+    random.seed(1)
+    schedule = Schedule([poll_of(u) for u in range(1, units + 1)], period_s, timeout_s, DEFAULT_TIMING)
+    now, asked = 0, []
+    while now < for_s * S:
+        poll = schedule.take(now)
+        if poll is None:
+            now = max(now + 1, schedule.next_ns)
+            continue
+        is_lost = is_silent(poll.unit, now / S)
+        asked.append((now / S, poll.unit, not is_lost))
+        if is_lost:
+            waited = schedule.timeout_s(poll)
+            now += round(waited * S)
+            schedule.put_back_silent(poll, now, waited)
+        else:
+            now += round(ANSWER_S * S)
+            schedule.answered(poll, ANSWER_S)
+            schedule.put_back(poll, now)
+    return schedule, asked
+
+
+@pytest.mark.parametrize("period_s", [0.05, 0.25, 1.0])
+def test_row_1_five_silent_of_ten_leave_the_others_95_percent_of_their_rate(period_s: float) -> None:
+    for_s = 600
+    _, asked = simulate(10, period_s, 1.0, lambda unit, _: unit > 5, for_s)
+    answered = Counter(unit for _, unit, is_answered in asked if is_answered)
+    for unit in range(1, 6):
+        assert answered[unit] >= 0.95 * for_s / period_s
+    silent = Counter(unit for _, unit, is_answered in asked if not is_answered)
+    assert min(silent[unit] for unit in range(6, 11)) >= 10, "silent units are still asked now and then"
+
+
+def test_row_1_units_that_die_together_cost_the_others_one_timeout_each() -> None:
+    _, asked = simulate(10, 0.25, 1.0, lambda unit, t: unit > 5 and t > 60, 660)
+    answered = Counter(unit for _, unit, is_answered in asked if is_answered)
+    assert answered[1] >= 0.95 * 660 / 0.25
+
+
+def test_a_silent_unit_that_comes_back_is_polled_at_full_rate_again() -> None:
+    _, asked = simulate(10, 0.25, 1.0, lambda unit, t: unit > 8 and t < 120, 300)
+    back = next(t for t, unit, is_answered in asked if unit == 10 and is_answered)
+    assert back < 160
+    assert sum(unit == 10 and t > 200 for t, unit, _ in asked) == pytest.approx(400, abs=2)
+
+
+def test_the_period_does_not_drift_and_no_deadline_is_missed_on_a_calm_bus() -> None:
+    schedule, asked = simulate(3, 0.25, 1.0, lambda *_: False, 100)
+    starts = [t for t, unit, _ in asked if unit == 1]
+    assert starts == [pytest.approx(0.25 * k, abs=1e-6) for k in range(400)]
+    assert schedule.skipped == 0
+
+
+def test_an_overloaded_bus_shares_the_loss_evenly_and_counts_it() -> None:
+    schedule, asked = simulate(10, 0.01, 1.0, lambda *_: False, 10)
+    counts = Counter(unit for _, unit, _ in asked)
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert schedule.skipped == pytest.approx(10 * 1000 - sum(counts.values()), abs=20)
+
+
+def test_when_all_are_silent_nobody_has_to_wait_for_the_share() -> None:
+    _, asked = simulate(5, 0.25, 1.0, lambda unit, t: t < 10, 60)
+    back = {unit: next(t for t, u, is_answered in asked if u == unit and is_answered) for unit in range(1, 6)}
+    assert max(back.values()) < 45
+
+
+def test_a_slow_unit_is_found_by_a_full_wait_now_and_then() -> None:
+    schedule = Schedule([poll_of(1)], 1.0, 1.0, DEFAULT_TIMING)
+    poll = schedule.take(0)
+    assert poll is not None
+    waits = []
+    for _ in range(16):
+        waits.append(schedule.timeout_s(poll))
+        poll.failures += 1
+    assert waits.count(1.0) == 2
+
+
+def test_a_probe_waits_longer_on_a_slow_bus() -> None:
+    schedule = Schedule([poll_of(1), poll_of(2)], 1.0, 1.0, DEFAULT_TIMING)
+    slow, silent = schedule.take(0), schedule.take(0)
+    assert slow is not None
+    assert silent is not None
+    schedule.answered(slow, 0.2)
+    silent.failures = 1
+    assert schedule.timeout_s(silent) == pytest.approx(0.6)
+
+
+def test_back_off_doubles_is_capped_and_jittered_by_half_at_most() -> None:
+    for failures, full in [(1, 1.0), (2, 2.0), (5, 16.0), (50, 30.0)]:
+        waits = [backoff_s(failures, 1.0, 30.0) for _ in range(200)]
+        assert min(waits) >= full / 2
+        assert max(waits) <= full
+        assert max(waits) - min(waits) > full / 4
