@@ -34,6 +34,7 @@ ROW_BYTES = 4 + 4 + 8 + 1
 _STREAM_CODES = {Lane.URGENT: 0, Lane.BULK: 1}
 _STREAMS = {code: stream for stream, code in _STREAM_CODES.items()}
 _ZSTD_LEVEL = 3
+_TICK_MASK = 0xFFFFFFFF
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -86,11 +87,13 @@ def encode_columns(rows: Sequence[Row], base_ns: int) -> bytes:
     """Readings as the body of a bulk block: four columns, ordered by series, then time.
 
     Shapes: n rows give n*17 bytes. Times are ticks since `base_ns`, each as the difference from the row before
-    (mod 2^32). Rows of one series keep their order.
+    (mod 2^32). Rows of one series keep their order. Raises BlockError for a time before `base_ns` or 49 days after it.
     """
     ordered = sorted(rows, key=lambda row: row.series)
     ticks = [(row.mono_ns - base_ns) // TICK_NS for row in ordered]
-    deltas = [(b - a) & 0xFFFFFFFF for a, b in pairwise(chain((0,), ticks))]
+    if ticks and (min(ticks) < 0 or max(ticks) > _TICK_MASK):
+        raise BlockError(f"times from tick {min(ticks)} to {max(ticks)} do not fit in one block; seal earlier")
+    deltas = [(b - a) & _TICK_MASK for a, b in pairwise(chain((0,), ticks))]
     return b"".join(
         (
             _column("I", [row.series for row in ordered]),
@@ -113,7 +116,7 @@ def decode_columns(body: bytes, items: int, base_ns: int) -> list[Row]:
     values = _uncolumn("d", body[items * 8 : items * 16], items)
     rows, tick = [], 0
     for index, delta, value, quality in zip(series, deltas, values, body[items * 16 :], strict=True):
-        tick = (tick + int(delta)) & 0xFFFFFFFF
+        tick = (tick + int(delta)) & _TICK_MASK
         if quality > max(Quality):
             raise BlockError(f"quality {quality} does not exist")
         rows.append(Row(int(index), base_ns + tick * TICK_NS, value, Quality(quality)))
@@ -180,6 +183,8 @@ def split_block(data: bytes) -> tuple[Header, int, bytes]:
         raise BlockError(f"block claims {items} items in {body_bytes} bytes, more than is allowed")
     if max(epoch, number, previous, inventory, base_ns, sealed_ns) >= 1 << 63:
         raise BlockError("a number in the header is out of range")
+    if not epoch or not number:
+        raise BlockError("epoch and number count from 1; 0 means that there is no block yet")
     header = Header(_STREAMS[code], epoch, number, previous, boot, inventory, base_ns, sealed_ns, items)
     return header, body_bytes, data[HEADER.size : -CHECKSUM_BYTES]
 
@@ -190,7 +195,7 @@ def inflate(body_bytes: int, packed: bytes) -> bytes:
         # The frame's own claim is checked first, so that a small frame cannot ask for gigabytes.
         if zstandard.frame_content_size(packed) != body_bytes:
             raise BlockError("compressed body claims another size than the header")
-        body = zstandard.ZstdDecompressor().decompress(packed, max_output_size=body_bytes)
+        body = zstandard.ZstdDecompressor().decompress(packed, max_output_size=body_bytes, allow_extra_data=False)
     except zstandard.ZstdError as e:
         raise BlockError(f"body does not decompress: {e}") from e
     if len(body) != body_bytes:

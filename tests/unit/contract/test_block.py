@@ -1,0 +1,252 @@
+"""Blocks survive the trip or are refused; nothing in between."""
+
+import random
+import struct
+import tracemalloc
+
+import msgspec
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.block import (
+    CHECKSUM_BYTES,
+    HEADER,
+    MAX_BODY_BYTES,
+    MAX_ITEMS,
+    ROW_BYTES,
+    TICK_NS,
+    Header,
+    Row,
+    checksum_bytes,
+    checksum_of,
+    decode_block,
+    decode_columns,
+    encode_block,
+    encode_columns,
+    rechain_block,
+    split_block,
+)
+from contract.errors import BlockError
+from contract.kinds import Lane
+from contract.messages import Quality
+
+HEADER_EXAMPLE = Header(Lane.BULK, 7, 3, 5, bytes(range(16)), 9, 1_000_000, 2_000_000, 1)
+numbers = st.integers(0, 2**63 - 1)
+headers = st.builds(
+    Header,
+    st.sampled_from(Lane), st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1), numbers, st.binary(min_size=16,
+    max_size=16), numbers, numbers, numbers, st.integers(0, MAX_ITEMS),
+)  # fmt: skip
+BASE_NS = 10**15
+rows = st.builds(
+    Row,
+    st.integers(0, 2**32 - 1),
+    st.one_of(st.integers(0, 3), st.integers(2**32 - 4, 2**32 - 1), st.integers(0, 2**32 - 1)).map(
+        lambda tick: BASE_NS + tick * TICK_NS
+    ),
+    st.floats(),  # NaN, infinities and signed zeros too
+    st.sampled_from(Quality),
+)
+
+
+def bits(row: Row) -> tuple[int, int, bytes, Quality]:
+    """A row that can be compared where its value is NaN."""
+    return row.series, row.mono_ns, struct.pack("<d", row.value), row.quality
+
+
+def sealed(head: bytes, packed: bytes) -> bytes:
+    """A block of any header and body, under a checksum that holds."""
+    return head + packed + checksum_bytes(head + packed)
+
+
+def claiming(body_bytes: int, packed: bytes, items: int = 1) -> bytes:
+    """A block whose header says what it likes of its body."""
+    head = HEADER.pack(b"ANJB", 1, 1, 0, 7, 1, 0, bytes(16), 9, 0, 0, items, body_bytes, len(packed))
+    return sealed(head, packed)
+
+
+@given(headers, st.binary(max_size=2000))
+def test_a_block_comes_back_as_it_was(header: Header, body: bytes) -> None:
+    data = encode_block(header, body)
+    block = decode_block(data)
+    assert (block.header, block.body, block.checksum) == (header, body, checksum_of(data))
+    assert 0 <= block.checksum < 2**63
+
+
+@given(st.lists(rows, max_size=50))
+def test_readings_come_back_by_series_in_the_order_they_were_in(given_rows: list[Row]) -> None:
+    body = encode_columns(given_rows, BASE_NS)
+    assert len(body) == len(given_rows) * ROW_BYTES
+    back = decode_columns(body, len(given_rows), BASE_NS)
+    assert [bits(row) for row in back] == [bits(row) for row in sorted(given_rows, key=lambda row: row.series)]
+
+
+@given(st.integers(0, TICK_NS - 1))
+def test_a_time_is_rounded_down_to_its_millisecond(within_ns: int) -> None:
+    (row,) = decode_columns(encode_columns([Row(0, BASE_NS + within_ns, 1.0, Quality.GOOD)], BASE_NS), 1, BASE_NS)
+    assert row.mono_ns == BASE_NS
+
+
+def test_many_series_are_told_apart() -> None:
+    many = [
+        Row(series, BASE_NS + t * TICK_NS, series + t / 10, Quality.GOOD) for t in range(10) for series in range(1000)
+    ]
+    assert decode_columns(encode_columns(many, BASE_NS), len(many), BASE_NS) == sorted(
+        many, key=lambda row: (row.series, row.mono_ns)
+    )
+
+
+@pytest.mark.parametrize("offset_ns", [-1, -TICK_NS, 2**32 * TICK_NS])
+def test_a_time_that_does_not_fit_is_refused_and_not_wrapped(offset_ns: int) -> None:
+    with pytest.raises(BlockError, match="do not fit"):
+        encode_columns([Row(0, BASE_NS + offset_ns, 1.0, Quality.GOOD)], BASE_NS)
+
+
+@pytest.mark.parametrize(("length", "items"), [(0, 1), (16, 1), (18, 1), (17, 0), (17, 2)])
+def test_columns_of_a_wrong_length_are_refused(length: int, items: int) -> None:
+    with pytest.raises(BlockError, match="bytes"):
+        decode_columns(bytes(length), items, 0)
+
+
+def test_a_quality_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(BlockError, match="quality 4"):
+        decode_columns(bytes(16) + b"\x04", 1, 0)
+
+
+def test_every_bit_that_flips_is_found() -> None:
+    data = encode_block(HEADER_EXAMPLE, b"body" * 5)
+    for position in range(len(data)):
+        for bit in range(8):
+            damaged = bytearray(data)
+            damaged[position] ^= 1 << bit
+            with pytest.raises(BlockError):
+                split_block(bytes(damaged))
+
+
+@given(st.data(), st.integers(1, 255))
+def test_a_byte_that_changes_is_found(data: st.DataObject, mask: int) -> None:
+    block = bytearray(encode_block(HEADER_EXAMPLE, b"body" * 50))
+    block[data.draw(st.integers(0, len(block) - 1))] ^= mask
+    with pytest.raises(BlockError):
+        decode_block(bytes(block))
+
+
+def test_a_block_cut_short_or_with_more_behind_it_is_refused() -> None:
+    data = encode_block(HEADER_EXAMPLE, b"body" * 5)
+    for length in range(len(data)):
+        with pytest.raises(BlockError):
+            decode_block(data[:length])
+    with pytest.raises(BlockError, match="its header says"):
+        decode_block(data + b"\x00")
+
+
+@given(st.binary(max_size=300))
+def test_any_other_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(BlockError):
+        decode_block(data)
+
+
+@given(st.integers(0, 2**32 - 1), st.binary(max_size=100))
+def test_a_body_that_is_no_frame_is_refused(body_bytes: int, packed: bytes) -> None:
+    with pytest.raises(BlockError):
+        decode_block(claiming(body_bytes, packed))
+
+
+BOMB = zstandard.ZstdCompressor().compress(bytes(64 << 20))
+
+
+def frame_claiming(size: int) -> bytes:
+    """The bomb's frame, its content size changed (RFC 8878: 4 bytes behind magic, descriptor and window)."""
+    content_size = zstandard.get_frame_parameters(BOMB).content_size
+    at = BOMB.index(struct.pack("<I", content_size), 4)
+    return BOMB[:at] + struct.pack("<I", size) + BOMB[at + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("body_bytes", "packed", "said"),
+    [
+        (64 << 20, BOMB, "more than is allowed"),
+        (MAX_BODY_BYTES + 1, BOMB, "more than is allowed"),
+        (100, BOMB, "another size"),
+        (100_000, frame_claiming(100_000), "does not decompress"),
+        (100, zstandard.ZstdCompressor(write_content_size=False).compress(bytes(100)), "another size"),
+        (100, zstandard.ZstdCompressor().compress(bytes(100)) + b"more", "does not decompress"),
+    ],
+    ids=["claims-all", "claims-one-too-many", "header-hides-it", "frame-hides-it", "frame-says-nothing", "two-frames"],
+)
+def test_a_small_body_cannot_become_a_large_one(body_bytes: int, packed: bytes, said: str) -> None:
+    data = claiming(body_bytes, packed)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BlockError, match=said):
+            decode_block(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_a_block_holds_so_much_and_no_more() -> None:
+    most = msgspec.structs.replace(HEADER_EXAMPLE, items=MAX_ITEMS)
+    body = random.Random(1).randbytes(MAX_BODY_BYTES)  # which does not compress
+    assert decode_block(encode_block(most, body)).body == body
+    with pytest.raises(BlockError, match="seal earlier"):
+        encode_block(most, body + b"\x00")
+    with pytest.raises(BlockError, match="seal earlier"):
+        encode_block(msgspec.structs.replace(most, items=MAX_ITEMS + 1), b"")
+    with pytest.raises(BlockError, match="more than is allowed"):
+        decode_block(claiming(1, zstandard.ZstdCompressor().compress(b"x"), items=MAX_ITEMS + 1))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"magic": b"ANJA"}, "magic"),
+        ({"version": 2}, "version 2"),
+        ({"flags": 1}, "flags 1"),
+        ({"stream": 2}, "stream 2"),
+        ({"epoch": 2**63}, "out of range"),
+        ({"checksum": 2**64 - 1}, "out of range"),
+        ({"epoch": 0}, "count from 1"),
+        ({"number": 0}, "count from 1"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_a_header_that_makes_no_sense_is_refused(changed: dict[str, object], said: str) -> None:
+    fields = {
+        "magic": b"ANJB", "version": 1, "stream": 0, "flags": 0, "epoch": 7, "number": 1, "checksum": 0,
+    } | changed  # fmt: skip
+    packed = zstandard.ZstdCompressor().compress(b"x")
+    head = HEADER.pack(*fields.values(), bytes(16), 0, 0, 0, 1, 1, len(packed))
+    with pytest.raises(BlockError, match=said):
+        decode_block(sealed(head, packed))
+
+
+@given(st.lists(st.binary(max_size=50), min_size=1, max_size=8))
+def test_each_block_names_the_one_before(bodies: list[bytes]) -> None:
+    previous, chain = 0, []
+    for number, body in enumerate(bodies, 1):
+        chain.append(encode_block(Header(Lane.URGENT, 7, number, previous, bytes(16), 0, 0, number, 1), body))
+        previous = checksum_of(chain[-1])
+    found = [decode_block(data) for data in chain]
+    assert [block.header.previous for block in found] == [0, *(block.checksum for block in found[:-1])]
+
+
+@given(st.binary(max_size=200))
+def test_a_block_moves_to_another_chain_with_its_body_untouched(body: bytes) -> None:
+    data = encode_block(HEADER_EXAMPLE, body)
+    moved = rechain_block(data, 11, 1, 0)
+    assert moved[HEADER.size : -CHECKSUM_BYTES] == data[HEADER.size : -CHECKSUM_BYTES]
+    block = decode_block(moved)
+    assert block.body == body
+    assert block.header == msgspec.structs.replace(HEADER_EXAMPLE, epoch=11, number=1, previous=0)
+    assert block.checksum != checksum_of(data)
+
+
+def test_a_damaged_block_is_not_moved() -> None:
+    data = bytearray(encode_block(HEADER_EXAMPLE, b"body"))
+    data[100] ^= 1
+    with pytest.raises(BlockError, match="checksum"):
+        rechain_block(bytes(data), 11, 1, 0)
