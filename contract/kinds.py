@@ -125,7 +125,7 @@ KINDS: dict[str, Kind] = {
             _e("access", "刷卡", "access", "credential", "granted", "reader"),
             _e("forced_open", "强行开门", "forced open"),
             _s("held_open", "门未关", "held open", ("normal", "正常", "normal"), ("held", "超时未关", "held open")),
-            _s("duress", "胁迫", "duress", *_ALARM),
+            _e("duress", "胁迫", "duress"),
             _c("unlock", "开门", "unlock", "seconds"),
             _c("release", "消防释放", "fire release"),
         ),
