@@ -150,25 +150,27 @@ class StreamFile:
     def _open(self) -> None:
         self._db = connect(self.path)
         try:
-            # Not executescript: that would read no pages of a damaged schema until it is too late to tell.
             for statement in filter(str.strip, _SCHEMA.split(";\n")):
                 self._db.execute(statement)
             row = self._db.execute("SELECT json FROM chain").fetchone()
             chain = msgspec.json.decode(row[0], type=Chain) if row else Chain(new_epoch())
-            with self._transaction():
-                if chain.boot != self._boot:
-                    if chain.boot:
-                        self._db.execute(
-                            "UPDATE boots SET last_mono_ns = ? WHERE boot = ?", (chain.sealed_ns, chain.boot)
-                        )
-                    chain = msgspec.structs.replace(chain, boot=self._boot, sealed_ns=0)
-                self._db.execute("INSERT OR IGNORE INTO boots (boot, last_mono_ns) VALUES (?, 0)", (self._boot,))
-                self._db.execute("DELETE FROM boots WHERE rank <= (SELECT max(rank) FROM boots) - ?", (KEEP_BOOTS,))
-                self._move(chain)
+            self.chain = chain
+            if chain.boot != self._boot:  # a restart within one boot writes nothing: it must work on a full disk
+                self._enter_boot()
             self.undeclared = self._db.execute("SELECT EXISTS (SELECT 1 FROM losses)").fetchone()[0] == 1
         except BaseException:
             self._db.close()
             raise
+
+    def _enter_boot(self) -> None:
+        """Notes how far the boot before came, and begins to count this one's times."""
+        chain = self.chain
+        with self._transaction():
+            if chain.boot:
+                self._db.execute("UPDATE boots SET last_mono_ns = ? WHERE boot = ?", (chain.sealed_ns, chain.boot))
+            self._db.execute("INSERT OR IGNORE INTO boots (boot, last_mono_ns) VALUES (?, 0)", (self._boot,))
+            self._db.execute("DELETE FROM boots WHERE rank <= (SELECT max(rank) FROM boots) - ?", (KEEP_BOOTS,))
+            self._move(msgspec.structs.replace(chain, boot=self._boot, sealed_ns=0))
 
     def replace(self, problem: str) -> None:
         """Moves this file aside as damaged and begins an empty one in a new epoch; what it held is noted as lost."""

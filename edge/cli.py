@@ -1,0 +1,98 @@
+"""`anju`: what an installer and systemd say to the box."""
+
+import asyncio
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contract.errors import AnjuError
+from contract.kinds import KINDS
+from contract.service import configure_logging
+
+app = typer.Typer(
+    help="Anju's edge agent: reads devices, keeps everything on disk, forwards it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+profile_app = typer.Typer(help="Device profiles: which models are known.", no_args_is_help=True)
+app.add_typer(profile_app, name="profile")
+
+SiteOption = Annotated[Path, typer.Option("--site", envvar="ANJU_SITE", help="The site file: what is connected.")]
+StateOption = Annotated[Path, typer.Option("--state", envvar="ANJU_STATE", help="Folder where the box keeps all.")]
+EXIT_MISTAKE = 2
+"""Exit code for what a person must mend: a file, an option, an enrolment."""
+
+
+@app.command()
+def run(
+    site: SiteOption,
+    state: StateOption,
+    health_listen: Annotated[
+        str, typer.Option(envvar="ANJU_HEALTH_LISTEN", help="host:port of the health page and metrics.")
+    ] = "127.0.0.1:8081",
+) -> None:
+    """Run the box until SIGTERM or Ctrl-C."""
+    from edge.main import run_until_stopped
+
+    configure_logging()
+    run_until_stopped(site, state, health_listen)
+
+
+@app.command()
+def enrol(
+    cloud: Annotated[str, typer.Option(envvar="ANJU_CLOUD", help="The cloud's address, https://…")],
+    claim: Annotated[str, typer.Option(envvar="ANJU_CLAIM", help="The one-time claim code from the console.")],
+    state: StateOption,
+    ca: Annotated[Path | None, typer.Option(envvar="ANJU_CA", help="PEM file of an own certificate authority.")] = None,
+) -> None:
+    """Make this box known to a cloud, once in its life."""
+    from edge.main import VERSION
+    from edge.provision.enrol import enrol as enrol_box
+
+    enrolment = asyncio.run(enrol_box(cloud, claim, state, version=VERSION, ca=ca))
+    print(f"enrolled: this box is gateway {enrolment.gateway} of {enrolment.estate}")
+
+
+@app.command()
+def check(site: SiteOption) -> None:
+    """Say every mistake in a site file, or what it connects."""
+    from contract.site import inventory_of, resolve
+    from edge.main import load_config
+
+    config, profiles = load_config(site)
+    devices = resolve(config, profiles)
+    print(f"{site}: no mistakes.\n{config.estate.name}, cloud {config.cloud.url}")
+    for bus in config.buses:
+        kinds = Counter(KINDS[item.profile.kind].en for item in devices if item.bus.id == bus.id)
+        what = ", ".join(f"{count} × {kind}" for kind, count in sorted(kinds.items())) or "no devices"
+        print(f"  {bus.id}: {bus.protocol} {bus.host}:{bus.port}, polled every {bus.poll_s:g} s: {what}")
+    print(f"{len(devices)} devices, {len(inventory_of(config, profiles).series)} series")
+
+
+@profile_app.command("list")
+def list_profiles(
+    site: Annotated[Path | None, typer.Option(envvar="ANJU_SITE", help="Also the profiles beside this file.")] = None,
+) -> None:
+    """List the models that a site file can name."""
+    from contract.profile import load_profiles, shipped_profiles
+
+    profiles = load_profiles(shipped_profiles())
+    if site is not None:
+        profiles |= load_profiles(site.parent / "profiles")
+    width = max(map(len, profiles), default=0)
+    for name, profile in sorted(profiles.items()):
+        kind = KINDS[profile.kind]
+        print(f"{name:<{width}}  {kind.en} {kind.zh}: {profile.vendor} {profile.model}")
+
+
+def main() -> None:
+    """Entry point. What a person can mend is printed as it is, with exit code 2; nothing was started then."""
+    try:
+        app()
+    except AnjuError as e:
+        print(e, file=sys.stderr)
+        sys.exit(EXIT_MISTAKE)

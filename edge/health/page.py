@@ -1,0 +1,96 @@
+"""The snapshot as one plain page, in Chinese and English, for a person who stands before the box with a phone."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from html import escape
+
+from contract.kinds import Lane
+from edge.health.status import BoxStatus
+
+S = 1e9
+_STREAMS = {Lane.URGENT: "报警与状态 alarms and states", Lane.BULK: "测量值 measurements"}
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.25rem; } h2 { font-size: 1rem; margin: 1.5rem 0 .25rem; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .25rem .75rem .25rem 0; vertical-align: top; border-top: 1px solid #8884; }
+th { font-weight: 500; } small { opacity: .75; }
+.bad::before { content: "⚠ "; } .good::before { content: "✓ "; }
+"""
+
+
+def render_page(box: BoxStatus) -> str:
+    """The whole page as HTML."""
+    parts = [
+        _section("云端 cloud", _cloud(box)),
+        _section("待发 backlog", _backlog(box)),
+        _section("总线 buses", _buses(box)),
+        _section("设备 devices", _devices(box)),
+    ]
+    title = escape(f"{box.estate} · {box.gateway}")
+    return (
+        '<!doctype html><html lang="zh"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<meta http-equiv="refresh" content="5"><title>安居 Anju · {title}</title><style>{_STYLE}</style>'
+        f"<h1>安居 Anju<br><small>{title} · {escape(box.version)}</small></h1>{''.join(parts)}</html>"
+    )
+
+
+def _section(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    body = "".join(f"<tr><th>{escape(name)}</th><td>{html}</td></tr>" for name, html in rows)
+    return f"<h2>{escape(title)}</h2><table>{body}</table>"
+
+
+def _mark(is_good: bool, text: str) -> str:
+    return f'<span class="{"good" if is_good else "bad"}">{escape(text)}</span>'
+
+
+def _cloud(box: BoxStatus) -> Iterable[tuple[str, str]]:
+    up, since = box.uplink, _ago(box.now_ns - box.uplink.since_ns)
+    words = f"已连接 connected · {since}" if up.connected else f"未连接 not connected · {since}"
+    yield box.cloud, _mark(up.connected, words)
+    if up.problem:
+        yield "原因 reason", escape(up.problem)
+    if box.utc_ns is None:
+        yield "时间 clock", _mark(False, "未知，等待云端 not known yet: the cloud has not told it")
+    else:
+        yield "时间 clock", _mark(True, f"{datetime.fromtimestamp(box.utc_ns / S, UTC):%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _backlog(box: BoxStatus) -> Iterable[tuple[str, str]]:
+    for lane, stream in box.streams.items():
+        words = f"{stream.pending_blocks} 块 blocks · {stream.used_bytes / 1e6:.1f} / {stream.quota_bytes / 1e6:.0f} MB"
+        html = _mark(not stream.failing, words)
+        if stream.failing:
+            html += f"<br>{escape(f'磁盘拒绝写入 the disk refuses: {stream.failing}')}"
+        if stream.lost_items:
+            html += f"<br>{_mark(False, f'已丢弃并上报 given up and declared: {stream.lost_items}')}"
+        yield _STREAMS[lane], html
+
+
+def _buses(box: BoxStatus) -> Iterable[tuple[str, str]]:
+    for bus in box.buses:
+        last = (
+            f"{_ago(box.now_ns - bus.last_poll_ns)} 前轮询 ago polled" if bus.last_poll_ns else "未轮询 not polled yet"
+        )
+        html = _mark(bus.connected, f"{'已连接 connected' if bus.connected else '未连接 not connected'} · {last}")
+        if bus.silent_units:
+            html += f"<br>{_mark(False, f'{bus.silent_units} 个单元无应答 units are silent')}"
+        yield bus.bus, html
+
+
+def _devices(box: BoxStatus) -> Iterable[tuple[str, str]]:
+    yield "在线 online", str(len(box.online))
+    if box.offline:
+        yield "离线 offline", _mark(False, ", ".join(box.offline))
+    if box.unknown:
+        yield "未知 unknown", _mark(False, ", ".join(box.unknown))
+
+
+def _ago(ns: int) -> str:
+    """A duration as people say it: its largest unit and the next."""
+    s = max(0, int(ns / S))
+    for size, name, below, below_name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if s >= size:
+            return f"{s // size} {name} {s % size // below} {below_name}"
+    return f"{s} s"

@@ -1,0 +1,61 @@
+"""Serves the page, the metrics and the health check over HTTP."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from contract.errors import AnjuError
+from edge.health.metrics import registry_of
+from edge.health.page import render_page
+from edge.health.status import BoxStatus
+
+log = structlog.get_logger(__name__)
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Host and port of `host:port`. Raises AnjuError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise AnjuError(f"{text!r} is not an address to listen on; write host:port, for example 127.0.0.1:8081")
+    return host.strip("[]"), int(port)
+
+
+@asynccontextmanager
+async def serve_health(listen: str, snapshot: Callable[[], BoxStatus]) -> AsyncIterator[int]:
+    """Serves until the context ends; gives the port. A port that is taken is said, and the box goes on without (0)."""
+    host, port = parse_listen(listen)
+    registry = registry_of(snapshot)
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text=render_page(snapshot()), content_type="text/html", headers=_HEADERS)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def health(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    app = web.Application()
+    app.add_routes([web.get("/", page), web.get("/metrics", metrics), web.get("/healthz", health)])
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+            bound = int(runner.addresses[0][1])
+        except OSError as e:
+            log.warning("no health page: its address cannot be had; the box goes on without", listen=listen,
+                        problem=e.strerror or str(e), hint="set ANJU_HEALTH_LISTEN to another host:port")  # fmt: skip
+            bound = 0
+        yield bound
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,196 @@
+"""The whole box, from a register on a simulated bus to the cloud's side of the uplink."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from contract.errors import AnjuError
+from contract.messages import Command, CommandResult, CommandStatus
+from contract.profile import load_profiles, shipped_profiles
+from contract.records import ConfigReport, InventoryRecord, StateRecord
+from contract.site import load_site
+from edge.main import only_one, run
+from edge.provision.enrol import enrol
+from simulators.estate import Estate
+from simulators.log import TruthLog
+from tests.support.fake_cloud import FakeCloud
+from tests.support.waiting import eventually
+
+SITE = """\
+estate: {{name: 西苑小区}}
+cloud: {{url: "{cloud}"}}
+storage: {{seal_s: 0.2}}
+buses:
+  - id: panel
+    protocol: modbus
+    host: 127.0.0.1
+    port: {port}
+    poll_s: 0.05
+    devices:
+      - {{id: smoke-1, name: 烟感1, profile: anju-smoke-panel-16, unit: 1, channel: 0}}
+      - {{id: door-1, name: 门1, profile: anju-door-unit, unit: 2}}
+"""
+
+
+@asynccontextmanager
+async def estate_and_cloud(folder: Path):
+    """A simulated estate, a cloud in which the box is enrolled, and the site file that joins them."""
+    site_path = folder / "site.yaml"
+    async with FakeCloud() as cloud:
+        site_path.write_text(SITE.format(cloud=cloud.url, port=1))
+        profiles = load_profiles(shipped_profiles())
+        estate = Estate(load_site(site_path, profiles), profiles, TruthLog())
+        estate.servers["panel"].port = 0
+        async with estate:
+            site_path.write_text(SITE.format(cloud=cloud.url, port=estate.servers["panel"].port))
+            cloud.claims["CLAIM"] = "gw-1"
+            await enrol(cloud.url, "CLAIM", folder / "state", version="0")
+            yield estate, cloud, site_path
+
+
+@asynccontextmanager
+async def box(site_path: Path, state: Path):
+    """The box, running in this process; on leaving it is stopped as by SIGTERM."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(run(site_path, state, "127.0.0.1:0", stopped=stop.wait))
+    try:
+        yield task
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 10)
+
+
+def history(cloud: FakeCloud, device: str, point: str):
+    records = cloud.gateways["gw-1"].urgent.items
+    return [r.value for r in records if isinstance(r, StateRecord) and (r.device, r.point) == (device, point)]
+
+
+async def test_a_register_reaches_the_cloud_and_a_command_the_door(tmp_path):
+    async with estate_and_cloud(tmp_path) as (estate, cloud, site_path):
+        gateway = cloud.gateways["gw-1"]
+        async with box(site_path, tmp_path / "state"):
+            await cloud.until(lambda: history(cloud, "smoke-1", "link") == ["online"])
+            estate.set("smoke-1", "smoke", "smoke")
+            await cloud.until(lambda: history(cloud, "smoke-1", "smoke") == ["clear", "smoke"])
+            command = Command("c1", "door-1", "unlock", {"seconds": 2}, cloud.utc_ns() + 10**10)
+            gateway.commands.put_nowait(command)
+            await cloud.until(lambda: any(isinstance(r, CommandResult) for r in gateway.urgent.items))
+            (result,) = [r for r in gateway.urgent.items if isinstance(r, CommandResult)]
+            assert (result.id, result.status) == ("c1", CommandStatus.EXECUTED)
+            await cloud.until(lambda: "unlocked" in history(cloud, "door-1", "lock"))
+            await cloud.until(lambda: bool(gateway.bulk.items))
+        assert isinstance(gateway.urgent.items[0], InventoryRecord)
+        assert sum(isinstance(r, ConfigReport) for r in gateway.urgent.items) == 1
+        # What a clean stop sealed was delivered before it ended; a restart says nothing twice.
+        before = len(history(cloud, "smoke-1", "smoke"))
+        async with box(site_path, tmp_path / "state"):
+            await cloud.until(lambda: sum(isinstance(r, ConfigReport) for r in gateway.urgent.items) == 2)
+            estate.set("smoke-1", "smoke", "clear")
+            await cloud.until(lambda: history(cloud, "smoke-1", "smoke")[before:] == ["clear"])
+        assert gateway.refusals == []
+
+
+async def test_polling_goes_on_without_a_cloud_and_nothing_is_lost(tmp_path):
+    async with estate_and_cloud(tmp_path) as (estate, cloud, site_path):
+        await cloud.stop()
+        async with box(site_path, tmp_path / "state"):
+            await eventually((tmp_path / "state" / "urgent.db").exists)
+            await asyncio.sleep(0.3)
+            estate.set("smoke-1", "smoke", "smoke")
+            await asyncio.sleep(0.3)
+        await cloud.start()
+        async with box(site_path, tmp_path / "state"):
+            await cloud.until(lambda: history(cloud, "smoke-1", "smoke") == ["clear", "smoke"])
+
+
+def test_a_state_folder_has_one_box(tmp_path):
+    with only_one(tmp_path), pytest.raises(AnjuError, match="another `anju run` uses"), only_one(tmp_path):
+        pass
+    with only_one(tmp_path):
+        pass
+
+
+async def anju(*arguments: str, **environment: str):
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "from edge.cli import main; main()", *arguments,
+        env={**os.environ, **environment}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
+async def said(process) -> tuple[int, str, str]:
+    out, err = await asyncio.wait_for(process.communicate(), 20)
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_the_process_serves_its_page_survives_kill_9_and_stops_on_sigterm(tmp_path, unused_tcp_port):
+    async with estate_and_cloud(tmp_path) as (estate, cloud, site_path):
+        where = {"ANJU_SITE": str(site_path), "ANJU_STATE": str(tmp_path / "state"),
+                 "ANJU_HEALTH_LISTEN": f"127.0.0.1:{unused_tcp_port}"}  # fmt: skip
+        process = await anju("run", **where)
+        await cloud.until(lambda: history(cloud, "smoke-1", "smoke") == ["clear"])
+        second = await anju("run", **where)
+        code, _, problem = await said(second)
+        assert (code, "another `anju run` uses" in problem) == (2, True)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{unused_tcp_port}") as http:
+            async with http.get("/") as response:
+                page = await response.text()
+            async with http.get("/metrics") as response:
+                metrics = await response.text()
+            async with http.get("/healthz") as response:
+                assert (response.status, await response.text()) == (200, "ok\n")
+        assert "已连接 connected" in page
+        assert "西苑小区" in page
+        assert "anju_box_uplink_connected 1.0" in metrics
+        assert 'anju_box_devices{link="online"} 2.0' in metrics
+        process.kill()
+        await process.communicate()
+        estate.set("smoke-1", "smoke", "smoke")
+        process = await anju("run", **where)
+        await cloud.until(lambda: history(cloud, "smoke-1", "smoke") == ["clear", "smoke"])
+        process.send_signal(signal.SIGTERM)
+        code, _, log = await said(process)
+        assert code == 0, log
+        assert "box stopped" in log
+
+
+async def test_mistakes_are_said_and_nothing_is_started(tmp_path):
+    site = tmp_path / "site.yaml"
+    site.write_text(SITE.format(cloud="http://127.0.0.1:1", port=502).replace("anju-door-unit", "anju-dor-unit"))
+    first, second, third, fourth = await asyncio.gather(
+        anju("run", "--site", str(site), "--state", str(tmp_path / "state")),
+        anju("check", "--site", str(site)),
+        anju("profile", "list"),
+        anju("enrol", "--cloud", "http://127.0.0.1:1", "--claim", "X", "--state", str(tmp_path / "state")),
+    )
+    for process in (first, second):
+        code, _, problem = await said(process)
+        assert code == 2
+        assert f"{site}:12: profile 'anju-dor-unit' does not exist\n    did you mean 'anju-door-unit'?" in problem
+    code, out, _ = await said(third)
+    assert code == 0
+    assert "anju-door-unit" in out
+    code, _, problem = await said(fourth)
+    assert code == 2
+    assert "cannot be reached" in problem
+    assert {path.name for path in (tmp_path / "state").iterdir()} == {"identity.key"}
+
+
+async def test_a_sound_file_is_summed_up_and_an_unknown_box_told_to_enrol(tmp_path):
+    site = tmp_path / "site.yaml"
+    site.write_text(SITE.format(cloud="http://127.0.0.1:1", port=502))
+    shutil.copytree(shipped_profiles(), tmp_path / "profiles")
+    summed, unknown = await asyncio.gather(
+        anju("check", "--site", str(site)), anju("run", "--site", str(site), "--state", str(tmp_path / "state"))
+    )
+    code, out, _ = await said(summed)
+    assert code == 0
+    assert "panel: modbus 127.0.0.1:502" in out
+    code, _, problem = await said(unknown)
+    assert (code, "not enrolled" in problem) == (2, True)
