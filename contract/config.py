@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -95,7 +96,8 @@ def _find_secrets(node: Any, words: re.Pattern[str], where: Path_ = ()) -> Itera
     else:
         return
     for key, child in items:
-        if isinstance(child, str) and key != "secret" and words.search(str(key)):
+        is_value = child is not None and not isinstance(child, dict)
+        if is_value and key != "secret" and words.search(str(key)):
             yield Problem((*where, key), f"{key} holds a value in clear",
                           f"put it in the box's folder of secrets and write {key}: {{secret: name}}")  # fmt: skip
         else:
@@ -171,8 +173,25 @@ def _leaf(node: Any, model: Any, where: Path_, problems: list[Problem]) -> Any:
         return msgspec.convert(_plain(node), model)
     except msgspec.ValidationError as e:
         said = re.sub(r" - at `.*`$", "", str(e))
-        problems.append(Problem(where, f"{_name(where)}: {_words(said)}, it is {_say(node)}"))
+        problem, hint = f"{_name(where)}: {_words(said)}, it is {_say(node)}", _described(model)
+        choices = _choices(model)
+        if choices and isinstance(node, str):
+            problem, hint = f"{_name(where)}: {_say(node)} is not known here", f"one of: {', '.join(choices)}"
+        problems.append(Problem(where, problem, hint))
         return Bad()
+
+
+def _choices(model: Any) -> list[str]:
+    """The words that a field of few words takes; empty for any other field."""
+    if typing.get_origin(model) is typing.Literal:
+        return [str(word) for word in typing.get_args(model)]
+    return [str(word.value) for word in model] if isinstance(model, type) and issubclass(model, Enum) else []
+
+
+def _described(model: Any) -> str:
+    """What a field's type says of itself (msgspec.Meta), as the hint of a value that it refuses."""
+    metas = (part for part in getattr(model, "__metadata__", ()) if isinstance(part, msgspec.Meta))
+    return next((meta.description for meta in metas if meta.description), "")
 
 
 def _plain(node: Any) -> Any:
@@ -200,6 +219,7 @@ _MSGSPEC_WORDS = {
 
 def _words(said: str) -> str:
     """msgspec's sentence in words of the file rather than of Python."""
+    said = re.sub(r"matching regex .*", "of another form", said)
     for python, word in _MSGSPEC_WORDS.items():
         said = said.replace(python, word)
     said = re.sub(r", got (text|a whole number|a number|true or false|a list|a map|nothing)$", "", said)
@@ -213,6 +233,8 @@ def _say(node: Any) -> str:
         return "a list"
     if node is None:
         return "empty"
+    if isinstance(node, bool):
+        return "true" if node else "false"
     return repr(_plain(node))
 
 
@@ -233,7 +255,8 @@ def _locate(path: Path, document: Any, problem: Problem) -> Mistake:
         line = document.lc.line + 1
     for key in problem.where:
         if isinstance(node, CommentedMap) and key in node:
-            line = node.lc.key(key)[0] + 1
+            if key in node.lc.data:  # else it was merged in (<<), and the line stays that of the map
+                line = node.lc.key(key)[0] + 1
         elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
             line = node.lc.item(key)[0] + 1
         else:

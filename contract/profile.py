@@ -3,6 +3,7 @@
 One YAML file a model in `device_profiles/`. The box polls by it and the simulator answers by it.
 """
 
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,12 @@ from contract.config import FILE, Problem, is_bad, load_file
 from contract.errors import ConfigError, Mistake
 from contract.kinds import KINDS, PointType
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64, description="small letters a to z, digits, and . _ - between"
+    ),
+]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=7 * 86400)]
 _ADDRESSES = 65536
 
@@ -146,7 +152,7 @@ def check_profile(profile: Profile) -> list[Problem]:
     problems = []
     for name, point in profile.points.items():
         where = ("points", name)
-        if is_bad(name, point, point.read, point.write, point.states, point.confirm):
+        if is_bad(name, point) or is_bad(point.read, point.write, point.states, point.confirm):
             continue
         standard = kind.points.get(name)
         if standard is None:
@@ -173,11 +179,29 @@ def check_profile(profile: Profile) -> list[Problem]:
                 for word in point.states.values()
                 if word not in known
             )
-        if point.confirm and point.confirm.point not in profile.points:
-            problems.append(
-                Problem((*where, "confirm"), f"confirm names point {point.confirm.point!r}, not in this profile")
-            )
+        argument = point.write.argument if point.write else None
+        if is_command and argument is not None and not is_bad(argument) and argument not in standard.fields:
+            problem, hint = f"{name!r} has no argument {argument!r}", ", ".join(standard.fields) or "it has none"
+            problems.append(Problem((*where, "write", "argument"), problem, hint))
+        if point.confirm:
+            problems.extend(_check_confirm(point.confirm, (*where, "confirm"), profile))
+        bounds = (point.minimum, point.maximum)
+        if None not in bounds and not is_bad(*bounds) and point.minimum > point.maximum:  # type: ignore[operator]
+            problem = f"minimum {point.minimum:g} is above maximum {point.maximum:g}"
+            problems.append(Problem((*where, "minimum"), problem, "exchange them"))
     return problems
+
+
+def _check_confirm(confirm: Confirm, where: tuple[str | int, ...], profile: Profile) -> Iterator[Problem]:
+    """What is wrong with how a command's effect is read back; empty where it can ever be seen."""
+    if is_bad(confirm.point, confirm.state):
+        return
+    seen = profile.points.get(confirm.point)
+    if seen is None:
+        yield Problem(where, f"confirm names point {confirm.point!r}, not in this profile")
+    elif not is_bad(seen) and not is_bad(seen.states) and confirm.state not in seen.states.values():
+        problem = f"confirm waits for {confirm.state!r}, which {confirm.point!r} never says"
+        yield Problem(where, problem, f"one of: {', '.join(sorted(seen.states.values()))}")
 
 
 def _check_registers(point: PointMap, where: tuple[str | int, ...], limits: ModbusLimits) -> list[Problem]:

@@ -68,7 +68,12 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class Cloud(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the box sends. `ca` names a PEM file of an own certificate authority."""
 
-    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+/?$")]
+    url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^https?://[^\s/]+/?$", description="for example https://anju.example.org, without a path"
+        ),
+    ]
     ca: str | None = None
 
 
@@ -107,6 +112,10 @@ def check_site(site: Site, profiles: Mapping[str, Profile]) -> list[Problem]:
     if zone and not is_bad(zone) and zone not in available_timezones():
         problem = f"time zone {zone!r} does not exist"
         problems.append(Problem(("estate", "timezone"), problem, "for China: Asia/Shanghai"))
+    url = "" if is_bad(site.cloud) else site.cloud.url
+    if not is_bad(url) and "@" in url:
+        hint = "the box proves itself with its own key: write the address alone"
+        problems.append(Problem(("cloud", "url"), "url holds a user or a password", hint))
     bus_ids: set[str] = set()
     endpoints: dict[tuple[str, int], str] = {}
     device_ids: dict[str, str] = {}

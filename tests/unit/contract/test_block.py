@@ -212,7 +212,7 @@ def test_a_block_holds_so_much_and_no_more() -> None:
         ({"epoch": 0}, "count from 1"),
         ({"number": 0}, "count from 1"),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_a_header_that_makes_no_sense_is_refused(changed: dict[str, object], said: str) -> None:
     fields = {

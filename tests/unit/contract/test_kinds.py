@@ -1,4 +1,4 @@
-"""The vocabulary is what the domain's table says: every kind, its Chinese name, its points with type, unit and words."""
+"""The vocabulary is what the domain's table says: every kind, its Chinese name, its points, their type, unit, words."""
 
 import re
 from dataclasses import dataclass
@@ -115,7 +115,7 @@ def test_kinds_that_share_a_line_have_its_points_between_them(line: Line) -> Non
 
 def test_what_every_kind_may_have() -> None:
     prose = TABLE.read_text(encoding="utf-8").partition("All kinds also have")[2].partition("|")[0]
-    said = {name: note for name, note in re.findall(r"`(\w+)`\s*\(([^)]*)\)", prose)}
+    said = dict(re.findall(r"`(\w+)`\s*\(([^)]*)\)", prose))
     assert said.keys() == {point.name for point in COMMON}
     for point in COMMON:
         kind, *rest = re.split(r"[:,] ", said[point.name])

@@ -104,7 +104,7 @@ def test_other_bytes_raise_nothing_but_decode_errors(body: bytes) -> None:
 
 
 def test_the_id_of_an_inventory_is_the_same_in_every_process() -> None:
-    program = "from tests.unit.contract.make_golden import INVENTORY; print(INVENTORY.inventory_id)"  # under another hash seed
+    program = "from tests.unit.contract.make_golden import INVENTORY; print(INVENTORY.inventory_id)"
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert int(said) == INVENTORY.inventory_id == 1965809450234197267  # as golden blocks name it
 

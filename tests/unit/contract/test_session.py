@@ -1,4 +1,4 @@
-"""A request of blocks is taken apart as it was put together, or refused; a signature is for one cloud, box and nonce."""
+"""A request of blocks is taken apart as it was put together, or refused; a signature is for one cloud and nonce."""
 
 import struct
 

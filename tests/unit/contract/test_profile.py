@@ -1,0 +1,203 @@
+"""Every profile that ships is sound, and a bad one is told off with its lines; the schemas for editors agree."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+from ruamel.yaml import YAML
+
+from contract import schemas
+from contract.errors import ConfigError
+from contract.profile import DataType, Profile, Table, load_profile, load_profiles, shipped_profiles
+from contract.site import Site
+
+ROOT = Path(__file__).parents[3]
+SHIPPED = sorted(shipped_profiles().rglob("*.yaml"))
+SITES = [ROOT / "simulators" / "scenarios" / "site.yaml", *sorted((ROOT / "tests/cases/site").glob("good*/site.yaml"))]
+
+GOOD = """\
+id: test
+vendor: Anju
+model: Test
+kind: smoke_detector
+source: a test
+points:
+  smoke:
+    read: {table: discrete_input, address: 0, type: bit}
+    states: {0: clear, 1: smoke}
+"""
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_profile_is_sound(path: Path) -> None:
+    profile = load_profile(path)
+    assert profile.source
+    assert all(profile.stale_after_s(name) > profile.points[name].report.heartbeat_s for name in profile.points)
+
+
+def test_all_are_found_by_their_ids() -> None:
+    assert sorted(load_profiles(shipped_profiles())) == sorted(path.stem for path in SHIPPED)
+
+
+def mistakes_of(folder: Path, text: str, name: str = "test.yaml") -> list[tuple[int, str]]:
+    """Line and problem of each mistake."""
+    (folder / name).write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as told:
+        load_profile(folder / name)
+    return [(mistake.line, mistake.problem) for mistake in told.value.mistakes]
+
+
+def test_the_good_one_is_good(tmp_path: Path) -> None:
+    (tmp_path / "test.yaml").write_text(GOOD)
+    profile = load_profile(tmp_path / "test.yaml")
+    assert profile.points["smoke"].states == {0: "clear", 1: "smoke"}
+
+
+SMOKE = "    read: {table: discrete_input, address: 0, type: bit}\n    states: {0: clear, 1: smoke}\n"
+POINTS = GOOD.partition("  smoke:")[0]
+
+
+def read(text: str, states: str = "{0: clear}") -> str:
+    return f"{POINTS}  smoke:\n    read: {{{text}}}\n    states: {states}\n"
+
+
+def door(point: str) -> str:
+    return f"{POINTS.replace('smoke_detector', 'door')}{point}"
+
+
+UNLOCK = "  unlock:\n    write: {table: coil, address: 1, value: 1}\n"
+LOCK = "  lock:\n    read: {table: coil, address: 0, type: bit}\n    states: {0: locked, 1: unlocked}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (GOOD.replace("smoke_detector", "smoke"), [(4, "kind 'smoke' does not exist")]),
+        (GOOD.replace("  smoke:", "  smok:"), [(7, "smoke_detector has no point 'smok'")]),
+        (GOOD.replace("1: smoke", "1: fire"), [(9, "'smoke' has no word 'fire'")]),
+        (GOOD.replace("1: smoke", "one: smoke"), [(9, "one: expected a whole number, it is 'one'")]),
+        (POINTS + "  smoke: {}\n", [(7, "point 'smoke' says nowhere to read"), (7, "state 'smoke' has no states")]),
+        (POINTS + "  smoke: 5\n", [(7, "smoke should be a map of fields, it is 5")]),
+        (POINTS.replace("points:", "points: 5"), [(6, "points: expected a map, it is 5")]),
+        (
+            read("table: discrete_input, address: 0"),
+            [(8, "discrete_input holds single bits")],
+        ),
+        (
+            read("table: holding_register, address: 0, type: bit"),
+            [(8, "type: bit and bit: belong together in a register")],
+        ),
+        (
+            read("table: holding_register, address: 0, bit: 3"),
+            [(8, "type: bit and bit: belong together in a register")],
+        ),
+        (
+            read("table: holding_register, address: 65535, type: uint32"),
+            [(8, "the last channel lies beyond address 65535")],
+        ),
+        (
+            read("table: holding_register, address: 0, type: uint32") + "modbus: {max_registers: 1}\n",
+            [(8, "uint32 takes more than max_registers")],
+        ),
+        (
+            read("table: coil, address: 65530, type: bit, stride: 1") + "modbus: {channels: 7}\n",
+            [(8, "the last channel lies beyond address 65535")],
+        ),
+        (
+            read("table: coils, address: -1, type: bits"),
+            [(8, "table: 'coils' is not known here"), (8, "address: expected a whole number >= 0, it is -1"),
+             (8, "type: 'bits' is not known here")],
+        ),
+        (door("  unlock: {}\n"), [(7, "command 'unlock' says nowhere to write")]),
+        (
+            door("  unlock:\n    write: {table: input_register, address: 0}\n"),
+            [(8, "input_register cannot be written"), (8, "say either value: or argument:")],
+        ),
+        (
+            door("  unlock:\n    write: {table: coil, address: 0, value: 1, argument: seconds}\n"),
+            [(8, "say either value: or argument:")],
+        ),
+        (
+            door(UNLOCK + "    confirm: {point: lock, state: x}\n"),
+            [(9, "confirm names point 'lock', not in this profile")],
+        ),
+        (
+            door(LOCK + UNLOCK + "    confirm: {point: lock, state: open}\n"),
+            [(12, "confirm waits for 'open', which 'lock' never says")],
+        ),
+        (
+            door(LOCK + "  unlock:\n    write: {table: coil, address: 1, argument: minutes}\n"),
+            [(11, "'unlock' has no argument 'minutes'")],
+        ),
+        (
+            POINTS + "  temperature:\n    read: {table: input_register, address: 0}\n    minimum: 5\n    maximum: 4\n",
+            [(9, "minimum 5 is above maximum 4")],
+        ),
+        (GOOD.replace("id: test", "id: other"), [(1, "id 'other' differs from the file's name")]),
+        (GOOD.replace("vendor", "vendr"), [(1, "the file lacks 'vendor'"), (2, "the file has no field 'vendr'")]),
+    ],
+)  # fmt: skip
+def test_a_bad_profile_is_told_off(tmp_path: Path, text: str, expected: list[tuple[int, str]]) -> None:
+    assert mistakes_of(tmp_path, text) == expected
+
+
+def test_every_mistake_of_every_file_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.yaml").write_text(GOOD.replace("id: test", "id: a"))
+    (tmp_path / "sub" / "a.yaml").write_text(GOOD.replace("id: test", "id: a"))
+    (tmp_path / "b.yaml").write_text("id: b\n")
+    (tmp_path / "c.yaml").write_text("[")
+    with pytest.raises(ConfigError) as told:
+        load_profiles(tmp_path)
+    by_file = {Path(mistake.file).name for mistake in told.value.mistakes}
+    assert by_file == {"a.yaml", "b.yaml", "c.yaml"}
+    assert "profile 'a' exists twice" in str(told.value)
+    assert str(told.value).count("the file lacks") == 5
+
+
+def plain(path: Path) -> object:
+    return json.loads(json.dumps(YAML(typ="safe").load(path)))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_editors_accept_what_ships(path: Path) -> None:
+    schema = json.loads((shipped_profiles() / "schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(plain(path))
+
+
+@pytest.mark.parametrize("path", SITES, ids=lambda path: path.parent.name)
+def test_editors_accept_good_site_files(path: Path) -> None:
+    schema = json.loads((ROOT / "contract" / "site.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(plain(path))
+
+
+def test_editors_refuse_what_we_refuse() -> None:
+    schema = jsonschema.Draft202012Validator(msgspec.json.schema(Site))
+    bad = plain(ROOT / "tests/cases/site/everything-at-once/site.yaml")
+    assert len(list(schema.iter_errors(bad))) >= 3
+    assert not jsonschema.Draft202012Validator(msgspec.json.schema(Profile)).is_valid({"id": "x"})
+
+
+def test_the_committed_schemas_are_those_of_the_models() -> None:
+    assert schemas.main(["--check"]) == 0
+
+
+def test_an_old_schema_is_noticed_and_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    path = tmp_path / "schema.json"
+    monkeypatch.setattr(schemas, "SCHEMAS", {path: Profile})
+    assert schemas.main(["--check"]) == 1
+    assert "python -m contract.schemas" in capsys.readouterr().err
+    assert schemas.main([]) == 0
+    assert schemas.main(["--check"]) == 0
+    path.write_text(path.read_text() + " ")
+    assert schemas.main(["--check"]) == 1
+
+
+def test_the_four_tables_and_the_types() -> None:
+    assert {table for table in Table if table.is_writable} == {Table.COIL, Table.HOLDING_REGISTER}
+    assert {table for table in Table if table.is_bits} == {Table.COIL, Table.DISCRETE_INPUT}
+    assert {kind.registers for kind in DataType} == {1, 2}
