@@ -36,7 +36,7 @@ def holding(address: int, data_type: DataType, bit: int | None = None) -> PointM
 
 
 async def test_row_1_five_silent_of_ten_leave_the_others_95_percent_of_their_rate() -> None:
-    period_s, for_s = 0.05, 4.0
+    period_s, for_s = 0.2, 5.0
     timing = Timing()  # as in production
     async with modbus_rig([door(u) for u in range(1, 11)], period_s, timeout_s=0.3, timing=timing) as rig:
         for unit in range(6, 11):
@@ -47,7 +47,8 @@ async def test_row_1_five_silent_of_ten_leave_the_others_95_percent_of_their_rat
         await asyncio.sleep(for_s)
         took = time.monotonic() - start
         for unit in range(1, 6):
-            assert (rig.server.questions[unit] - before[unit]) / took >= 0.95 / period_s
+            # The window may cut off one poll at its edge.
+            assert rig.server.questions[unit] - before[unit] + 1 >= 0.95 * took / period_s
         assert rig.driver.silent_units == 5
         assert sum(rig.server.questions[u] - before[u] for u in range(6, 11)) > 0, "they are still asked"
 
@@ -69,10 +70,12 @@ async def test_row_1_what_the_unit_does_answer_is_kept() -> None:
         start = len(rig.collected.samples)
         rig.estate.set("smoke-1-0", "smoke", "smoke")
         await rig.collected.value("smoke-1-0", "smoke", 1)
-        await asyncio.sleep(0.5)
-        seen = Counter((s.point, s.raw is not None) for s in rig.collected.samples[start:])
-        assert seen["smoke", True] >= 20
-        assert 1 <= seen["temperature", False] <= 8
+
+        def seen() -> Counter[tuple[str, bool]]:
+            return Counter((s.point, s.raw is not None) for s in rig.collected.samples[start:])
+
+        await rig.collected.until(lambda: seen()["smoke", True] >= 40)
+        assert 1 <= seen()["temperature", False] <= 10
         unit.read = answered
         await rig.collected.value("smoke-1-0", "temperature", 0)
 
@@ -102,13 +105,17 @@ async def test_row_12_a_late_answer_is_never_taken_for_the_answer_to_a_newer_que
 async def test_row_12_after_a_time_out_the_late_value_of_the_same_point_is_thrown_away() -> None:
     async with modbus_rig([door(1)], timeout_s=0.05) as rig:
         await rig.collected.value("door-1", "contact", 0)
-        rig.server.fail(1, Fault(kind="slow", delay_s=0.08, times=1))
+        rig.server.fail(1, Fault(kind="slow", delay_s=0.4, times=1))
         failed = await rig.collected.error("door-1", "contact")
         rig.estate.set("door-1", "contact", "open")
-        sample = await rig.collected.fresh("door-1", "contact", lambda s: s.raw is not None)
-        assert sample.raw == 1
-        answers = [a for a in rig.truth if isinstance(a, Answer) and a.mono_ns > failed.mono_ns]
-        assert answers[0].values[0] == 0, "the late answer did arrive"
+
+        def late() -> list[Answer]:
+            return [a for a in rig.truth if isinstance(a, Answer) and a.mono_ns > failed.mono_ns and a.values[0] == 0]
+
+        await rig.collected.until(lambda: bool(late()))
+        await rig.collected.value("door-1", "contact", 1)
+        since = [s.raw for s in rig.collected.of("door-1", "contact") if s.mono_ns > failed.mono_ns]
+        assert set(since) <= {1, None}
 
 
 async def test_row_9_a_full_panel_takes_two_questions_a_poll() -> None:
@@ -204,7 +211,7 @@ async def test_a_command_goes_before_the_polls_of_a_busy_bus() -> None:
         await rig.collected.value("door-20", "contact", 0)
         start = time.monotonic()
         assert (await rig.driver.execute("door-7", "unlock", {"seconds": 1})).status is CommandStatus.EXECUTED
-        assert time.monotonic() - start < 0.06
+        assert time.monotonic() - start < 0.08, "a round of polls takes 0.1 s, and this is a write and a read"
         assert rig.driver.skipped > 0
 
 
