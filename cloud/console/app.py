@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends, FastAPI
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from cloud.console.alarm import routes as alarm
 from cloud.console.alarms import routes as alarms
@@ -51,14 +51,13 @@ def console(
     zone: ZoneInfo = ZONE,
     now: Callable[[], datetime] | None = None,
     beat_s: float = live.BEAT_S,
-) -> FastAPI:
+) -> ASGIApp:
     """The console. Mount it last, at the root: it answers every address that nobody else does, with a page.
 
     `https` says whether browsers reach it that way (ANJU_PUBLIC_URL): cookies are then `Secure`.
     """
     pages = Web(identity, alarms_data, zone=zone, https=https, now=now)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(pages.csrf.check)])
-    app.add_middleware(SecurityHeaders, https=https)
     app.mount("/static", StaticWithRevalidation(directory=STATIC), name="static")
     for router in (
         login.router(pages),
@@ -74,4 +73,5 @@ def console(
     ):
         app.include_router(router)
     add_handlers(app, pages)
-    return app
+    # Around everything: FastAPI would put it inside of what answers a fault.
+    return SecurityHeaders(app, https=https)

@@ -7,7 +7,9 @@ alarm comes with POST /preview/smoke.
 import asyncio
 import math
 import random
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
@@ -364,18 +366,47 @@ def application(*, quiet: bool = False, beat_s: float = 10.0) -> tuple[FastAPI, 
 class Server(uvicorn.Server):
     """Ends the streams before it waits for its connections, as the real service does."""
 
-    hub: Hub
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self.hub = hub
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets=None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
 
     async def shutdown(self, sockets=None) -> None:
         self.hub.close()
         await super().shutdown(sockets)
 
 
+class Console(msgspec.Struct):
+    """A running console and what stands behind it."""
+
+    url: str
+    estate: FakeEstate
+    identity: FakeIdentity
+    hub: Hub
+
+
+@asynccontextmanager
+async def served(*, quiet: bool = False, beat_s: float = 10.0, port: int = 0) -> AsyncIterator[Console]:
+    """The console on a port of its own (or on one that it had before), until the block ends."""
+    app, estate, identity, hub = application(quiet=quiet, beat_s=beat_s)
+    listener = socket.create_server(("127.0.0.1", port))
+    server = Server(uvicorn.Config(app, log_level="critical", lifespan="off"), hub)
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    await server.ready.wait()
+    try:
+        yield Console(f"http://127.0.0.1:{listener.getsockname()[1]}", estate, identity, hub)
+    finally:
+        server.should_exit = True
+        await running
+
+
 def main() -> None:
     app, _, _, hub = application()
-    server = Server(uvicorn.Config(app, host="127.0.0.1", port=8099, log_level="warning"))
-    server.hub = hub
-    server.run()
+    Server(uvicorn.Config(app, host="127.0.0.1", port=8099, log_level="warning"), hub).run()
 
 
 if __name__ == "__main__":
