@@ -62,6 +62,7 @@ def _streams(box: BoxStatus) -> Iterator[Metric]:
         "sealed_blocks": "Blocks sealed.",
         "sealed_items": "Records or readings sealed.",
         "delivered_blocks": "Blocks the cloud committed.",
+        "delivered_items": "Records or readings in those blocks.",
         "lost_items": "Records or readings given up and declared.",
     }
     for name, text in gauges.items():

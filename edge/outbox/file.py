@@ -5,7 +5,6 @@ So opening a new epoch changes one row and no block: blocks that were sealed for
 their new head when they are handed out (`rechain_block`, which always gives the same bytes).
 """
 
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from contract.errors import BlockError
 from contract.kinds import Lane
 from contract.records import ClockRecord, InventoryRecord, Record, StateRecord, encode_records
 from contract.session import Cursor
+from edge.outbox.chain import BootTime, Chain, Loss, new_epoch
 from edge.outbox.sqlite import connect, move_aside, used_bytes
 
 log = structlog.get_logger(__name__)
@@ -52,66 +52,6 @@ CREATE TABLE IF NOT EXISTS boots (
     rank INTEGER PRIMARY KEY, boot BLOB NOT NULL UNIQUE, last_mono_ns INTEGER NOT NULL, clock BLOB
 );
 """
-
-
-class Chain(msgspec.Struct, frozen=True):
-    """Where a stream stands: its epoch; the tail (all up to it was delivered or given up); the head (sealed last).
-
-    `announced` is the inventory that this epoch has carried (urgent only).
-    """
-
-    epoch: int
-    tail_seq: int = 0
-    tail_number: int = 0
-    tail_checksum: int = 0
-    head_seq: int = 0
-    head_checksum: int = 0
-    boot: bytes = b""
-    sealed_ns: int = 0
-    announced: int = 0
-
-    @property
-    def tail(self) -> Cursor:
-        """The last block that is no longer here."""
-        return Cursor(self.epoch, self.tail_number, self.tail_checksum)
-
-    @property
-    def pending(self) -> int:
-        """How many blocks wait to be delivered."""
-        return self.head_seq - self.tail_seq
-
-    @property
-    def head_number(self) -> int:
-        """The number of the block sealed last."""
-        return self.tail_number + self.pending
-
-
-class Loss(msgspec.Struct, frozen=True):
-    """Blocks `first`..`last` of an epoch that were given up, not yet declared on the urgent stream.
-
-    Numbers are 0 where what was lost had not become a block, or can no longer be read.
-    """
-
-    stream: Lane
-    epoch: int
-    first: int
-    last: int
-    checksum: int
-    items: int
-    reason: str
-
-
-class BootTime(msgspec.Struct, frozen=True):
-    """A boot this box remembers: the last monotonic time seen in it, and its clock record if it ever got one."""
-
-    boot: bytes
-    last_mono_ns: int
-    clock: ClockRecord | None
-
-
-def new_epoch() -> int:
-    """A random epoch of 63 bits, never 0."""
-    return secrets.randbits(63) | 1
 
 
 class StreamFile:
@@ -157,6 +97,7 @@ class StreamFile:
             self.chain = chain
             if chain.boot != self._boot:  # a restart within one boot writes nothing: it must work on a full disk
                 self._enter_boot()
+            self.used_bytes = used_bytes(self._db)
             self.undeclared = self._db.execute("SELECT EXISTS (SELECT 1 FROM losses)").fetchone()[0] == 1
         except BaseException:
             self._db.close()
@@ -199,6 +140,7 @@ class StreamFile:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+        self.used_bytes = used_bytes(self._db)
 
     def _move(self, chain: Chain) -> None:
         """The chain's new state, as part of the transaction."""
@@ -322,18 +264,22 @@ class StreamFile:
         except BlockError:
             return None
 
-    def acknowledge(self, cursor: Cursor) -> bool:
-        """Deletes what was delivered and moves the tail; False when the cursor says nothing new (or nothing of us)."""
+    def acknowledge(self, cursor: Cursor) -> int:
+        """Deletes what was delivered and moves the tail; how many items that were.
+
+        0 when the cursor says nothing new, or nothing of this chain.
+        """
         chain = self.chain
         if cursor.epoch != chain.epoch or not chain.tail_number < cursor.number <= chain.head_number:
-            return False
+            return 0
         seq = chain.tail_seq + cursor.number - chain.tail_number
         with self._transaction():
+            (items,) = self._db.execute("SELECT coalesce(sum(items), 0) FROM blocks WHERE seq <= ?", (seq,)).fetchone()
             self._db.execute("DELETE FROM blocks WHERE seq <= ?", (seq,))
             self._move(
                 msgspec.structs.replace(chain, tail_seq=seq, tail_number=cursor.number, tail_checksum=cursor.checksum)
             )
-        return True
+        return int(items)
 
     def open_epoch(self) -> None:
         """A new chain for all that is pending; on the urgent stream it begins with the inventory."""
@@ -370,7 +316,7 @@ class StreamFile:
 
     def make_room(self) -> None:
         """While the file is above its quota, gives up its oldest blocks, a part of the quota at a time."""
-        while used_bytes(self._db) > self.quota_bytes and self.chain.pending:
+        while self.used_bytes > self.quota_bytes and self.chain.pending:
             size, last = 0, 0
             rows = self._db.execute("SELECT seq, length(bytes) FROM blocks ORDER BY seq")
             for seq, length in rows:
@@ -456,7 +402,3 @@ class StreamFile:
             BootTime(boot, last, msgspec.msgpack.decode(clock, type=ClockRecord) if clock else None)
             for boot, last, clock in self._db.execute("SELECT boot, last_mono_ns, clock FROM boots ORDER BY rank")
         ]
-
-    def used_bytes(self) -> int:
-        """Bytes of the file in use."""
-        return used_bytes(self._db)

@@ -5,11 +5,9 @@ import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
-import msgspec
 import structlog
 
 from contract.block import Row
@@ -20,8 +18,10 @@ from contract.messages import Quality, Reading
 from contract.records import InventoryRecord, LossReceipt, Record, StateRecord
 from contract.session import Cursor
 from contract.site import Storage
-from edge.outbox.file import BootTime, Loss, StreamFile
-from edge.outbox.worker import DiskError, FileWorker
+from edge.outbox.chain import BootTime, Loss
+from edge.outbox.file import StreamFile
+from edge.outbox.stream import Standing, Stream, StreamStatus, Waiting
+from edge.outbox.worker import DiskError
 
 log = structlog.get_logger(__name__)
 
@@ -36,86 +36,17 @@ RETRY_S: Final = 1.0
 """How long to wait after the disk refused a block."""
 
 
-class Standing(StrEnum):
-    """How a stream stands against the cloud's cursor."""
-
-    AGREES = "agrees"
-    """What is pending continues the cloud's chain (what the cloud had already was acknowledged)."""
-    BEHIND = "behind"
-    """The cloud is before our tail: receipts on the urgent stream may still bring it there."""
-    DIVERGED = "diverged"
-    """The cloud goes on elsewhere: a restored disk, a restored cloud, or a second box. A new epoch must be opened."""
-
-
-class StreamStatus(msgspec.Struct, frozen=True):
-    """A stream in numbers, since this run began; `used_bytes` as of the last block sealed or acknowledged."""
-
-    pending_blocks: int
-    waiting_items: int
-    used_bytes: int
-    quota_bytes: int
-    sealed_blocks: int
-    sealed_items: int
-    delivered_blocks: int
-    lost_items: int
-    failing: str
-
-
-class _Stream:
-    """A stream's worker, its counters, and the events that others wait for."""
-
-    def __init__(self, file: StreamFile) -> None:
-        self.worker, self.file = FileWorker(file), file
-        self.sealed_blocks = self.sealed_items = self.delivered_blocks = self.dropped = self.lost_items = 0
-        self.used_bytes = 0
-        self.failing = ""
-        self.wake, self.some, self.none, self.progress = (asyncio.Event() for _ in range(4))
-
-    def refresh(self) -> None:
-        """Sets the events by what is pending now."""
-        (self.some.set if self.file.chain.pending else self.some.clear)()
-        (self.none.clear if self.file.chain.pending else self.none.set)()
-
-    def works(self) -> None:
-        if self.failing:
-            log.info("outbox can write again", stream=self.file.stream)
-            self.failing = ""
-
-    def fails(self, error: DiskError) -> None:
-        if not self.failing:
-            log.error(
-                "outbox cannot write; what is new is kept in memory and tried again", stream=self.file.stream,
-                problem=str(error), hint="make room on the disk, or check it",
-            )  # fmt: skip
-        self.failing = str(error)
-
-
-class _Waiting:
-    """A record that waits for its block. `done` is set once it is on disk; who is not `patient` is also freed when the
-    disk fails, and such records may be dropped when there are too many.
-    """
-
-    __slots__ = ("done", "patient", "record")
-
-    def __init__(self, record: Record, done: asyncio.Future[None] | None, *, patient: bool) -> None:
-        self.record, self.done, self.patient = record, done, patient
-
-    def free(self) -> None:
-        if self.done is not None and not self.done.done():
-            self.done.set_result(None)
-
-
 class Outbox:
     """Two chained streams of blocks on disk. Make one with `open`; one at a time for a state folder."""
 
     def __init__(
-        self, streams: dict[Lane, _Stream], inventory: InventoryRecord, seal_s: float, now_ns: Callable[[], int]
+        self, streams: dict[Lane, Stream], inventory: InventoryRecord, seal_s: float, now_ns: Callable[[], int]
     ) -> None:
         self._streams, self._urgent, self._bulk = streams, streams[Lane.URGENT], streams[Lane.BULK]
         self._positions = {(s.device, s.point): i for i, s in enumerate(inventory.series)}
         self._seal_s = seal_s
         self._states: list[StateRecord] = []
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._batch_limit = MAX_BATCH
         self._rows: list[Row] = []
         self._losses = asyncio.Event()
@@ -140,7 +71,7 @@ class Outbox:
         """
         quotas = {Lane.URGENT: storage.urgent_mb, Lane.BULK: storage.bulk_mb}
         streams = {
-            lane: _Stream(
+            lane: Stream(
                 StreamFile(
                     state_dir / f"{lane}.db", lane, quota_bytes=mb << 20, boot=boot, inventory=inventory, now_ns=now_ns
                 )
@@ -198,9 +129,11 @@ class Outbox:
                 rows.append(Row(self._positions[r.device, r.point], r.mono_ns, _number(r.value), Quality(r.quality)))
         if rows:
             self._rows += rows
-            self._bound_rows()
-            if len(self._rows) >= SEAL_ROWS:
+            if len(self._rows) >= MAX_PENDING_ROWS and not self._bulk.failing:
+                await self.flush()  # faster than the disk: whoever polls waits for it
+            elif len(self._rows) >= SEAL_ROWS:
                 self._bulk.wake.set()
+            self._bound_rows()
         if states:
             done = self._add(states, patient=False)
             if not self._urgent.failing:
@@ -212,8 +145,8 @@ class Outbox:
 
     def _add(self, records: Sequence[Record], *, patient: bool) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.extend(_Waiting(record, None, patient=patient) for record in records[:-1])
-        self._waiting.append(_Waiting(records[-1], done, patient=patient))
+        self._waiting.extend(Waiting(record, None, patient=patient) for record in records[:-1])
+        self._waiting.append(Waiting(records[-1], done, patient=patient))
         self._bound_records()
         self._urgent.wake.set()
         return done
@@ -254,7 +187,7 @@ class Outbox:
                     continue
                 self._batch_limit = MAX_BATCH
                 stream.works()
-                await self._sealed(stream, len(batch))
+                self._sealed(stream, len(batch))
                 for waiting in batch:
                     waiting.free()
             if self._closing:
@@ -286,36 +219,35 @@ class Outbox:
                     self._bound_rows()
                     break
                 stream.works()
-                await self._sealed(stream, len(rows))
+                self._sealed(stream, len(rows))
             stream.progress.set()
             if self._closing:
                 if self._rows:
                     log.error("readings are lost: the disk refused them", readings=len(self._rows))
                 return
 
-    async def _sealed(self, stream: _Stream, items: int) -> None:
+    def _sealed(self, stream: Stream, items: int) -> None:
         stream.sealed_blocks += 1
         stream.sealed_items += items
-        await self._changed(stream)
+        self._changed(stream)
 
-    async def _changed(self, stream: _Stream) -> None:
+    def _changed(self, stream: Stream) -> None:
         stream.refresh()
-        stream.used_bytes = await stream.worker.run(StreamFile.used_bytes)
         if stream.file.undeclared or stream.dropped:
             self._losses.set()
 
     def _bound_rows(self) -> None:
         excess = len(self._rows) - MAX_PENDING_ROWS
-        if excess > 0:
+        if excess > 0 and self._bulk.failing:
             del self._rows[:excess]
             self._bulk.dropped += excess
 
     def _bound_records(self) -> None:
-        """Above the bound the oldest states go. Who waits for a record keeps it: there are few, and they wait."""
+        """While the disk fails, the oldest states above the bound go; records that are waited for stay (they are few)."""
         excess = len(self._waiting) - MAX_PENDING_RECORDS
-        if excess <= 0:
+        if excess <= 0 or not self._urgent.failing:
             return
-        kept: deque[_Waiting] = deque()
+        kept: deque[Waiting] = deque()
         for waiting in self._waiting:
             if excess > 0 and not waiting.patient:
                 waiting.free()
@@ -363,18 +295,20 @@ class Outbox:
         A block that was damaged on disk is given up and declared.
         """
         blocks = await self._streams[stream].worker.run(lambda file: file.peek(max_bytes))
-        await self._changed(self._streams[stream])
+        self._changed(self._streams[stream])
         return blocks
 
     async def acknowledge(self, stream: Lane, cursor: Cursor) -> bool:
         """Deletes delivered blocks and durably moves the tail; False when the cursor says nothing new of this epoch."""
         of = self._streams[stream]
         before = of.file.chain.tail_number
-        moved = await of.worker.run(lambda file: file.acknowledge(cursor))
-        if moved:
-            of.delivered_blocks += cursor.number - before
-            await self._changed(of)
-        return moved
+        items = await of.worker.run(lambda file: file.acknowledge(cursor))
+        if not items:
+            return False
+        of.delivered_blocks += cursor.number - before
+        of.delivered_items += items
+        self._changed(of)
+        return True
 
     async def reconcile(self, stream: Lane, cursor: Cursor) -> Standing:
         """Compares the cloud's cursor with our chain, and acknowledges what the cloud turns out to have."""
@@ -394,14 +328,14 @@ class Outbox:
         of = self._streams[stream]
         await of.worker.run(StreamFile.open_epoch)
         log.warning("a new epoch was opened", stream=stream, epoch=of.file.chain.epoch, pending=of.file.chain.pending)
-        await self._changed(of)
+        self._changed(of)
 
     async def give_up_first(self, stream: Lane, reason: str) -> None:
         """Gives up the oldest pending block, which nobody will ever take, and declares it."""
         of = self._streams[stream]
         if of.file.chain.pending:
             await of.worker.run(lambda file: file.give_up(file.chain.tail_seq + 1, reason))
-            await self._changed(of)
+            self._changed(of)
 
     async def inventory(self, inventory_id: int) -> InventoryRecord | None:
         """The inventory that pending bulk blocks name, or None when this box does not have it any more."""
@@ -440,11 +374,12 @@ class Outbox:
         return StreamStatus(
             pending_blocks=of.file.chain.pending,
             waiting_items=len(self._waiting) if stream is Lane.URGENT else len(self._rows),
-            used_bytes=of.used_bytes,
+            used_bytes=of.file.used_bytes,
             quota_bytes=of.file.quota_bytes,
             sealed_blocks=of.sealed_blocks,
             sealed_items=of.sealed_items,
             delivered_blocks=of.delivered_blocks,
+            delivered_items=of.delivered_items,
             lost_items=of.lost_items,
             failing=of.failing,
         )

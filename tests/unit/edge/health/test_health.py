@@ -18,7 +18,7 @@ S = 1_000_000_000
 
 
 def status(**changes) -> BoxStatus:
-    stream = StreamStatus(3, 1, 4096, 8 << 20, 10, 20, 7, 0, "")
+    stream = StreamStatus(3, 1, 4096, 8 << 20, 10, 20, 7, 14, 0, "")
     fields = {
         "version": "0.1", "gateway": "gw-1", "estate": "<Estate>", "cloud": "https://cloud", "now_ns": 100 * S,
         "started_ns": 10 * S, "utc_ns": 1_800_000_000 * S,

@@ -125,7 +125,7 @@ class FileMachine(RuleBasedStateMachine):
     @invariant()
     def stays_within_quota(self):
         if hasattr(self, "file"):
-            assert self.file.used_bytes() <= QUOTA_BYTES + (64 << 10)
+            assert self.file.used_bytes <= QUOTA_BYTES + (64 << 10)
 
     def drain(self):
         for _ in range(10_000):
@@ -168,7 +168,7 @@ class UrgentMachine(FileMachine):
 
 
 _settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None,
+    max_examples=20, stateful_step_count=20, deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )  # fmt: skip
 TestBulk = BulkMachine.TestCase

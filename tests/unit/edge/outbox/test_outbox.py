@@ -177,6 +177,7 @@ async def test_a_full_disk_does_not_stop_the_box(tmp_path, monkeypatch):
             await outbox.flush()
             await outbox.put([telemetry(hash((n, 0.3)) * 1.1, n) for n in range(100)])
             await asyncio.sleep(0.01)
+        await outbox.put([telemetry(hash((n, 0.2)) * 1.1, n) for n in range(100)])
         await asyncio.wait_for(outbox.put([state("smoke", 5)]), 1)
         assert not waiting.done()
         for stream in (outbox._urgent, outbox._bulk):

@@ -1,0 +1,69 @@
+"""Where a stream stands, and what the box remembers beside it. Plain data."""
+
+import secrets
+
+import msgspec
+
+from contract.kinds import Lane
+from contract.records import ClockRecord
+from contract.session import Cursor
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """Where a stream stands: its epoch; the tail (all up to it was delivered or given up); the head (sealed last).
+
+    `announced` is the inventory that this epoch has carried (urgent only).
+    """
+
+    epoch: int
+    tail_seq: int = 0
+    tail_number: int = 0
+    tail_checksum: int = 0
+    head_seq: int = 0
+    head_checksum: int = 0
+    boot: bytes = b""
+    sealed_ns: int = 0
+    announced: int = 0
+
+    @property
+    def tail(self) -> Cursor:
+        """The last block that is no longer here."""
+        return Cursor(self.epoch, self.tail_number, self.tail_checksum)
+
+    @property
+    def pending(self) -> int:
+        """How many blocks wait to be delivered."""
+        return self.head_seq - self.tail_seq
+
+    @property
+    def head_number(self) -> int:
+        """The number of the block sealed last."""
+        return self.tail_number + self.pending
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """Blocks `first`..`last` of an epoch that were given up, not yet declared on the urgent stream.
+
+    Numbers are 0 where what was lost had not become a block, or can no longer be read.
+    """
+
+    stream: Lane
+    epoch: int
+    first: int
+    last: int
+    checksum: int
+    items: int
+    reason: str
+
+
+class BootTime(msgspec.Struct, frozen=True):
+    """A boot this box remembers: the last monotonic time seen in it, and its clock record if it ever got one."""
+
+    boot: bytes
+    last_mono_ns: int
+    clock: ClockRecord | None
+
+
+def new_epoch() -> int:
+    """A random epoch of 63 bits, never 0."""
+    return secrets.randbits(63) | 1
