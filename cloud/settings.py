@@ -24,6 +24,16 @@ class Settings(msgspec.Struct, frozen=True):
         return self.public_url.startswith("https://")
 
 
+def _is_origin(url: str) -> bool:
+    """Whether this is scheme, host and perhaps port, and nothing more."""
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        return False
+    return whole and url == f"{parts.scheme}://{parts.netloc}" and not set(url) & set("@ ")
+
+
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings. Raises ConfigError with every mistake at once."""
     mistakes = []
@@ -34,11 +44,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         )
     listen = environment.get("ANJU_LISTEN", "127.0.0.1:8080")
     host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 1 << 16:
+    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         mistakes.append(Mistake("ANJU_LISTEN", 0, f"{listen!r} is not host:port", "for example 127.0.0.1:8080"))
     public_url = environment.get("ANJU_PUBLIC_URL", f"http://{listen}").rstrip("/")
-    parts = urlsplit(public_url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path:
+    if not _is_origin(public_url):
         hint = "for example https://anju.example.org, without a path"
         mistakes.append(Mistake("ANJU_PUBLIC_URL", 0, f"{public_url!r} is not an address of a server", hint))
     if mistakes:

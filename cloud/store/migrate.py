@@ -5,6 +5,7 @@ Header lines of a file, before anything else:
   `-- transaction: none`       must run outside a transaction, statement by statement
 """
 
+import re
 from pathlib import Path
 
 import asyncpg
@@ -15,6 +16,7 @@ from contract.errors import AnjuError
 
 log = structlog.get_logger()
 FOLDER = Path(__file__).parent / "migrations"
+_STEM = re.compile(r"\d{4}_[a-z0-9_]+")
 _LOCK = 0x414E4A55  # "ANJU"
 
 
@@ -29,9 +31,11 @@ class Migration(msgspec.Struct, frozen=True):
 
 
 def load_migrations(folder: Path = FOLDER) -> list[Migration]:
-    """All migrations by number. Raises AnjuError when two have one number."""
+    """All migrations by number. Raises AnjuError for a file of another name, or when two have one number."""
     migrations = []
-    for path in sorted(folder.glob("[0-9]*.sql")):
+    for path in sorted(folder.glob("*.sql")):
+        if not _STEM.fullmatch(path.stem):
+            raise AnjuError(f"{path} should be called NUMBER_name.sql, like 0001_core.sql")
         number, _, name = path.stem.partition("_")
         text = path.read_text(encoding="utf-8")
         headers = dict(
@@ -47,25 +51,25 @@ def load_migrations(folder: Path = FOLDER) -> list[Migration]:
     return migrations
 
 
-async def migrate(connection: asyncpg.Connection, tier: str) -> list[str]:
+async def migrate(connection: asyncpg.Connection, tier: str, folder: Path = FOLDER) -> list[str]:
     """Applies what is missing for this tier and returns the names; safe to call from many processes at once.
 
     Raises AnjuError when the database is newer than this version of Anju.
     """
     await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
     try:
-        return await _apply(connection, tier)
+        return await _apply(connection, tier, folder)
     finally:
         await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
 
 
-async def _apply(connection: asyncpg.Connection, tier: str) -> list[str]:
+async def _apply(connection: asyncpg.Connection, tier: str, folder: Path) -> list[str]:
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS migration"
         " (number int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
     )
     done = {row["number"] for row in await connection.fetch("SELECT number FROM migration")}
-    migrations = load_migrations()
+    migrations = load_migrations(folder)
     unknown = done - {migration.number for migration in migrations}
     if unknown:
         raise AnjuError(

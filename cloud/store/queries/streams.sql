@@ -118,8 +118,3 @@ INSERT INTO loss (gateway, stream, epoch, first, last, items, reason, at) VALUES
 -- name: quarantine
 -- A block that cannot be taken as it is.
 INSERT INTO quarantine (gateway, stream, epoch, number, block, reason) VALUES ($1, $2, $3, $4, $5, $6)
-
--- name: quarantined
--- What waits for people to look at it.
-SELECT quarantine.id, gateway, stream, epoch, number, length(block) AS bytes, reason, at
-FROM quarantine WHERE replayed_at IS NULL ORDER BY id LIMIT 100
