@@ -20,14 +20,10 @@ AROUND = timedelta(minutes=10)
 """How much of the curve stands before and after the alarm."""
 EVENT_WORDS = {
     "raise": N_("Raised", "transition"),
-    "raised": N_("Raised", "transition"),
+    "clear": N_("Returned to normal", "transition"),
     "acknowledge": N_("Acknowledged", "transition"),
-    "acknowledged": N_("Acknowledged", "transition"),
-    "return": N_("Returned to normal", "transition"),
-    "returned": N_("Returned to normal", "transition"),
-    "reraise": N_("Raised again", "transition"),
-    "late": N_("Heard of when it was already over", "transition"),
 }
+"""Words of the alarm machine's happenings; one that is newer than the console is said by its name."""
 
 
 class Step(msgspec.Struct, frozen=True):
