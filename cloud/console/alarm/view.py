@@ -22,6 +22,7 @@ EVENT_WORDS = {
     "raise": N_("Raised", "transition"),
     "clear": N_("Returned to normal", "transition"),
     "acknowledge": N_("Acknowledged", "transition"),
+    "late": N_("Heard of when it was already over", "transition"),
 }
 """Words of the alarm machine's happenings; one that is newer than the console is said by its name."""
 
