@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from contract.messages import Command, CommandStatus, Outcome
-from edge.outbox.sqlite import connect, is_damaged, move_aside
+from edge.disk import connect, is_damaged, move_aside
 
 log = structlog.get_logger(__name__)
 

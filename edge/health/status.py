@@ -5,8 +5,7 @@ from pathlib import Path
 import msgspec
 
 from contract.kinds import Lane
-from edge.outbox import StreamStatus
-from edge.uplink import UplinkStatus
+from edge.seams import StreamStatus, UplinkStatus
 
 
 class BusStatus(msgspec.Struct, frozen=True):

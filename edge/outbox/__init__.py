@@ -4,9 +4,7 @@
 by one thread of its own, so that an fsync never holds up the event loop.
 """
 
-from edge.outbox.chain import BootTime, Loss
 from edge.outbox.outbox import Outbox
-from edge.outbox.stream import Standing, StreamStatus
 from edge.outbox.worker import DiskError
 
-__all__ = ["BootTime", "DiskError", "Loss", "Outbox", "Standing", "StreamStatus"]
+__all__ = ["DiskError", "Outbox"]

@@ -5,7 +5,6 @@ import secrets
 import msgspec
 
 from contract.kinds import Lane
-from contract.records import ClockRecord
 from contract.session import Cursor
 
 
@@ -54,14 +53,6 @@ class Loss(msgspec.Struct, frozen=True):
     checksum: int
     items: int
     reason: str
-
-
-class BootTime(msgspec.Struct, frozen=True):
-    """A boot this box remembers: the last monotonic time seen in it, and its clock record if it ever got one."""
-
-    boot: bytes
-    last_mono_ns: int
-    clock: ClockRecord | None
 
 
 def new_epoch() -> int:

@@ -28,8 +28,9 @@ from contract.errors import BlockError
 from contract.kinds import Lane
 from contract.records import ClockRecord, InventoryRecord, Record, StateRecord, encode_records
 from contract.session import Cursor
-from edge.outbox.chain import BootTime, Chain, Loss, new_epoch
-from edge.outbox.sqlite import connect, move_aside, used_bytes
+from edge.disk import connect, move_aside, used_bytes
+from edge.outbox.chain import Chain, Loss, new_epoch
+from edge.seams import BootTime
 
 log = structlog.get_logger(__name__)
 

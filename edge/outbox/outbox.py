@@ -18,10 +18,11 @@ from contract.messages import Quality, Reading
 from contract.records import InventoryRecord, LossReceipt, Record, StateRecord
 from contract.session import Cursor
 from contract.site import Storage
-from edge.outbox.chain import BootTime, Loss
+from edge.outbox.chain import Loss
 from edge.outbox.file import StreamFile
-from edge.outbox.stream import Standing, Stream, StreamStatus, Waiting
+from edge.outbox.stream import Stream, Waiting
 from edge.outbox.worker import DiskError
+from edge.seams import BootTime, Standing, StreamStatus
 
 log = structlog.get_logger(__name__)
 
@@ -243,7 +244,7 @@ class Outbox:
             self._bulk.dropped += excess
 
     def _bound_records(self) -> None:
-        """While the disk fails, the oldest states above the bound go; records that are waited for stay (they are few)."""
+        """While the disk fails, the oldest states above the bound go; records that someone waits for stay."""
         excess = len(self._waiting) - MAX_PENDING_RECORDS
         if excess <= 0 or not self._urgent.failing:
             return

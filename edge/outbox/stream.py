@@ -1,9 +1,7 @@
 """One stream as the event loop sees it: its worker, its counters, and the events that others wait for."""
 
 import asyncio
-from enum import StrEnum
 
-import msgspec
 import structlog
 
 from contract.records import Record
@@ -11,32 +9,6 @@ from edge.outbox.file import StreamFile
 from edge.outbox.worker import DiskError, FileWorker
 
 log = structlog.get_logger(__name__)
-
-
-class Standing(StrEnum):
-    """How a stream stands against the cloud's cursor."""
-
-    AGREES = "agrees"
-    """What is pending continues the cloud's chain (what the cloud had already was acknowledged)."""
-    BEHIND = "behind"
-    """The cloud is before our tail: receipts on the urgent stream may still bring it there."""
-    DIVERGED = "diverged"
-    """The cloud goes on elsewhere: a restored disk, a restored cloud, or a second box. A new epoch must be opened."""
-
-
-class StreamStatus(msgspec.Struct, frozen=True):
-    """A stream in numbers, since this run began; `used_bytes` as of the last block sealed or acknowledged."""
-
-    pending_blocks: int
-    waiting_items: int
-    used_bytes: int
-    quota_bytes: int
-    sealed_blocks: int
-    sealed_items: int
-    delivered_blocks: int
-    delivered_items: int
-    lost_items: int
-    failing: str
 
 
 class Stream:

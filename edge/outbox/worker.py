@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from contract.errors import Retryable
+from edge.disk import is_damaged
 from edge.outbox.file import StreamFile
-from edge.outbox.sqlite import is_damaged
 
 T = TypeVar("T")
 

@@ -10,7 +10,8 @@ import msgspec
 
 from contract.errors import AnjuError
 from contract.session import ENROL_PATH, EnrolReply, EnrolRequest
-from edge.provision.identity import IDENTITY_FILE, Enrolment, load_or_make_key, public_bytes, write_durably
+from edge.disk import write_durably
+from edge.provision.identity import IDENTITY_FILE, Enrolment, load_or_make_key, public_bytes
 
 TIMEOUT_S = 30.0
 

@@ -1,7 +1,5 @@
 """Who this box is: the gateway id the cloud gave it, and the key that proves it. Both live in the state folder."""
 
-import os
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -16,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from contract.errors import AnjuError
 from contract.session import signed_text
+from edge.disk import write_durably
 
 KEY_FILE = "identity.key"
 IDENTITY_FILE = "identity.json"
@@ -88,23 +87,3 @@ def _load_key(path: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise AnjuError(f"{path} holds another kind of key than Ed25519. Remove it and enrol this box anew.")
     return key
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all, on disk when this returns, mode 0600."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

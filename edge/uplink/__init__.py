@@ -4,6 +4,6 @@ The conversation is written in contract/session.py. Nothing else of the box wait
 """
 
 from edge.uplink.clock import CloudClock
-from edge.uplink.uplink import Uplink, UplinkStatus
+from edge.uplink.uplink import Uplink
 
-__all__ = ["CloudClock", "Uplink", "UplinkStatus"]
+__all__ = ["CloudClock", "Uplink"]

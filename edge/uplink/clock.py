@@ -5,7 +5,7 @@ from typing import Final
 
 from contract.clock import mono_ns
 from contract.records import ClockRecord
-from edge.outbox import BootTime
+from edge.seams import BootTime
 
 SOURCE: Final = "session"
 MIN_UNCERTAINTY_NS: Final = 1_000_000

@@ -24,7 +24,7 @@ from contract.session import (
     blocks_path,
     join_blocks,
 )
-from edge.provision import Identity
+from edge.seams import Signer
 
 T = TypeVar("T")
 REQUEST_TIMEOUT_S = 30.0
@@ -61,7 +61,7 @@ class Requests:
         self._http, self._url = http, url.rstrip("/")
         self.token = ""
 
-    async def open(self, identity: Identity, version: str) -> Opened:
+    async def open(self, identity: Signer, version: str) -> Opened:
         """Opens a session (or renews it): signs the cloud's nonce, keeps the token."""
         with _network_errors():
             challenge = await self._json(CHALLENGE_PATH, ChallengeRequest(identity.gateway), ChallengeReply)

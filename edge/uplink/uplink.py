@@ -16,8 +16,7 @@ from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.messages import Command
 from contract.session import BlocksReply, Cursor, Refusal, RefusalReason
-from edge.outbox import Outbox, Standing
-from edge.provision import Identity
+from edge.seams import Backlog, Signer, Standing, UplinkStatus
 from edge.uplink.backoff import Backoff
 from edge.uplink.clock import CloudClock, clock_for
 from edge.uplink.session import Busy, Opened, Requests, SessionLost, Unsound, decode_command
@@ -37,26 +36,14 @@ RENEW_AT: Final = 0.8
 """The token is renewed after this part of its life."""
 
 
-class UplinkStatus(msgspec.Struct, frozen=True):
-    """How the uplink is: connected or not, since when (monotonic), and what was in the way last."""
-
-    connected: bool
-    since_ns: int
-    problem: str = ""
-    sent_blocks: int = 0
-    sent_bytes: int = 0
-    quarantined: int = 0
-    sessions: int = 0
-
-
 class Uplink:
     """One box's conversation with its cloud. `run` never ends; nothing it meets out there ends the box."""
 
     def __init__(
         self,
         url: str,
-        identity: Identity,
-        outbox: Outbox,
+        identity: Signer,
+        outbox: Backlog,
         clock: CloudClock,
         on_command: Callable[[Command], Awaitable[None]],
         *,

@@ -11,8 +11,7 @@ from contract.kinds import Lane
 from edge.health import BoxStatus, BusStatus, serve_health
 from edge.health.page import render_page
 from edge.health.server import parse_listen
-from edge.outbox import StreamStatus
-from edge.uplink import UplinkStatus
+from edge.seams import StreamStatus, UplinkStatus
 
 S = 1_000_000_000
 

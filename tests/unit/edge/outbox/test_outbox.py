@@ -11,8 +11,9 @@ from contract.messages import Event, Quality
 from contract.records import ClockRecord, ConfigReport, InventoryRecord, LossReceipt, StateRecord, decode_records
 from contract.session import Cursor
 from contract.site import Storage
-from edge.outbox import Outbox, Standing
+from edge.outbox import Outbox
 from edge.outbox import outbox as outbox_module
+from edge.seams import Standing
 from tests.support.reference_stream import ReferenceStream
 from tests.support.waiting import eventually
 from tests.unit.edge.outbox.examples import BOOT, INVENTORY, state, telemetry

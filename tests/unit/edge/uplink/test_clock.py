@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.records import ClockRecord
-from edge.outbox import BootTime
+from edge.seams import BootTime
 from edge.uplink.clock import FRESH_NS, MIN_UNCERTAINTY_NS, CloudClock, clock_for
 
 S = 1_000_000_000

@@ -1,7 +1,11 @@
-"""SQLite as the box uses it: WAL, every commit on disk, one process, no full scan at start."""
+"""The disk as every stage of the box uses it.
+
+SQLite in WAL with every commit on disk, one process, no full scan at start; files written whole or not at all.
+"""
 
 import os
 import sqlite3
+import tempfile
 import time
 from pathlib import Path
 
@@ -68,3 +72,19 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all, on disk when this returns, mode 0600."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
