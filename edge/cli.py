@@ -37,9 +37,10 @@ def run(
 ) -> None:
     """Run the box until SIGTERM or Ctrl-C."""
     from edge.main import run_until_stopped
+    from edge.provision import load_identity
 
     configure_logging()
-    run_until_stopped(site, state, health_listen)
+    run_until_stopped(site, state, health_listen, load_identity)
 
 
 @app.command()

@@ -26,7 +26,7 @@ from edge.health import BoxStatus, BusStatus, Tally, parse_listen, serve_health
 from edge.health.status import written_bytes
 from edge.normalise import Normaliser
 from edge.outbox import Outbox
-from edge.provision import load_identity
+from edge.seams import Signer
 from edge.uplink import CloudClock, Uplink
 
 log = structlog.get_logger(__name__)
@@ -46,8 +46,15 @@ def load_config(site_path: Path) -> tuple[Site, dict[str, Profile]]:
     return load_site(site_path, profiles), profiles
 
 
-async def run(site_path: Path, state_dir: Path, health_listen: str, *, stopped: Callable[[], Awaitable[None]]) -> None:
-    """Runs the box until `stopped` returns, then stops cleanly.
+async def run(
+    site_path: Path,
+    state_dir: Path,
+    health_listen: str,
+    *,
+    identify: Callable[[Path], Signer],
+    stopped: Callable[[], Awaitable[None]],
+) -> None:
+    """Runs the box until `stopped` returns, then stops cleanly. `identify` gives the identity in a state folder.
 
     Raises ConfigError or AnjuError before anything is started, when something is wrong with what it was given.
     """
@@ -55,7 +62,7 @@ async def run(site_path: Path, state_dir: Path, health_listen: str, *, stopped: 
     site, profiles = load_config(site_path)
     devices, inventory, boot = resolve(site, profiles), inventory_of(site, profiles), boot_id()
     digest = site_digest(site_path)
-    identity = load_identity(state_dir)
+    identity = identify(state_dir)
     ca = _load_ca(site, site_path)
     started_ns = mono_ns()
 
@@ -184,8 +191,8 @@ def _bus_status(name: str, driver: Driver) -> BusStatus:
     return msgspec.convert({"bus": name} | counts, BusStatus)
 
 
-def run_until_stopped(site_path: Path, state_dir: Path, health_listen: str) -> None:
+def run_until_stopped(site_path: Path, state_dir: Path, health_listen: str, identify: Callable[[Path], Signer]) -> None:
     """Runs the box on uvloop until SIGTERM or SIGINT. Raises as `run`, errors of tasks in an ExceptionGroup."""
     import uvloop
 
-    uvloop.run(run(site_path, state_dir, health_listen, stopped=until_stopped))
+    uvloop.run(run(site_path, state_dir, health_listen, identify=identify, stopped=until_stopped))

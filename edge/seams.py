@@ -19,7 +19,7 @@ class Standing(StrEnum):
     AGREES = "agrees"
     """What is pending continues the cloud's chain (what the cloud had already was acknowledged)."""
     BEHIND = "behind"
-    """The cloud is before our tail: receipts on the urgent stream may still bring it there."""
+    """The cloud is before our tail, or in an older epoch: receipts on the urgent stream may still bring it there."""
     DIVERGED = "diverged"
     """The cloud goes on elsewhere: a restored disk, a restored cloud, or a second box. A new epoch must be opened."""
 

@@ -315,9 +315,9 @@ class Outbox:
         """Compares the cloud's cursor with our chain, and acknowledges what the cloud turns out to have."""
         of = self._streams[stream]
         chain = of.file.chain
-        if cursor.epoch != chain.epoch:
-            return Standing.AGREES if chain.tail_number == 0 else Standing.DIVERGED
-        if cursor.number < chain.tail_number:
+        if cursor.epoch != chain.epoch and chain.tail_number == 0:
+            return Standing.AGREES
+        if cursor.epoch != chain.epoch or cursor.number < chain.tail_number:
             return Standing.BEHIND if stream is Lane.BULK else Standing.DIVERGED
         if await of.worker.run(lambda file: file.checksum_at(cursor.number)) != cursor.checksum:
             return Standing.DIVERGED

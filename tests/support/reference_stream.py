@@ -58,6 +58,9 @@ class ReferenceStream:
     def pass_over(self, receipt: LossReceipt) -> None:
         """Moves the cursor over what a receipt gives up."""
         at = self.cursor
+        if receipt.epoch != at.epoch and receipt.epoch not in self.closed and receipt.first == 1:
+            self.closed.add(at.epoch)
+            at = self.cursor = Cursor(receipt.epoch, 0, 0)
         if receipt.epoch == at.epoch and receipt.first <= at.number + 1 <= receipt.last:
             self.cursor = Cursor(receipt.epoch, receipt.last, receipt.checksum)
 

@@ -17,6 +17,7 @@ from contract.profile import load_profiles, shipped_profiles
 from contract.records import ConfigReport, InventoryRecord, StateRecord
 from contract.site import load_site
 from edge.main import only_one, run
+from edge.provision import load_identity
 from edge.provision.enrol import enrol
 from simulators.estate import Estate
 from simulators.log import TruthLog
@@ -59,7 +60,7 @@ async def estate_and_cloud(folder: Path):
 async def box(site_path: Path, state: Path):
     """The box, running in this process; on leaving it is stopped as by SIGTERM."""
     stop = asyncio.Event()
-    task = asyncio.create_task(run(site_path, state, "127.0.0.1:0", stopped=stop.wait))
+    task = asyncio.create_task(run(site_path, state, "127.0.0.1:0", identify=load_identity, stopped=stop.wait))
     try:
         yield task
     finally:

@@ -233,6 +233,19 @@ async def test_bulk_that_was_given_up_does_not_stop_the_stream(tmp_path):
         assert [(r.stream, r.items) for r in gateway.urgent.items if isinstance(r, LossReceipt)] == [(Lane.BULK, 1)] * 2
 
 
+async def test_bulk_given_up_before_the_cloud_ever_knew_of_it(tmp_path):
+    async with FakeCloud() as cloud:
+        async with Outbox.open(tmp_path, boot=BOOT, storage=STORAGE, inventory=INVENTORY) as outbox:
+            for n in range(4):
+                await fill(outbox, n, 1)
+            await outbox.give_up_first(Lane.BULK, "test")
+            epoch = outbox.head(Lane.BULK).epoch
+        async with box(tmp_path, cloud) as outbox:
+            await delivered(outbox)
+            assert outbox.head(Lane.BULK).epoch == epoch
+        assert values(cloud) == [1, 2, 3]
+
+
 async def test_a_gap_that_no_receipt_closes_opens_a_new_epoch(tmp_path):
     async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
         for n in range(3):
