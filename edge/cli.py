@@ -55,7 +55,7 @@ def enrol(
     from edge.provision.enrol import enrol as enrol_box
 
     enrolment = asyncio.run(enrol_box(cloud, claim, state, version=VERSION, ca=ca))
-    print(f"enrolled: this box is gateway {enrolment.gateway} of {enrolment.estate}")
+    print(f"enrolled: this box is gateway {enrolment.gateway} at {enrolment.cloud}")
 
 
 @app.command()

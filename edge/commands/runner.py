@@ -71,7 +71,7 @@ class CommandRunner:
         runner = cls(Ledger(path), devices, executors, utc_ns, record)
         try:
             for command_id, outcome in await runner._in_thread(runner._ledger.open):
-                runner._start(f"{command_id} (told late)", runner._tell(command_id, outcome))
+                runner._start(command_id, runner._tell(command_id, outcome))
             yield runner
         finally:
             tasks = list(runner._under_way.values())

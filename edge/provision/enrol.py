@@ -69,8 +69,7 @@ async def _post(cloud: str, request: EnrolRequest, context: ssl.SSLContext | Non
             body = await response.read()
             if response.status == 200:
                 return msgspec.json.decode(body, type=EnrolReply)
-            said = _REFUSALS.get(response.status, f"The cloud answered {response.status}. Try again later.")
-            raise EnrolError(said)
+            raise EnrolError(_refusal(response.status, body))
     except aiohttp.ClientConnectorCertificateError as e:
         raise EnrolError(
             f"The certificate of {cloud} is not trusted: {e.certificate_error}.\n"
@@ -84,3 +83,20 @@ async def _post(cloud: str, request: EnrolRequest, context: ssl.SSLContext | Non
         ) from e
     except msgspec.MsgspecError as e:
         raise EnrolError(f"{cloud} answered something else than an Anju cloud does. Check the address.") from e
+
+
+class _Problem(msgspec.Struct):
+    """What of a problem-details body (RFC 9457) is for people."""
+
+    detail: str = ""
+
+
+def _refusal(status: int, body: bytes) -> str:
+    """Why the cloud refused: in its own words where it has some."""
+    try:
+        detail = msgspec.json.decode(body, type=_Problem).detail
+    except msgspec.MsgspecError:
+        detail = ""
+    if detail and status < 500:
+        return f"The cloud refused: {detail}."
+    return _REFUSALS.get(status, f"The cloud answered {status}. Try again later.")

@@ -31,6 +31,7 @@ REQUEST_TIMEOUT_S = 30.0
 BLOCKS_TIMEOUT_S = 120.0
 """A full request on a slow mobile link takes its time."""
 DOWN_SILENCE_S = 3 * HEARTBEAT_S
+_MAX_DETAIL = 8192
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -125,17 +126,32 @@ async def _raise_for(response: aiohttp.ClientResponse) -> None:
     status = response.status
     if status == 200:
         return
-    said = f"the cloud answered {status}"
+    said = f"the cloud answered {status}{_detail(await response.content.read(_MAX_DETAIL))}"
     after_s = _retry_after_s(response.headers.get("Retry-After"))
     if status == 401:
-        raise SessionLost(f"{said}: the session or the key is not (or no longer) accepted")
+        raise SessionLost(f"{said}; this box or its session is not (or no longer) accepted", after_s)
     if status in {403, 404}:
-        raise Retryable(f"{said}: it does not know this gateway, or its access was revoked", 30.0)
+        raise Retryable(f"{said}; it does not know this gateway, or its access was revoked", 30.0)
     if status in {400, 413}:
         raise Unsound(said, after_s)
     if status == 429 or status >= 500:
         raise Busy(said, after_s)
     raise Retryable(said, after_s)
+
+
+class _Problem(msgspec.Struct):
+    """What of a problem-details body (RFC 9457) is for people."""
+
+    detail: str = ""
+
+
+def _detail(body: bytes) -> str:
+    """The sentence of a problem-details body, behind a colon; empty where there is none."""
+    try:
+        said = msgspec.json.decode(body, type=_Problem).detail
+    except msgspec.MsgspecError:
+        return ""
+    return f": {said}" if said else ""
 
 
 def _retry_after_s(text: str | None) -> float | None:

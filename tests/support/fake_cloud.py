@@ -135,6 +135,8 @@ class FakeCloud:
     async def _enrol(self, request: web.Request) -> web.Response:
         asked = msgspec.json.decode(await request.read(), type=EnrolRequest)
         gateway = self.claims.get(asked.claim, 404)
+        if gateway == 403:
+            return web.json_response({"status": 403, "detail": "this claim is not known"}, status=403)
         if isinstance(gateway, int):
             return web.Response(status=gateway)
         known = self.gateways.get(gateway)

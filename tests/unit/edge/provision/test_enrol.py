@@ -37,7 +37,14 @@ async def test_a_cut_after_the_claim_was_used_is_mended_by_trying_again(tmp_path
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(404, "does not know"), (409, "used already"), (410, "expired"), (500, "500"), (429, "Too many")],
+    [
+        (403, "this claim is not known"),
+        (404, "does not know"),
+        (409, "used already"),
+        (410, "expired"),
+        (500, "500"),
+        (429, "Too many"),
+    ],
 )
 async def test_refusals_say_what_to_do(tmp_path, status, said):
     async with FakeCloud() as cloud:
