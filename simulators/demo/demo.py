@@ -1,6 +1,7 @@
 """`anju-sim demo`: starts the system, tells what happens in words, stops it all on Ctrl-C."""
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
@@ -24,7 +25,7 @@ async def run(folder: Path, *, once: bool) -> int:
     console.print("[bold]Anju 安居[/bold]: an estate in simulation, a box, the cloud and its console\n")
     stopped = asyncio.create_task(until_stopped(), name="stop")
     try:
-        async with start(folder, say) as demo:
+        async with start(folder, say, database_url=os.environ.get("DATABASE_URL", "")) as demo:
             console.print(
                 f"\n  Open  [bold]{demo.url}[/bold]"
                 f"   login [bold]{demo.login}[/bold]   password [bold]{demo.password}[/bold]\n",

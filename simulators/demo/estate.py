@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 import re
 import secrets
 import tempfile
@@ -42,12 +41,17 @@ Say = Callable[[str, str], None]
 
 
 @asynccontextmanager
-async def start(folder: Path, say: Say) -> AsyncIterator[Demo]:
-    """Starts everything below `folder`, where an earlier demo's data are taken up again; stops it all at the end."""
+async def start(
+    folder: Path, say: Say, *, database_url: str = "", scenario: Path = SCENARIOS / "smoke.yaml"
+) -> AsyncIterator[Demo]:
+    """Starts everything below `folder`, where an earlier demo's data are taken up again; stops it all at the end.
+
+    Uses the database given, or an embedded one; plays the scenario, which must be of the shipped site.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     async with AsyncExitStack() as stack:
-        database_url, data = await _database(folder, stack, say)
+        database_url, data = await _database(folder, database_url, stack, say)
         port = free_port(8080)
         url = f"http://127.0.0.1:{port}"
         environment = {"DATABASE_URL": database_url, "ANJU_LISTEN": f"127.0.0.1:{port}", "ANJU_PUBLIC_URL": url}
@@ -56,11 +60,11 @@ async def start(folder: Path, say: Say) -> AsyncIterator[Demo]:
         say("cloud", f"serving {url}")
         login, password = await _login(data, environment)
 
-        site, scenario = _scenario(folder, url)
+        site, played = _scenario(folder, url, scenario)
         control, truth = _socket(stack), folder / "devices.jsonl"
         truth.unlink(missing_ok=True)
         estate = await _child(
-            stack, "simulated estate", "anju-sim", "run", str(scenario),
+            stack, "simulated estate", "anju-sim", "run", str(played),
             "--log", str(truth), "--control", str(control), log=folder / "estate.log",
         )  # fmt: skip
         say("estate", f"{ESTATE}: {site.read_text().count('profile:')} simulated devices on Modbus TCP")
@@ -80,13 +84,12 @@ async def start(folder: Path, say: Say) -> AsyncIterator[Demo]:
         say("stopping", "box, estate, cloud, database")
 
 
-async def _database(folder: Path, stack: AsyncExitStack, say: Say) -> tuple[str, Path]:
+async def _database(folder: Path, given: str, stack: AsyncExitStack, say: Say) -> tuple[str, Path]:
     """The database's address, and the folder for what belongs to it: the box enrolled there, the login."""
-    given = os.environ.get("DATABASE_URL", "")
     if given:
         data = folder / hashlib.sha256(given.encode()).hexdigest()[:8]
         data.mkdir(exist_ok=True)
-        say("database", "the one of DATABASE_URL")
+        say("database", "the one that was given")
         return given, data
     data = folder / "embedded"
     data.mkdir(exist_ok=True)
@@ -139,14 +142,14 @@ async def _login(data: Path, environment: dict[str, str]) -> tuple[str, str]:
     return login, password
 
 
-def _scenario(folder: Path, url: str) -> tuple[Path, Path]:
-    """The shipped scenario and site file, with this demo's cloud and with ports that are free."""
+def _scenario(folder: Path, url: str, source: Path) -> tuple[Path, Path]:
+    """The scenario and the shipped site file, with this demo's cloud and with ports that are free."""
     text = (SCENARIOS / "site.yaml").read_text(encoding="utf-8")
     text = re.sub(r"port: (\d+)", lambda port: f"port: {free_port(int(port[1]))}", text)
     site = folder / "site.yaml"
     site.write_text(re.sub(r'url: "[^"]*"', f'url: "{url}"', text), encoding="utf-8")
-    scenario = folder / "smoke.yaml"
-    scenario.write_bytes((SCENARIOS / "smoke.yaml").read_bytes())
+    scenario = folder / "scenario.yaml"
+    scenario.write_bytes(source.read_bytes())
     return site, scenario
 
 

@@ -48,6 +48,7 @@ async def follow(demo: Demo) -> list[Step]:
     Raises AnjuError naming the stage that was not seen in time.
     """
     async with Browser.log_in(demo.url, demo.login, demo.password) as browser:
+        await _acknowledge_all(browser)  # what an earlier demo left
         page_at, alarm_url, csrf = await _alarm_in_page(browser)
         acked_at = time.time()
         await browser.post(f"{alarm_url}/acknowledge", csrf)
@@ -72,9 +73,15 @@ async def follow(demo: Demo) -> list[Step]:
     ]
 
 
+async def _acknowledge_all(browser: Browser) -> None:
+    part = await browser.get("/alarms/list")
+    for path in re.findall(r'hx-post="(/alarms/[0-9a-f-]{36}/acknowledge)"', part):
+        await browser.post(path, csrf_of(part))
+
+
 async def _alarm_in_page(browser: Browser) -> tuple[float, str, str]:
     """Waits for the row as the page does: a wake-up, then the live part again. Returns time, alarm's path, token."""
-    pattern = re.compile(rf'href="(/alarms/[0-9a-f-]{{36}})"[^>]*>\s*<b>{PLACE}</b>')
+    pattern = re.compile(rf'href="(/alarms/[0-9a-f-]{{36}})"[^>]*>\s*<b>{PLACE}[^<]*</b>')
 
     async def look() -> tuple[float, str, str] | None:
         part = await browser.get("/alarms/list")
