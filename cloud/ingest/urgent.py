@@ -66,12 +66,18 @@ class UrgentWriter:
         """Applies consecutive blocks; what makes no sense is set aside and the rest goes on."""
         await self._load_sources()
         quarantined = 0
-        for block in blocks:
+        read = [
+            (block, _try_records(block))
+            for block in blocks
+            if block.header.sealed_ns > self._boots[block.header.boot].sealed_ns(Lane.URGENT)  # else known already
+        ]
+        self._take_first_clocks([records for _, records in read if not isinstance(records, BlockError)])
+        for block, records in read:
             head = block.header
-            if head.sealed_ns <= self._boots[head.boot].sealed_ns(Lane.URGENT):  # known from before a new epoch
-                continue
             try:
-                await self._apply_block(head.boot, _records(block.sound_body()))
+                if isinstance(records, BlockError):
+                    raise records
+                await self._apply_block(head.boot, records)
             except BlockError as e:
                 raw = block.raw
                 await streams.quarantine(
@@ -88,6 +94,17 @@ class UrgentWriter:
             raise BlockError(
                 f"{len(unknown)} records name no device or point of the inventory, the first: {unknown[0]}"
             )
+
+    def _take_first_clocks(self, bodies: list[tuple[Record, ...]]) -> None:
+        """What a boot said before its first clock record has its time from that one.
+
+        A box reads its devices before it reaches the cloud. Stamped on receipt, those states would seem newer than the
+        ones after the record, and the rules would take the newer ones for history.
+        """
+        for record in (record for records in bodies for record in records if isinstance(record, ClockRecord)):
+            known = self._boots.get(record.boot)
+            if known is not None and known.utc_ns is None:
+                self._boots[record.boot] = _with_clock(known, record)
 
     async def _load_sources(self) -> None:
         found = await streams.sources(self._connection, self._gateway)
@@ -127,9 +144,7 @@ class UrgentWriter:
             case ClockRecord():
                 await streams.set_clock(self._connection, self._gateway, record)
                 known = self._boots.get(record.boot, Boot(record.boot))
-                self._boots[record.boot] = msgspec.structs.replace(
-                    known, mono_ns=record.mono_ns, utc_ns=record.utc_ns, uncertainty_ns=record.uncertainty_ns
-                )
+                self._boots[record.boot] = _with_clock(known, record)
             case CommandResult():
                 self._topics |= await self._answer(self._connection, self._gateway, record)
             case LossReceipt():
@@ -187,6 +202,20 @@ class UrgentWriter:
             )
             for source, row in fresh
         ]
+
+
+def _with_clock(boot: Boot, record: ClockRecord) -> Boot:
+    return msgspec.structs.replace(
+        boot, mono_ns=record.mono_ns, utc_ns=record.utc_ns, uncertainty_ns=record.uncertainty_ns
+    )
+
+
+def _try_records(block: Incoming) -> tuple[Record, ...] | BlockError:
+    """A block's records, or why it has none."""
+    try:
+        return _records(block.sound_body())
+    except BlockError as e:
+        return e
 
 
 def _records(body: bytes) -> tuple[Record, ...]:

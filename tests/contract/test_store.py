@@ -239,6 +239,21 @@ async def test_a_state_older_than_the_last_is_history_only(estate: Estate) -> No
     assert await estate.rows("SELECT state FROM latest WHERE state IS NOT NULL") == [("clear",)]
 
 
+async def test_what_was_said_before_the_first_clock_record_has_its_own_time(estate: Estate) -> None:
+    """Stamped on receipt, it would seem newer than the smoke that came after, and no alarm would be raised."""
+    urgent = Chain(Lane.URGENT)
+    before = urgent.urgent(inventory(), smoke("clear", AT - SECOND))
+    record = clock(NOW_NS - 2 * SECOND, AT)
+    await send(estate, urgent, before, urgent.urgent(record), urgent.urgent(smoke("smoke", AT + SECOND)))
+    began = datetime.fromtimestamp(NOW_NS / 1e9, UTC)
+    assert await estate.rows("SELECT value, at FROM states ORDER BY at") == [
+        ("clear", began - timedelta(seconds=3)),
+        ("smoke", began - timedelta(seconds=1)),
+    ]
+    assert await estate.rows("SELECT state FROM alarm") == [("UNACK",)]
+    assert await estate.rows("SELECT state FROM latest WHERE state IS NOT NULL") == [("smoke",)]
+
+
 async def test_a_state_that_is_lost_neither_raises_nor_clears(estate: Estate) -> None:
     urgent, _ = await settled(estate)
     await send(estate, urgent, urgent.urgent(smoke("smoke", AT)))
