@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 from fastapi import APIRouter
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from cloud.ingest.ingest import Ingest
@@ -25,15 +25,20 @@ class TooLargeError(AnjuError):
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """A request's body. Raises TooLargeError as soon as it is longer than `limit`, having kept no more than that."""
+    """A request's body. Raises TooLargeError as soon as it is longer than `limit`, having kept no more than that, and
+    Retryable when its sender goes away.
+    """
     if int(request.headers.get("Content-Length", "0") or 0) > limit:
         raise TooLargeError(f"a request may have {limit} bytes")
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise TooLargeError(f"a request may have {limit} bytes")
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise TooLargeError(f"a request may have {limit} bytes")
+            parts.append(part)
+    except ClientDisconnect as e:
+        raise Retryable("the box went away while it was sending") from e
     return b"".join(parts)
 
 
