@@ -33,6 +33,7 @@ from cloud.store import Database
 from cloud.store.gateways import Gateway
 from contract.errors import AnjuError
 from contract.service import keep_watchdog, notify, until_stopped
+from contract.session import HEARTBEAT_S
 
 log = structlog.get_logger()
 CONNECTIONS = 10
@@ -43,15 +44,15 @@ _STOP_S = 5
 
 
 class Cloud:
-    """Every stage of the cloud, wired to its neighbours, over one database."""
+    """Every stage of the cloud, wired to its neighbours, over one database. `heartbeat_s` is shorter in tests."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, heartbeat_s: float = HEARTBEAT_S) -> None:
         self.database = database
         self.hub = Hub()
         self.people = People(database)
         self.gateways = Gateways(database, settings.public_url)
         self.engine = Engine(RuleBook())
-        self.commands = Commands(database)
+        self.commands = Commands(database, heartbeat_s)
         self.ingest = Ingest(database, self.engine.evaluate, self.commands.answer)
         self.app = self._app(settings)
 
@@ -61,6 +62,7 @@ class Cloud:
         app.include_router(identity_routes.router(self.gateways))
         app.include_router(ingest_routes.router(self.ingest, self._box, INGEST_AT_ONCE))
         app.include_router(command_routes.router(self.commands, self._box))
+        app.add_api_route("/edge/{rest:path}", _no_such_address, methods=["GET", "POST"])
         app.add_api_route("/healthz", _alive)
         app.add_api_route("/readyz", self._ready)
         app.add_api_route("/metrics", _metrics)
@@ -114,6 +116,11 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def _no_such_address() -> Response:
+    """What the console would answer with a page for people."""
+    return problems.problem(404, "There is no such address", "is this cloud older than the box? Update the cloud first")
+
+
 async def _alive() -> Response:
     return PlainTextResponse("alive\n")
 
@@ -142,17 +149,23 @@ def _listen(settings: Settings) -> socket.socket:
         ) from e
 
 
+def http_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
+    """The server of an application; give it a listening socket, and set `should_exit` to stop it."""
+    return _Server(
+        uvicorn.Config(
+            app, host=settings.host, port=settings.port, access_log=False, log_config=None, lifespan="off",
+            proxy_headers=bool(settings.trusted_proxy), forwarded_allow_ips=settings.trusted_proxy or None,
+            server_header=False, timeout_graceful_shutdown=_STOP_S, h11_max_incomplete_event_size=64 << 10,
+        )
+    )  # fmt: skip
+
+
 async def serve(settings: Settings) -> None:
     """Runs the cloud until the process is asked to stop; migrates the database first."""
     listening = _listen(settings)
     async with Database.open(settings.database_url, CONNECTIONS, wait_s=_WAIT_FOR_DATABASE_S) as database:
         cloud = Cloud(database, settings)
-        config = uvicorn.Config(
-            cloud.app, host=settings.host, port=settings.port, access_log=False, log_config=None, lifespan="off",
-            proxy_headers=bool(settings.trusted_proxy), forwarded_allow_ips=settings.trusted_proxy or None,
-            server_header=False, timeout_graceful_shutdown=_STOP_S, h11_max_incomplete_event_size=64 << 10,
-        )  # fmt: skip
-        server = _Server(config)
+        server = http_server(cloud.app, settings)
         async with cloud.running():
             serving = asyncio.create_task(server.serve([listening]), name="http")
             stopping = asyncio.create_task(until_stopped(), name="signals")

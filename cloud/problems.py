@@ -8,7 +8,13 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cloud.identity.gateways import ClaimRefusedError, NotAuthenticError, TooManyClaimsError
+from cloud.identity.gateways import (
+    ClaimRefusedError,
+    NotAuthenticError,
+    NotUnderstoodError,
+    TooLongError,
+    TooManyClaimsError,
+)
 from cloud.ingest.ingest import RefusedError
 from cloud.ingest.routes import TooLargeError
 from contract.errors import AnjuError, BlockError, Retryable
@@ -16,8 +22,10 @@ from contract.errors import AnjuError, BlockError, Retryable
 log = structlog.get_logger()
 _STATUS: dict[type[AnjuError], tuple[int, str]] = {
     BlockError: (400, "These bytes are not sound blocks"),
+    NotUnderstoodError: (400, "The request makes no sense"),
     NotAuthenticError: (401, "Not authenticated"),
     ClaimRefusedError: (403, "The claim cannot be used"),
+    TooLongError: (413, "The request is too large"),
     TooLargeError: (413, "The request is too large"),
     TooManyClaimsError: (429, "Too many tries"),
     Retryable: (503, "Try again later"),

@@ -29,10 +29,11 @@ class CommandRefusedError(AnjuError):
 
 
 class Commands:
-    """Queues orders, streams them to boxes and takes their answers."""
+    """Queues orders, streams them to boxes and takes their answers. `heartbeat_s` is shorter in tests."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._database = database
+        self._heartbeat_s = heartbeat_s
         self._waiting: dict[UUID, asyncio.Event] = {}
 
     async def order(
@@ -58,7 +59,7 @@ class Commands:
         return command
 
     async def down(self, gateway: UUID, authenticate: Callable[[], Awaitable[object]]) -> AsyncIterator[bytes]:
-        """What a box has to be told, as lines of JSON, with an empty line every HEARTBEAT_S.
+        """What a box has to be told, as lines of JSON, with an empty line every heartbeat.
 
         `authenticate` is asked again each time; when it raises (the session expired, the box was revoked) the stream
         ends.
@@ -87,7 +88,7 @@ class Commands:
                 if not waiting:
                     yield b"\n"
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(HEARTBEAT_S):
+                    async with asyncio.timeout(self._heartbeat_s):
                         await wake.wait()
         finally:
             if self._waiting.get(gateway) is wake:

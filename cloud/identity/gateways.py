@@ -9,7 +9,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cloud.identity.tokens import new_claim_code, new_token, normal_claim, token_hash
-from cloud.store import Database, gateways, people, streams
+from cloud.store import Database, gateways, people, storable, streams
 from contract.errors import AnjuError
 from contract.kinds import Lane
 from contract.session import EnrolReply, EnrolRequest, SessionReply, SessionRequest, signed_text
@@ -25,12 +25,35 @@ class ClaimRefusedError(AnjuError):
     """The claim cannot be used, and why."""
 
 
+class NotUnderstoodError(AnjuError):
+    """A request that makes no sense."""
+
+
+class TooLongError(AnjuError):
+    """A request longer than any of these has reason to be."""
+
+
 class TooManyClaimsError(AnjuError):
     """Too many wrong claims from one address."""
 
 
 class NotAuthenticError(AnjuError):
     """The box could not prove itself."""
+
+
+_NOT_PROVEN = (
+    "this box could not prove itself: it is not known here or was revoked, its nonce is too old,"
+    " or the cloud's URL on the box is not the public one"
+)
+"""One sentence for all, so that nobody learns which boxes there are; the log says which it was."""
+
+
+def _is_signed(key: bytes, signature: bytes, text: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, text)
+    except InvalidSignature:
+        return False
+    return True
 
 
 class Gateways:
@@ -69,7 +92,7 @@ class Gateways:
             elif claim.expired:
                 problem = "this claim has expired; ask for a new one in the console"
             else:
-                hostname, version = request.hostname[:100], request.version[:50]
+                hostname, version = storable(request.hostname, 100), storable(request.version, 50)
                 gateway = await gateways.put_gateway(connection, claim.estate, request.public_key, hostname, version)
                 await gateways.use_claim(connection, code_hash, gateway)
                 await people.audit(
@@ -99,20 +122,14 @@ class Gateways:
         async with self._database.transaction() as connection:
             fresh = await gateways.take_nonce(connection, request.nonce, gateway)
             key = await gateways.public_key(connection, gateway)
-        if not fresh or key is None:
-            raise NotAuthenticError("this box is not known here, or its nonce is too old")
-        try:
-            text = signed_text(request.gateway, request.nonce, self._audience)
-            Ed25519PublicKey.from_public_bytes(key).verify(request.signature, text)
-        except InvalidSignature:
-            log.warning("a box's signature does not hold", gateway=request.gateway)
-            raise NotAuthenticError(
-                "the signature does not hold; is the cloud's URL on the box the public one?"
-            ) from None
+        text = signed_text(request.gateway, request.nonce, self._audience)
+        if not fresh or key is None or not _is_signed(key, request.signature, text):
+            log.warning("a box could not prove itself", gateway=gateway, known=key is not None, nonce_holds=fresh)
+            raise NotAuthenticError(_NOT_PROVEN)
         token = new_token()
         async with self._database.transaction() as connection:
             await gateways.open_session(connection, token_hash(token), gateway, TOKEN_LASTS)
-            await gateways.seen(connection, gateway, request.version[:50])
+            await gateways.seen(connection, gateway, storable(request.version, 50))
             found = await streams.cursors(connection, gateway)
         return SessionReply(token, TOKEN_LASTS.total_seconds(), 0, found[Lane.URGENT], found[Lane.BULK])
 
@@ -127,4 +144,6 @@ class Gateways:
             revoked = await gateways.revoke(connection, gateway)
             if revoked:
                 await people.audit(connection, None, by, "revoke", f"gateway {gateway}")
+        if revoked:
+            await self._database.wake({f"gateway:{gateway}", "gateways"})  # whoever holds its down stream ends it
         return revoked

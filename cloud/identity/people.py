@@ -8,7 +8,7 @@ import structlog
 
 from cloud.identity.passwords import MAX_LENGTH, hash_password, verify_password
 from cloud.identity.tokens import new_token, token_hash
-from cloud.store import Database, people
+from cloud.store import Database, people, storable
 from contract.errors import AnjuError
 
 log = structlog.get_logger()
@@ -76,7 +76,7 @@ class People:
 
     async def log_in(self, login: str, password: str, address: str) -> Session:
         """A session for the right password. Raises LoginRefusedError, after counting the failure."""
-        login = login.strip()[:200]
+        login = storable(login.strip(), 200)
         async with self._database.connect() as connection:
             by_login, by_address = await people.count_login_failures(connection, login, address)
             person = await people.by_login(connection, login)

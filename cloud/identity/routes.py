@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cloud.identity.gateways import ClaimRefusedError, Gateways, NotAuthenticError
+from cloud.identity.gateways import Gateways, NotAuthenticError, NotUnderstoodError, TooLongError
 from cloud.store.gateways import Gateway
 from contract.session import (
     CHALLENGE_PATH,
@@ -30,11 +30,11 @@ async def _decode(request: Request, model: type[M]) -> M:
     async for part in request.stream():
         body += part
         if len(body) > _MAX_BYTES:
-            raise ClaimRefusedError("the request is too large")
+            raise TooLongError(f"a request may have {_MAX_BYTES} bytes")
     try:
         return msgspec.json.decode(bytes(body), type=model)
     except msgspec.DecodeError as e:
-        raise ClaimRefusedError(f"the request makes no sense: {e}") from e
+        raise NotUnderstoodError(f"the request makes no sense: {e}") from e
 
 
 def _json(message: msgspec.Struct) -> Response:

@@ -167,6 +167,11 @@ class Database:
             return False
 
 
+def storable(text: str, most: int) -> str:
+    """Text from outside as PostgreSQL takes it: without NUL characters, and no longer than `most`."""
+    return text.replace("\x00", "")[:most]
+
+
 def _say(error: Exception) -> str:
     return str(error) or type(error).__name__
 
