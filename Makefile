@@ -56,5 +56,8 @@ bench: setup                ## measure, side by side; a table and build/bench.js
 faults: setup test-servers  ## the long fault suite; build/faults.json
 	$(BIN)/pytest -m faults tests/faults $(ARGS)
 
+screenshots: setup test-servers ## the README's pictures anew, and every page in every form in build/screenshots
+	$(BIN)/python -m tests.acceptance.screenshots
+
 clean:                      ## what was built here; the demo's data stay (.demo)
 	rm -rf $(VENV) build dist $(VENDOR) cloud/console/node_modules

@@ -24,7 +24,7 @@ _PATIENCE_S = 60.0
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One stage that was seen: what, when (UTC seconds), and which step it followed (its hop is measured from there)."""
+    """One stage that was seen: what, when (UTC seconds), and since when its hop counts."""
 
     what: str
     at: float
