@@ -61,7 +61,7 @@ async def _run(play: Play, log: Path | None, speed: float, control: Path | None)
 
 @app.command()
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="Check every stage, print how long each took, and leave.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Check every stage, say how long each took, leave.")] = False,
     folder: Annotated[Path, typer.Option(help="Where the demo keeps its data.")] = Path(".demo"),
 ) -> None:
     """Run the whole system with a simulated estate: database, cloud, box, console."""

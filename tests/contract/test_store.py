@@ -323,4 +323,4 @@ async def test_a_device_that_the_box_no_longer_names_keeps_its_history(estate: E
         ("smoke-0", True),
         ("smoke-1", False),
     ]
-    assert BOOT == urgent.boot
+    assert urgent.boot == BOOT
