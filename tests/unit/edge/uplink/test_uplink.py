@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.messages import Command
 from contract.records import ClockRecord, InventoryRecord, LossReceipt, StateRecord
@@ -328,3 +329,23 @@ async def test_killed_at_any_point_nothing_is_lost_or_doubled(tmp_path):
         async with box(folder, cloud) as outbox:
             await delivered(outbox)
         assert words(cloud) == list(range(sent))
+
+
+async def test_it_can_be_stopped_in_the_moment_its_session_fails(tmp_path, monkeypatch):
+    """A TaskGroup whose task fails while it is being cancelled forgets the cancelling: the box would never stop."""
+    serving = asyncio.Event()
+
+    async def fails_when_cancelled():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise Retryable("the connection was cut") from None
+
+    async def serve(*_):
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fails_when_cancelled())
+            serving.set()
+
+    monkeypatch.setattr(Uplink, "_serve", serve)
+    async with asyncio.timeout(5), FakeCloud() as cloud, box(tmp_path, cloud):
+        await serving.wait()
