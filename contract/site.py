@@ -65,9 +65,21 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     bulk_mb: Annotated[int, msgspec.Meta(ge=8, le=1_000_000)] = 2048
 
 
-class Cloud(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where the box sends. `ca` names a PEM file of an own certificate authority."""
+class Proxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An HTTP proxy on the way to the cloud, with a login where it wants one."""
 
+    url: Annotated[str, msgspec.Meta(pattern=r"^http://[^\s/@]+/?$")]
+    user: str = ""
+    password: Secret | None = None
+
+
+class Cloud(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the box sends. `ca` names a PEM file of an own certificate authority.
+
+    Without `proxy` the usual variables (HTTPS_PROXY, NO_PROXY) count.
+    """
+
+    proxy: Proxy | None = None
     url: Annotated[
         str,
         msgspec.Meta(

@@ -11,6 +11,7 @@ from typing import Any, Final, Never
 
 import msgspec
 import structlog
+from yarl import URL
 
 from contract.clock import boot_id, mono_ns
 from contract.errors import AnjuError
@@ -27,6 +28,7 @@ from edge.health.status import written_bytes
 from edge.normalise import Normaliser
 from edge.outbox import Outbox
 from edge.seams import Signer
+from edge.secrets import read_secret
 from edge.uplink import CloudClock, Uplink
 
 log = structlog.get_logger(__name__)
@@ -63,7 +65,7 @@ async def run(
     devices, inventory, boot = resolve(site, profiles), inventory_of(site, profiles), boot_id()
     digest = site_digest(site_path)
     identity = identify(state_dir)
-    ca = _load_ca(site, site_path)
+    ca, proxy = _load_ca(site, site_path), _proxy(site)
     started_ns = mono_ns()
 
     async with AsyncExitStack() as stack:
@@ -100,7 +102,7 @@ async def run(
                 record=outbox.record,
             )
         )
-        uplink = Uplink(site.cloud.url, identity, outbox, clock, commands.take, version=VERSION, ca=ca)
+        uplink = Uplink(site.cloud.url, identity, outbox, clock, commands.take, version=VERSION, ca=ca, proxy=proxy)
 
         def snapshot() -> BoxStatus:
             return BoxStatus(
@@ -183,6 +185,15 @@ def _load_ca(site: Site, site_path: Path) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=str(path))
     except OSError as e:  # ssl.SSLError is one
         raise AnjuError(f"{path} (cloud.ca in {site_path}) cannot be used: {e}. It must be a PEM certificate.") from e
+
+
+def _proxy(site: Site) -> URL | None:
+    """The proxy that the site file names, with its login; the password is looked up now, so that it is there."""
+    proxy = site.cloud.proxy
+    if proxy is None:
+        return None
+    url = URL(proxy.url).with_user(proxy.user or None)
+    return url.with_password(read_secret(proxy.password)) if proxy.password else url
 
 
 def _bus_status(name: str, driver: Driver) -> BusStatus:

@@ -9,6 +9,7 @@ from typing import Final, Never
 import aiohttp
 import msgspec
 import structlog
+from yarl import URL
 
 from contract.block import split_block
 from contract.clock import mono_ns
@@ -49,10 +50,12 @@ class Uplink:
         *,
         version: str,
         ca: ssl.SSLContext | None = None,
+        proxy: URL | None = None,
         backoff: Callable[[], Backoff] = Backoff,
     ) -> None:
         self._url, self._identity, self._outbox, self._clock = url, identity, outbox, clock
         self._on_command, self._version, self._ca, self._make_backoff = on_command, version, ca, backoff
+        self._proxy = proxy
         self._request_bytes = REQUEST_BYTES
         self._gap: Cursor | None = None
         self._waiting: set[Lane] = set()
@@ -62,8 +65,8 @@ class Uplink:
         """Opens a session, serves it until it is lost, waits, and opens the next, for ever."""
         backoff = self._make_backoff()
         connector = aiohttp.TCPConnector(ssl=self._ca or True, limit=4)
-        # trust_env: proxies are named in the environment, as everywhere.
-        async with aiohttp.ClientSession(connector=connector, trust_env=True) as http:
+        # trust_env: where the site file names no proxy, the environment may, as everywhere.
+        async with aiohttp.ClientSession(connector=connector, trust_env=True, proxy=self._proxy) as http:
             while True:
                 requests = Requests(http, self._url)
                 try:

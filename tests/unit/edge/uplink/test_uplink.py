@@ -28,7 +28,7 @@ STORAGE = Storage(seal_s=0.1, urgent_mb=8, bulk_mb=8)
 
 
 @asynccontextmanager
-async def box(folder, cloud, *, boot=BOOT, commands=None):
+async def box(folder, cloud, *, boot=BOOT, commands=None, proxy=None):
     """An outbox and an uplink that serves it."""
     folder.mkdir(exist_ok=True)
     cloud.gateways.get("gw") or cloud.enrol("gw", public_bytes(KEY))
@@ -40,7 +40,7 @@ async def box(folder, cloud, *, boot=BOOT, commands=None):
         restored = (await outbox.boots())[-1].clock
         identity = Identity(Enrolment("gw", "Test estate", cloud.url), KEY)
         uplink = Uplink(
-            cloud.url, identity, outbox, CloudClock(boot, restored), on_command, version="0",
+            cloud.url, identity, outbox, CloudClock(boot, restored), on_command, version="0", proxy=proxy,
             backoff=lambda: Backoff(0.02, 0.1),
         )  # fmt: skip
         task = asyncio.create_task(uplink.run())
