@@ -80,7 +80,8 @@ class ClockRecord(msgspec.Struct, frozen=True, array_like=True, tag="clock"):
 class LossReceipt(msgspec.Struct, frozen=True, array_like=True, tag="loss"):
     """The box gave up blocks `first`..`last` of a stream; the cloud moves its cursor over them.
 
-    `checksum` is that of block `last`, so that the chain goes on.
+    `checksum` is that of block `last`, so that the chain goes on. Epoch, first and last are 0 where no numbers are
+    known (a damaged file, readings dropped before they were sealed): the loss is noted and no cursor moves.
     """
 
     stream: Lane

@@ -1,5 +1,6 @@
 """Boxes prove themselves with their own keys (ARCHITECTURE.md, decision 11)."""
 
+import hmac
 import secrets
 from datetime import timedelta
 from uuid import UUID
@@ -72,7 +73,7 @@ class Gateways:
         return code
 
     async def enrol(self, request: EnrolRequest, address: str) -> EnrolReply:
-        """Registers a box's key against a claim, once.
+        """Registers a box's key against a claim, once; a box that did not hear the answer may ask again.
 
         Raises ClaimRefusedError saying what to do, TooManyClaimsError after ten wrong ones from one address.
         """
@@ -87,6 +88,8 @@ class Gateways:
             claim = await gateways.lock_claim(connection, code_hash)
             if claim is None:
                 problem = "this claim is not known; check the code, or ask for a new one in the console"
+            elif claim.gateway and claim.public_key and hmac.compare_digest(claim.public_key, request.public_key):
+                return EnrolReply(str(claim.gateway), str(claim.estate))  # the power failed before it had the answer
             elif claim.used:
                 problem = "this claim was used already; ask for a new one in the console"
             elif claim.expired:

@@ -18,6 +18,9 @@ class Claim(msgspec.Struct, frozen=True):
     estate: int
     expired: bool
     used: bool
+    gateway: UUID | None
+    """The box that used it, unless it was revoked since."""
+    public_key: bytes | None
 
 
 class Gateway(msgspec.Struct, frozen=True):

@@ -140,6 +140,8 @@ CREATE TABLE loss (                       -- what a box says it had to give up
     at        timestamptz NOT NULL
 );
 
+CREATE UNIQUE INDEX ON loss (gateway, stream, epoch, first, last) WHERE epoch > 0;  -- a box may say it twice; 0: no numbers known
+
 CREATE TABLE quarantine (                 -- blocks that cannot be taken as they are, kept for people and for replay
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     gateway      uuid NOT NULL REFERENCES gateway,

@@ -4,7 +4,9 @@ INSERT INTO claim (code_hash, estate, created_by, expires_at) VALUES ($1, $2, $3
 
 -- name: lock_claim
 -- A claim and what became of it.
-SELECT estate, expires_at < now() AS expired, used_at IS NOT NULL AS used FROM claim WHERE code_hash = $1 FOR UPDATE
+SELECT claim.estate, expires_at < now() AS expired, used_at IS NOT NULL AS used, gateway.id AS gateway, gateway.public_key
+FROM claim LEFT JOIN gateway ON gateway.id = claim.gateway AND gateway.revoked_at IS NULL
+WHERE code_hash = $1 FOR UPDATE OF claim
 
 -- name: use_claim
 -- The claim is spent.

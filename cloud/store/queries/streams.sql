@@ -112,8 +112,8 @@ RETURNING (SELECT device FROM series WHERE series.id = latest.series) AS device
 SELECT series, at FROM latest WHERE series = ANY($1)
 
 -- name: put_loss
--- What a box says it had to give up.
-INSERT INTO loss (gateway, stream, epoch, first, last, items, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+-- What a box says it had to give up; it may say so twice.
+INSERT INTO loss (gateway, stream, epoch, first, last, items, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING
 
 -- name: quarantine
 -- A block that cannot be taken as it is.
