@@ -38,6 +38,7 @@ class Rig:
         self.truth = folder / "devices.jsonl"
         self.state = folder / "box"
         self.began = time.monotonic()
+        self._log_at_start = 0
         self.control: Control
         self._children: dict[str, Child] = {}
         port = free_port(0)
@@ -73,6 +74,8 @@ class Rig:
         if name == "postgres":
             await asyncio.to_thread(self.server.start)
         else:
+            if name == "edge":
+                self._log_at_start = self.truth.stat().st_size
             self._children[name] = await Child.start(
                 name, *self._commands[name], log=self.folder / f"{name}.log", environment=self._environment[name]
             )
@@ -93,6 +96,12 @@ class Rig:
             disk_ns = self.machine.wrote_ns(at_ns - 2_000_000_000, at_ns)
             self.kills.append(Kill(at_ns, await barrier_ns(self.control), disk_ns))
         self.say(f"{name} killed")
+
+    async def is_polling(self) -> bool:
+        """Whether the box has had an answer since it was started last."""
+        with self.truth.open("rb") as log:
+            log.seek(self._log_at_start)
+            return b'"kind":"answer"' in log.read()
 
     def check(self) -> None:
         """Raises AnjuError when a part ended by itself."""
@@ -158,7 +167,10 @@ async def running(folder: Path, server: EmbeddedPostgres) -> AsyncIterator[Rig]:
 
 
 class Schedule:
-    """Kills in a seeded random order at random moments, each part started again after up to two seconds."""
+    """Kills in a seeded random order at random moments, each part started again after up to two seconds.
+
+    Cloud and database may be killed while they start. The box has begun to poll: a kill before that shows nothing.
+    """
 
     def __init__(self, rig: Rig, seed: int, times: int, pause_s: tuple[float, float]) -> None:
         self._rig, self._pause_s = rig, pause_s
@@ -174,6 +186,9 @@ class Schedule:
                 await asyncio.sleep(self._dice.uniform(*self._pause_s))
                 if (away := self._away.get(name)) is not None and not away.done():
                     await away
+                    await asyncio.sleep(self._dice.uniform(*self._pause_s))
+                if name == "edge" and not await self._rig.is_polling():
+                    await self._rig.until("the box polls", self._rig.is_polling)
                     await asyncio.sleep(self._dice.uniform(*self._pause_s))
                 await self._rig.kill(name)
                 self._away[name] = group.create_task(self._return(name, self._dice.uniform(0.0, 2.0)))
