@@ -11,14 +11,47 @@ import asyncpg
 import msgspec
 
 from contract.clock import mono_ns
+from contract.messages import Quality
 from contract.site import LINK_HEARTBEAT_S
-from tests.support.reference import History, Move, Row, Series, judge, moves_of
+from tests.support.reference import History, Row, Series, judge
 
 S = 1_000_000_000
 TIME_NS = 100_000_000
 """A reading's time is at most this far from that of its answer (and what the machine owed the box just then)."""
 EMPTY = ("events", "loss", "quarantine", "command")
 """Tables in which nothing is expected: the estate has no events, and nothing may be given up or set aside."""
+
+
+# What states imply for alarms
+
+_MOVES = {
+    ("NORM", "raise"): "UNACK", ("UNACK", "clear"): "RTNUN", ("RTNUN", "raise"): "UNACK", ("ACKED", "clear"): "NORM",
+}  # fmt: skip
+"""ISA-18.2 without people: what a condition that begins or ends does to an alarm."""
+
+
+class Move(msgspec.Struct, frozen=True):
+    """A transition of an alarm, with the time of the state that caused it."""
+
+    alarm: str
+    before: str
+    event: str
+    after: str
+    mono_ns: int
+
+
+def moves_of(rows: Sequence[Row], alarming: str) -> list[tuple[str, str, str, int]]:
+    """The transitions (before, event, after, time) that a point's states imply while nobody acknowledges."""
+    state, moves = "NORM", []
+    for row in sorted(rows, key=lambda row: row.mono_ns):
+        if row.quality != Quality.GOOD:
+            continue
+        event = "raise" if row.value == alarming else "clear"
+        after = _MOVES.get((state, event))
+        if after is not None:
+            moves.append((state, event, after, row.mono_ns))
+            state = after
+    return moves
 
 
 class Stored(msgspec.Struct):

@@ -373,35 +373,3 @@ def _is_said_already(
     at = next(number for number, other in enumerate(rows) if other is row)
     is_same = at > 0 and (rows[at - 1].value, rows[at - 1].quality) == (row.value, row.quality)
     return history.lane is Lane.URGENT and is_same
-
-
-# Alarms
-
-_MOVES = {
-    ("NORM", "raise"): "UNACK", ("UNACK", "clear"): "RTNUN", ("RTNUN", "raise"): "UNACK", ("ACKED", "clear"): "NORM",
-}  # fmt: skip
-"""ISA-18.2 without people: what a condition that begins or ends does to an alarm."""
-
-
-class Move(msgspec.Struct, frozen=True):
-    """A transition of an alarm, with the time of the state that caused it."""
-
-    alarm: str
-    before: str
-    event: str
-    after: str
-    mono_ns: int
-
-
-def moves_of(rows: Sequence[Row], alarming: str) -> list[tuple[str, str, str, int]]:
-    """The transitions (before, event, after, time) that a point's states imply while nobody acknowledges."""
-    state, moves = "NORM", []
-    for row in sorted(rows, key=lambda row: row.mono_ns):
-        if row.quality != Quality.GOOD:
-            continue
-        event = "raise" if row.value == alarming else "clear"
-        after = _MOVES.get((state, event))
-        if after is not None:
-            moves.append((state, event, after, row.mono_ns))
-            state = after
-    return moves

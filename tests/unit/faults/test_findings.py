@@ -16,8 +16,8 @@ from contract.records import StateRecord
 from contract.site import ResolvedDevice, load_site, resolve
 from edge.normalise import Normaliser
 from simulators.log import Answer
-from tests.faults.findings import Findings, Stored, compare
-from tests.support.reference import History, Kill, Move, Row, Series, histories, moves_of
+from tests.faults.findings import Findings, Move, Stored, compare, moves_of
+from tests.support.reference import History, Kill, Row, Series, histories
 
 S = 1_000_000_000
 MS = 1_000_000
