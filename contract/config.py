@@ -78,7 +78,7 @@ def load_file(
         raise ConfigError([Mistake(str(path), FILE, f"is not YAML: {e}")]) from e
     problems: list[Problem] = []
     if refuse_secret is not None:
-        problems.extend(_find_secrets(document, refuse_secret))
+        problems.extend(_hide_secrets(document, refuse_secret))
     value = _convert(document, model, (), problems)
     if check is not None and not is_bad(value):
         problems.extend(check(value))
@@ -87,10 +87,11 @@ def load_file(
     return loaded
 
 
-def _find_secrets(node: Any, words: re.Pattern[str], where: Path_ = ()) -> Iterable[Problem]:
+def _hide_secrets(node: Any, words: re.Pattern[str], where: Path_ = ()) -> Iterable[Problem]:
+    """Notes each secret that stands in clear and puts a Bad() in its place, so that no other mistake repeats it."""
     items: Iterable[tuple[str | int, Any]]
     if isinstance(node, dict):
-        items = node.items()
+        items = list(node.items())
     elif isinstance(node, list):
         items = enumerate(node)
     else:
@@ -98,10 +99,11 @@ def _find_secrets(node: Any, words: re.Pattern[str], where: Path_ = ()) -> Itera
     for key, child in items:
         is_value = child is not None and not isinstance(child, dict)
         if is_value and key != "secret" and words.search(str(key)):
+            node[key] = Bad()
             yield Problem((*where, key), f"{key} holds a value in clear",
                           f"put it in the box's folder of secrets and write {key}: {{secret: name}}")  # fmt: skip
         else:
-            yield from _find_secrets(child, words, (*where, key))
+            yield from _hide_secrets(child, words, (*where, key))
 
 
 class Bad:
@@ -129,6 +131,8 @@ def is_bad(*parts: object) -> bool:
 
 def _convert(node: Any, model: Any, where: Path_, problems: list[Problem]) -> Any:
     """The node as the model wants it, with Bad() in place of each part that is wrong."""
+    if is_bad(node):
+        return node
     origin = typing.get_origin(model)
     if isinstance(model, type) and issubclass(model, msgspec.Struct):
         return _convert_struct(node, model, where, problems)
@@ -235,7 +239,7 @@ def _say(node: Any) -> str:
         return "empty"
     if isinstance(node, bool):
         return "true" if node else "false"
-    return repr(_plain(node))
+    return re.sub(r"//[^/\s]*@", "//…@", repr(_plain(node)))  # an address may hold a password
 
 
 def _name(where: Path_) -> str:

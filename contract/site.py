@@ -68,7 +68,12 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class Proxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An HTTP proxy on the way to the cloud, with a login where it wants one."""
 
-    url: Annotated[str, msgspec.Meta(pattern=r"^http://[^\s/@]+/?$")]
+    url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^http://[^\s/@]+/?$", description="for example http://proxy.example.org:3128, the login beside it"
+        ),
+    ]
     user: str = ""
     password: Secret | None = None
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from cloud.ingest.chain import Incoming
+from cloud.ingest.checks import problem_of
 from cloud.store import Connection, gateways, streams
 from cloud.store.changes import Change
 from cloud.store.streams import Boot, Latest, Source
@@ -89,11 +90,16 @@ class UrgentWriter:
 
     async def _apply_block(self, boot: bytes, records: tuple[Record, ...]) -> None:
         """Applies what can be; then raises BlockError when some could not, so that people can look at those."""
-        unknown = [record for record in records if not await self._apply_record(boot, record)]
-        if unknown:
-            raise BlockError(
-                f"{len(unknown)} records name no device or point of the inventory, the first: {unknown[0]}"
-            )
+        refused: list[tuple[str, Record]] = []
+        for record in records:
+            problem = problem_of(record)
+            if problem is None and not await self._apply_record(boot, record):
+                problem = "a name that the inventory does not have"
+            if problem is not None:
+                refused.append((problem, record))
+        if refused:
+            problem, record = refused[0]
+            raise BlockError(f"{len(refused)} records cannot be kept. The first holds {problem}: {record}")
 
     def _take_first_clocks(self, bodies: list[tuple[Record, ...]]) -> None:
         """What a boot said before its first clock record has its time from that one.
@@ -103,7 +109,7 @@ class UrgentWriter:
         """
         for record in (record for records in bodies for record in records if isinstance(record, ClockRecord)):
             known = self._boots.get(record.boot)
-            if known is not None and known.utc_ns is None:
+            if known is not None and known.utc_ns is None and problem_of(record) is None:
                 self._boots[record.boot] = _with_clock(known, record)
 
     async def _load_sources(self) -> None:

@@ -149,7 +149,7 @@ async def test_what_makes_no_sense_is_set_aside_and_the_stream_goes_on(estate: E
     assert (reply.cursor.number, reply.quarantined) == (3, 2)
     assert await estate.rows("SELECT count(*) FROM states") == [(1,)]  # what could be applied was
     assert [row[0] for row in await estate.rows("SELECT reason FROM quarantine ORDER BY id")][-1].startswith(
-        "1 records name no"
+        "1 records cannot be kept. The first holds a name that the inventory does not have"
     )
 
 

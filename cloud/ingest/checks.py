@@ -1,0 +1,67 @@
+"""What a record must be so that the database can keep it. Pure.
+
+A record that the database refuses would fail its whole request, again and again, and hold up its stream for ever; so it
+is found here and set aside.
+"""
+
+import math
+from collections.abc import Iterator
+
+import msgspec
+
+from contract.records import ClockRecord, InventoryRecord, LossReceipt, Record
+
+_MOST_TEXT = 10_000
+_MOST_NAME = 200
+"""Names are looked up by indexes, which take no more than some 2,700 bytes."""
+_MOST_SECONDS = 1e9
+_BIGINT = 2**63
+
+
+def problem_of(record: Record) -> str | None:
+    """Why a record cannot be kept, in a few words; None for one that can."""
+    for part in _leaves(record):
+        if isinstance(part, str) and "\x00" in part:
+            return "text with a NUL character"
+        if isinstance(part, str) and len(part) > _MOST_TEXT:
+            return f"text of {len(part)} characters"
+        if isinstance(part, int) and not -_BIGINT <= part < _BIGINT:
+            return f"the number {part}, beyond 64 bits"
+    if isinstance(record, InventoryRecord):
+        return _problem_of_inventory(record)
+    if isinstance(record, ClockRecord) and (len(record.boot) != 16 or min(record.mono_ns, record.utc_ns) < 0):
+        return "a clock before its time, or of no boot"
+    if isinstance(record, LossReceipt) and not 1 <= record.first <= record.last:
+        return f"a loss from {record.first} to {record.last}"
+    return None
+
+
+def _problem_of_inventory(record: InventoryRecord) -> str | None:
+    devices = {device.id for device in record.devices}
+    pairs = {(series.device, series.point) for series in record.series}
+    if len(devices) < len(record.devices) or len(pairs) < len(record.series):
+        return "an inventory that names a device or series twice"
+    if not {device for device, _ in pairs} <= devices:
+        return "an inventory with series of a device that it does not name"
+    if any(isinstance(part, str) and len(part) > _MOST_NAME for part in _leaves(record)):
+        return f"an inventory with a name of more than {_MOST_NAME} characters"
+    if any(" " in command for device in record.devices for command in device.commands):
+        return "an inventory with a space in a command's name"
+    if not all(math.isfinite(s.stale_after_s) and 0 < s.stale_after_s <= _MOST_SECONDS for s in record.series):
+        return "an inventory with a series that is stale at once or never"
+    return None
+
+
+def _leaves(node: object) -> Iterator[object]:
+    """Everything that a record holds, down to text and numbers."""
+    if isinstance(node, msgspec.Struct):
+        for name in node.__struct_fields__:
+            yield from _leaves(getattr(node, name))
+    elif isinstance(node, tuple | list):
+        for part in node:
+            yield from _leaves(part)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from (key, value)
+    else:
+        yield node
