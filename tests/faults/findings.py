@@ -24,10 +24,10 @@ EMPTY = ("events", "loss", "quarantine", "command")
 
 # What states imply for alarms
 
-_MOVES = {
+ISA_18_2 = {
     ("NORM", "raise"): "UNACK", ("UNACK", "clear"): "RTNUN", ("RTNUN", "raise"): "UNACK", ("ACKED", "clear"): "NORM",
 }  # fmt: skip
-"""ISA-18.2 without people: what a condition that begins or ends does to an alarm."""
+"""The lifecycle without people: what a condition that begins or ends does to an alarm."""
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ def moves_of(rows: Sequence[Row], alarming: str) -> list[tuple[str, str, str, in
         if row.quality != Quality.GOOD:
             continue
         event = "raise" if row.value == alarming else "clear"
-        after = _MOVES.get((state, event))
+        after = ISA_18_2.get((state, event))
         if after is not None:
             moves.append((state, event, after, row.mono_ns))
             state = after
