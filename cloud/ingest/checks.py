@@ -31,7 +31,8 @@ def problem_of(record: Record) -> str | None:
         return _problem_of_inventory(record)
     if isinstance(record, ClockRecord) and (len(record.boot) != 16 or min(record.mono_ns, record.utc_ns) < 0):
         return "a clock before its time, or of no boot"
-    if isinstance(record, LossReceipt) and not 1 <= record.first <= record.last:
+    unnumbered = isinstance(record, LossReceipt) and record.epoch == record.first == record.last == 0
+    if isinstance(record, LossReceipt) and not unnumbered and not 1 <= record.first <= record.last:
         return f"a loss from {record.first} to {record.last}"
     return None
 

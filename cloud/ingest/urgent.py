@@ -164,7 +164,9 @@ class UrgentWriter:
         """Notes the loss and moves the stream's cursor over it, so that what comes after can be taken."""
         await streams.put_loss(self._connection, self._gateway, receipt, self._time(boot, receipt.mono_ns))
         self._topics.add("gateways")
-        if receipt.stream is Lane.URGENT:  # its own cursor is held by this very request, which skips the range
+        if receipt.epoch == 0:  # no block numbers are known: what was lost was never part of the chain
+            return
+        if receipt.stream is Lane.URGENT:  # of an epoch before this one: its cursor has moved on
             return
         cursor = await streams.lock_cursor(self._connection, self._gateway, receipt.stream)
         if cursor.epoch != receipt.epoch:

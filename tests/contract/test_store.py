@@ -176,6 +176,17 @@ async def test_a_loss_receipt_moves_the_cursor_over_the_loss(estate: Estate) -> 
     assert await estate.rows("SELECT first, last, items, reason FROM loss") == [(2, 3, 2, "full")]
 
 
+async def test_a_loss_without_numbers_is_noted_and_one_said_twice_counts_once(estate: Estate) -> None:
+    urgent, bulk = await settled(estate)
+    await send(estate, bulk, bulk.bulk(rows(1.0)))
+    unnumbered = LossReceipt(Lane.BULK, 0, 0, 0, 0, 40, "file was damaged", AT)
+    numbered = LossReceipt(Lane.BULK, bulk.epoch, 2, 2, 99, 1, "full", AT)
+    reply = await send(estate, urgent, urgent.urgent(unnumbered), urgent.urgent(numbered, numbered))
+    assert reply.quarantined == 0
+    assert await estate.rows("SELECT items FROM loss ORDER BY id") == [(40,), (1,)]
+    assert await estate.rows("SELECT number, checksum FROM stream_cursor WHERE stream = 'bulk'") == [(2, 99)]
+
+
 async def test_smoke_raises_one_alarm_and_its_life_is_kept(estate: Estate) -> None:
     urgent, _ = await settled(estate)
     await send(estate, urgent, urgent.urgent(smoke("clear", AT)))
