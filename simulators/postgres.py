@@ -86,7 +86,7 @@ class EmbeddedPostgres:
         # the one capability that lets it through; it does not count as root for that.
         if not all(map(_open_to_all, (self._bin_dir() / program, self.data_dir))):
             become += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
-            # initdb asks access(2), which forgets the capabilities of whoever is not root unless it is told to keep them.
+            # initdb asks access(2), which forgets the capabilities of all but root unless it is told to keep them.
             become += ["--securebits=+no_setuid_fixup"]
         return [*become, "--", *command]
 
