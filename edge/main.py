@@ -140,12 +140,26 @@ async def run(
 
 @asynccontextmanager
 async def running(work: Mapping[str, Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Runs tasks, each by its name, for as long as the context lasts; if one fails, the context does."""
+    """Runs tasks, each by its name, for as long as the context lasts; if one fails or is cancelled, the context fails.
+
+    A box must not go on looking healthy without its uplink or a bus.
+    """
+    stopping = False
+
+    async def watched(name: str, part: Coroutine[Any, Any, None]) -> None:
+        try:
+            await part
+        except asyncio.CancelledError:
+            if stopping:
+                raise
+            raise RuntimeError(f"task {name!r} was cancelled, and nobody asked for it") from None
+
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(part, name=name) for name, part in work.items()]
+        tasks = [group.create_task(watched(name, part), name=name) for name, part in work.items()]
         try:
             yield
         finally:
+            stopping = True
             for task in tasks:
                 task.cancel()
 

@@ -1,6 +1,7 @@
 """The pool of connections, and which tier the server offers."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from enum import StrEnum
@@ -16,6 +17,8 @@ from cloud.store.migrate import migrate
 from contract.errors import AnjuError, Retryable
 
 log = structlog.get_logger()
+# The pool logs a traceback for each connection it cannot make; whoever asked for it hears of it anyway.
+logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
 
 Connection = asyncpg.Connection | PoolConnectionProxy
 """What every function of the store runs on: a connection, in a transaction of the caller's where it writes."""

@@ -16,7 +16,7 @@ from contract.messages import Command, CommandResult, CommandStatus
 from contract.profile import load_profiles, shipped_profiles
 from contract.records import ConfigReport, InventoryRecord, StateRecord
 from contract.site import load_site
-from edge.main import only_one, run
+from edge.main import only_one, run, running
 from edge.provision import load_identity
 from edge.provision.enrol import enrol
 from simulators.estate import Estate
@@ -195,3 +195,19 @@ async def test_a_sound_file_is_summed_up_and_an_unknown_box_told_to_enrol(tmp_pa
     assert "panel: modbus 127.0.0.1:502" in out
     code, _, problem = await said(unknown)
     assert (code, "not enrolled" in problem) == (2, True)
+
+
+async def test_a_task_that_is_cancelled_by_accident_ends_the_box():
+    async def gives_up():
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    with pytest.raises(ExceptionGroup) as failed:
+        async with running({"uplink": gives_up()}):
+            await asyncio.sleep(60)
+    assert "task 'uplink' was cancelled" in str(failed.value.exceptions[0])
+
+
+async def test_leaving_the_context_cancels_in_peace():
+    async with running({"bus": asyncio.sleep(60)}):
+        await asyncio.sleep(0)
