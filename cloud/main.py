@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Generator, Iterable
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 import uvicorn
@@ -36,9 +36,9 @@ from contract.service import keep_watchdog, notify, until_stopped
 from contract.session import HEARTBEAT_S
 
 log = structlog.get_logger()
-CONNECTIONS = 10
-INGEST_AT_ONCE = 6
-"""Leaves connections for the console, however many boxes come at once."""
+CONNECTIONS = 12
+INGEST_AT_ONCE = 3
+"""Of each lane; leaves connections for the console, however many boxes come at once."""
 _WAIT_FOR_DATABASE_S = 60.0
 _STOP_S = 5
 
@@ -92,25 +92,28 @@ class Cloud:
         else:
             self.hub.publish_all()
 
+    def _hears(self, alive: bool) -> None:
+        self.hub.alive = alive  # while this process is deaf its pages say that they are not live
+
     def close_streams(self) -> None:
         """Ends what never ends by itself, so that the server can stop."""
         self.hub.close()
         self.commands.close()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """The stages' own tasks: listening for changes, giving up on late commands, the watchdog."""
-        async with AsyncExitStack() as stack:
-            tasks = [
-                asyncio.create_task(self.database.listen(self._woken), name="listen"),
-                asyncio.create_task(self.commands.expire(), name="expire commands"),
-                asyncio.create_task(keep_watchdog(), name="watchdog"),
-            ]
-            stack.push_async_callback(_cancel, tasks)
-            yield
+    async def running(self) -> AsyncIterator[set[asyncio.Task[None]]]:
+        """The stages' own tasks, none of which ends by itself: listening for changes, giving up on late commands."""
+        tasks = {
+            asyncio.create_task(self.database.listen(self._woken, self._hears), name="listen"),
+            asyncio.create_task(self.commands.expire(), name="expire commands"),
+        }
+        try:
+            yield tasks
+        finally:
+            await _cancel(tasks)
 
 
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -166,15 +169,18 @@ async def serve(settings: Settings) -> None:
     async with Database.open(settings.database_url, CONNECTIONS, wait_s=_WAIT_FOR_DATABASE_S) as database:
         cloud = Cloud(database, settings)
         server = http_server(cloud.app, settings)
-        async with cloud.running():
+        async with cloud.running() as own:
+            watchdog = asyncio.create_task(keep_watchdog(), name="watchdog")
             serving = asyncio.create_task(server.serve([listening]), name="http")
             stopping = asyncio.create_task(until_stopped(), name="signals")
             log.info("serving", url=settings.public_url, tier=database.tier)
             notify("READY=1")  # the socket listens already: who connects now waits for the loop, no longer
-            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait({serving, stopping, *own}, return_when=asyncio.FIRST_COMPLETED)
             notify("STOPPING=1")
             cloud.close_streams()
             server.should_exit = True
             await serving
-            await _cancel([stopping])
+            await _cancel([stopping, watchdog])
+            for task in ended & own:  # a process that no longer hears must not look healthy; systemd starts another
+                task.result()
     log.info("stopped")

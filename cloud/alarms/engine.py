@@ -39,19 +39,20 @@ class Engine:
         if not concerned:
             return set()
         active = await alarms.lock_active(connection, [(rule.name, change.series) for rule, change, _ in concerned])
+        over = _over(concerned)
         now = datetime.now(UTC)
         topics: set[str] = set()
         current: dict[tuple[str, int], tuple[UUID, State]] = {
             key: (alarm.id, State(alarm.state)) for key, alarm in active.items()
         }
-        for rule, change, happening in concerned:
+        for i, (rule, change, happening) in enumerate(concerned):
             key = (rule.name, change.series)
             known = current.get(key)
             state = known[1] if known else State.NORM
             new = step(state, happening)
             if new is None:
                 continue
-            late = known is None and change.over and now - change.at > LATE_AFTER
+            late = known is None and i in over and now - change.at > LATE_AFTER
             if known is None:
                 new = State.NORM if late else new
                 alarm = await self._raise(connection, rule, change, new, late=late)
@@ -65,7 +66,7 @@ class Engine:
                 current.pop(key, None)
             else:
                 current[key] = (alarm, new)
-            topics |= {"alarms", f"alarm:{alarm}", f"device:{change.device}"}
+            topics |= {f"alarms:{change.estate}", f"device:{change.device}"}
         return topics
 
     async def _raise(self, connection: Connection, rule: Rule, change: Change, state: State, *, late: bool) -> UUID:
@@ -75,7 +76,14 @@ class Engine:
         )  # fmt: skip
 
     async def acknowledge(
-        self, connection: Connection, alarm: UUID, estates: Sequence[int], person: int, who: str, why: str = ""
+        self,
+        connection: Connection,
+        alarm: UUID,
+        estates: Sequence[int],
+        person: int,
+        who: str,
+        why: str = "",
+        address: str = "",
     ) -> set[str]:
         """A person takes an alarm of one of their estates; a second acknowledgement changes nothing.
 
@@ -91,6 +99,20 @@ class Engine:
         now = datetime.now(UTC)
         await alarms.move(connection, alarm, new, acknowledged=True, person=person)
         await alarms.add_transition(connection, alarm, now, state, new, Happening.ACKNOWLEDGE, who, person, why)
-        await people.audit(connection, person, who, "acknowledge", f"alarm {alarm}", {"why": why})
+        await people.audit(connection, person, who, "acknowledge", f"alarm {alarm}", {"why": why}, address)
         _TRANSITIONS.labels(found.rule, new).inc()
-        return {"alarms", f"alarm:{alarm}", f"device:{found.device}"}
+        return {f"alarms:{found.estate}", f"device:{found.device}"}
+
+
+def _over(concerned: Sequence[tuple[Rule, Change, Happening]]) -> set[int]:
+    """Which of these have their condition cleared again by a later one of the same request."""
+    cleared: set[tuple[str, int]] = set()
+    over = set()
+    for i in reversed(range(len(concerned))):
+        rule, change, happening = concerned[i]
+        key = (rule.name, change.series)
+        if key in cleared:
+            over.add(i)
+        if happening is Happening.CLEAR:
+            cleared.add(key)
+    return over

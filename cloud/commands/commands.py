@@ -11,8 +11,10 @@ import structlog
 from prometheus_client import Counter
 
 from cloud.store import Connection, Database, commands, devices, people
+from cloud.store.commands import WaitingCommand
+from cloud.store.errors import storable
 from contract.errors import AnjuError, Retryable
-from contract.messages import Command, CommandResult
+from contract.messages import Command, CommandResult, CommandStatus
 from contract.session import HEARTBEAT_S
 
 log = structlog.get_logger()
@@ -24,8 +26,18 @@ _ARGS: dict[str, tuple[int, int]] = {"seconds": (1, 60)}
 """Arguments a person may give, and their range; the box checks again by the device's profile."""
 
 
+FINAL = frozenset(
+    {CommandStatus.EXECUTED, CommandStatus.SENT_NOT_CONFIRMED, CommandStatus.FAILED, CommandStatus.REFUSED}
+)
+"""What a box may answer; the other words are the cloud's own knowledge."""
+
+
 class CommandRefusedError(AnjuError):
     """The order cannot be given, and why."""
+
+
+class SupersededError(AnjuError):
+    """The box has opened a newer connection, which is given its commands from now on."""
 
 
 class Commands:
@@ -37,7 +49,14 @@ class Commands:
         self._waiting: dict[UUID, asyncio.Event] = {}
 
     async def order(
-        self, device: int, point: str, args: Mapping[str, object], estates: Sequence[int], person: int, who: str
+        self,
+        device: int,
+        point: str,
+        args: Mapping[str, object],
+        estates: Sequence[int],
+        person: int,
+        who: str,
+        address: str = "",
     ) -> UUID:
         """An order for a device of one of these estates; returns its id. Raises CommandRefusedError."""
         for name, value in args.items():
@@ -54,7 +73,7 @@ class Commands:
             not_after = datetime.now(UTC) + LASTS
             await commands.put(connection, command, found.gateway, device, point, args, not_after, person, who)
             detail = {"command": str(command), **args}
-            await people.audit(connection, person, who, f"command {point}", f"device {device}", detail)
+            await people.audit(connection, person, who, f"command {point}", f"device {device}", detail, address)
         await self._database.wake({f"gateway:{found.gateway}", f"device:{device}"})
         return command
 
@@ -64,27 +83,22 @@ class Commands:
         `authenticate` is asked again each time; when it raises (the session expired, the box was revoked) the stream
         ends.
         """
-        wake = asyncio.Event()
-        self._waiting[gateway] = wake  # a box has one connection; a newer one takes over from an older
+        wake, down = asyncio.Event(), uuid4()
+        self._waiting[gateway] = wake
         again = True
         try:
             while self._waiting.get(gateway) is wake:
                 wake.clear()
                 try:
                     await authenticate()
-                    async with self._database.transaction() as connection:
-                        waiting = await commands.take_waiting(connection, gateway, again=again)
+                    waiting = await self._take(gateway, down, again=again)
                     again = False
                 except Retryable:
                     waiting = []
                 except AnjuError:
                     return
                 for item in waiting:
-                    not_after_ns = int(item.not_after.timestamp() * 1e6) * 1000
-                    yield (
-                        msgspec.json.encode(Command(str(item.id), item.device, item.point, item.args, not_after_ns))
-                        + b"\n"
-                    )
+                    yield _line(item)
                 if not waiting:
                     yield b"\n"
                 with suppress(TimeoutError):
@@ -93,6 +107,15 @@ class Commands:
         finally:
             if self._waiting.get(gateway) is wake:
                 del self._waiting[gateway]
+
+    async def _take(self, gateway: UUID, down: UUID, *, again: bool) -> list[WaitingCommand]:
+        """What waits for this connection. Raises SupersededError once the box has a newer one, at any process."""
+        async with self._database.transaction() as connection:
+            if again:
+                await commands.hold_down(connection, gateway, down)
+            elif not await commands.holds_down(connection, gateway, down):
+                raise SupersededError(f"gateway {gateway} has a newer connection")
+            return await commands.take_waiting(connection, gateway, down, again=again)
 
     def woken(self, topics: frozenset[str]) -> None:
         """Something changed in these topics; an empty set: anything may have."""
@@ -106,17 +129,15 @@ class Commands:
         for event in waiting.values():
             event.set()
 
-    async def answer(self, connection: Connection, gateway: UUID, result: CommandResult) -> set[str]:
-        """Keeps the box's answer in the transaction of its record; returns the topics to wake."""
-        try:
-            command = UUID(result.id)
-        except ValueError:
-            return set()
-        device = await commands.answer(connection, command, gateway, result.status, result.reason[:500])
-        if device is None:
-            return set()
-        _ANSWERS.labels(result.status).inc()
-        return {f"device:{device}", f"command:{command}"}
+    async def answer(self, connection: Connection, gateway: UUID, results: Sequence[CommandResult]) -> set[str]:
+        """Keeps the box's answers in the transaction of their records; returns the topics to wake."""
+        answers = []
+        for result in results:
+            if result.status in FINAL:
+                with suppress(ValueError):
+                    answers.append((UUID(result.id), str(result.status), storable(result.reason, 500)))
+                    _ANSWERS.labels(result.status).inc()
+        return {f"device:{device}" for device in await commands.answer(connection, gateway, answers)}
 
     async def expire(self) -> None:
         """Gives up on orders whose time is up, for ever; the database's clock decides, so any process may do it."""
@@ -129,3 +150,8 @@ class Commands:
                 log.warning("cannot look for expired commands", problem=str(e))
                 continue
             await self._database.wake(f"device:{device}" for device in expired)
+
+
+def _line(item: WaitingCommand) -> bytes:
+    not_after_ns = int(item.not_after.timestamp() * 1e6) * 1000
+    return msgspec.json.encode(Command(str(item.id), item.device, item.point, item.args, not_after_ns)) + b"\n"

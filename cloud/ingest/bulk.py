@@ -1,6 +1,6 @@
 """Bulk blocks into rows: decode, convert time, copy, move the latest values."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -11,11 +11,14 @@ from cloud.ingest.chain import Incoming
 from cloud.ingest.columns import Columns, decode_columns
 from cloud.store import Connection, streams
 from cloud.store.streams import Boot, Latest
+from contract.block import ROW_BYTES
 from contract.errors import BlockError
 from contract.kinds import Lane
+from contract.messages import Quality
 from contract.session import RefusalReason
 
-_EARLIEST_US = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp() * 1e6)
+OLDEST_US = int(timedelta(days=400).total_seconds() * 1e6)
+"""No box keeps what is older; and each day of it would be a chunk of its own."""
 _AHEAD_US = 3_600_000_000
 """A reading more than an hour ahead of the cloud's clock is not plausible."""
 
@@ -55,7 +58,7 @@ async def store_bulk(
             refused, missing = RefusalReason.INVENTORY, head.inventory
             break
         try:
-            columns = decode_columns(head, block.sound_body(), len(series))
+            columns = _columns(block, series)
             at_us = (columns.mono_ns + (boot.utc_ns - boot.mono_ns)) // 1000
             _check_times(at_us, now)
             parts.append((series[columns.series], at_us, columns))
@@ -63,21 +66,31 @@ async def store_bulk(
             await streams.quarantine(connection, gateway, Lane.BULK, head.epoch, head.number, block.raw, str(e))
             quarantined += 1
         handled += 1
-    moved, rows = await _copy(connection, parts)
+    moved, rows = await _copy(connection, parts, now)
     return Stored(handled, refused, missing, frozenset(moved), quarantined, rows)
+
+
+def _columns(block: Incoming, series: npt.NDArray[np.int32]) -> Columns:
+    if block.header.items * ROW_BYTES != block.body_bytes:  # before anything is decompressed
+        raise BlockError(f"{block.header.items} readings cannot take {block.body_bytes} bytes")
+    columns = decode_columns(block.header, block.body(), len(series))
+    if len(columns.series) and not series[columns.series].all():
+        raise BlockError("a reading of a series whose lane is urgent")
+    return columns
 
 
 def _check_times(at_us: npt.NDArray[np.int64], now: datetime) -> None:
     if not len(at_us):
         return
-    latest_us = int(now.timestamp() * 1e6) + _AHEAD_US
-    if int(at_us.min()) < _EARLIEST_US or int(at_us.max()) > latest_us:
+    now_us = int(now.timestamp() * 1e6)
+    latest_us = now_us + _AHEAD_US
+    if int(at_us.min()) < now_us - OLDEST_US or int(at_us.max()) > latest_us:
         first, last = (datetime.fromtimestamp(int(us) / 1e6, UTC) for us in (at_us.min(), at_us.max()))
         raise BlockError(f"times from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC are not plausible")
 
 
 async def _copy(
-    connection: Connection, parts: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], Columns]]
+    connection: Connection, parts: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], Columns]], now: datetime
 ) -> tuple[set[int], int]:
     if not parts:
         return set(), 0
@@ -85,6 +98,7 @@ async def _copy(
     at_us = np.concatenate([part[1] for part in parts])
     value = np.concatenate([part[2].value for part in parts])
     quality = np.concatenate([part[2].quality for part in parts])
+    quality = np.where((quality == Quality.GOOD) & ~np.isfinite(value), np.uint8(Quality.FAULT), quality)
     if not len(series):
         return set(), 0
     # Sorted rows are runs in the index (series, at), and the last of each run is the series' newest value.
@@ -93,8 +107,13 @@ async def _copy(
     await streams.put_readings(connection, series, at_us, value, quality)
     ends = np.flatnonzero(np.append(series[1:] != series[:-1], True))
     newest = [
-        Latest(int(series[i]), datetime.fromtimestamp(int(at_us[i]) / 1e6, UTC),
-               None if np.isnan(value[i]) else float(value[i]), None, int(quality[i]))
+        Latest(
+            int(series[i]),
+            min(datetime.fromtimestamp(int(at_us[i]) / 1e6, UTC), now),  # else it would stay the newest for an hour
+            float(value[i]) if np.isfinite(value[i]) else None,
+            None,
+            int(quality[i]),
+        )
         for i in ends
-    ]  # fmt: skip
+    ]
     return await streams.put_latest(connection, newest), len(series)

@@ -13,38 +13,34 @@ from collections.abc import Sequence
 
 import msgspec
 
-from contract.block import Header, checksum_of, inflate, split_block
-from contract.errors import BlockError
+from contract.block import CHECKSUM_BYTES, HEADER, Header, checksum_of, inflate, split_block
 from contract.session import Cursor, RefusalReason
+
+MAX_TAKEN_BYTES = 8 << 20
+"""What a request's blocks may be after decompression; what is beyond waits for the next request."""
 
 
 class Incoming(msgspec.Struct, frozen=True):
-    """A block as it came: sound on the wire, but its body may make no sense (`body` None, `problem` says why)."""
+    """A block as it came: sound on the wire. Its body is decompressed only when it is taken, and may make no sense."""
 
     raw: bytes
     header: Header
     checksum: int
-    body: bytes | None
-    problem: str = ""
+    body_bytes: int
 
-    def sound_body(self) -> bytes:
-        """The body. Raises BlockError where it makes no sense."""
-        if self.body is None:
-            raise BlockError(self.problem)
-        return self.body
+    def body(self) -> bytes:
+        """The decompressed body. Raises BlockError where it makes no sense."""
+        return inflate(self.body_bytes, self.raw[HEADER.size : -CHECKSUM_BYTES])
 
 
 def read_block(raw: bytes) -> Incoming:
     """A block whose checksum holds. Raises BlockError when it was damaged on the way, so that it is sent again."""
-    header, body_bytes, packed = split_block(raw)
-    try:
-        return Incoming(raw, header, checksum_of(raw), inflate(body_bytes, packed))
-    except BlockError as e:
-        return Incoming(raw, header, checksum_of(raw), None, str(e))
+    header, body_bytes, _ = split_block(raw)
+    return Incoming(raw, header, checksum_of(raw), body_bytes)
 
 
 class Walk(msgspec.Struct, frozen=True):
-    """What becomes of a request's blocks: how many lead up to `taken`, what is taken, and why the rest is not."""
+    """What becomes of a request's blocks: how many lead up to `taken`, what is taken, and why the next is not."""
 
     repeats: int
     taken: tuple[Incoming, ...]
@@ -53,11 +49,11 @@ class Walk(msgspec.Struct, frozen=True):
 
 
 def walk(cursor: Cursor, blocks: Sequence[Incoming], known_epochs: frozenset[int]) -> Walk:
-    """Goes along the blocks from the cursor as far as they continue it.
+    """Goes along the blocks from the cursor as far as they continue it, up to MAX_TAKEN_BYTES.
 
     `known_epochs` holds those of the blocks' epochs that the gateway has used before.
     """
-    repeats = 0
+    repeats = size = 0
     taken: list[Incoming] = []
     opens_epoch = False
     refused = None
@@ -80,7 +76,8 @@ def walk(cursor: Cursor, blocks: Sequence[Incoming], known_epochs: frozenset[int
             refused = RefusalReason.GAP
         else:
             opens_epoch = True
-        if refused:
+        size += block.body_bytes
+        if refused or (taken and size > MAX_TAKEN_BYTES):
             break
         taken.append(block)
         cursor = Cursor(head.epoch, head.number, block.checksum)

@@ -1,7 +1,9 @@
 """Where boxes post their blocks."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter
@@ -17,7 +19,9 @@ from contract.session import MAX_REQUEST_BYTES, blocks_path
 Authenticate = Callable[[Request], Awaitable[Gateway]]
 """The box of a request's token. Raises what the caller maps to 401."""
 MAX_WAITING = 64
-"""Requests that may wait for a database connection; more are told to come back, since the boxes are the buffer."""
+"""Requests of a lane that may wait for their turn; more are told to come back, since the boxes are the buffer."""
+BODY_S = 120.0
+"""As long as a box on a slow mobile link may take to send a full request."""
 
 
 class TooLargeError(AnjuError):
@@ -42,24 +46,45 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
+class Turns:
+    """Who may store now: so many requests a lane at a time, so that a backlog after an outage holds up no alarm.
+
+    A box has one request in flight a stream; a second one is an earlier life of it, or two boxes of one identity.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._turn = asyncio.Semaphore(at_once)
+        self._boxes: set[UUID] = set()
+
+    @asynccontextmanager
+    async def admit(self, gateway: UUID) -> AsyncIterator[asyncio.Semaphore]:
+        """Lets a request in, before its body is read. Raises Retryable where there are too many."""
+        if gateway in self._boxes:
+            raise Retryable("an earlier request of this box is still being stored", after_s=1)
+        if len(self._boxes) >= MAX_WAITING:
+            raise Retryable("too many boxes at once", after_s=5)
+        self._boxes.add(gateway)
+        try:
+            yield self._turn
+        finally:
+            self._boxes.discard(gateway)
+
+
 def router(ingest: Ingest, authenticate: Authenticate, at_once: int) -> APIRouter:
-    """The routes; `at_once` requests are stored at a time, up to MAX_WAITING wait for their turn."""
+    """The routes; of each lane `at_once` requests are stored at a time, and up to MAX_WAITING are let in."""
     routes = APIRouter()
-    turn = asyncio.Semaphore(at_once)
-    waiting = 0
+    turns = {stream: Turns(at_once) for stream in Lane}
 
     async def take(request: Request, stream: Lane) -> Response:
-        nonlocal waiting
         gateway = await authenticate(request)
-        if waiting >= MAX_WAITING:
-            raise Retryable("too many boxes at once", after_s=5)
-        body = await read_body(request, MAX_REQUEST_BYTES)
-        waiting += 1
-        try:
+        async with turns[stream].admit(gateway.id) as turn:
+            try:
+                async with asyncio.timeout(BODY_S):
+                    body = await read_body(request, MAX_REQUEST_BYTES)
+            except TimeoutError as e:
+                raise Retryable(f"the request did not come within {BODY_S:g} s") from e
             async with turn:
                 reply = await ingest.take(gateway.id, gateway.estate, stream, body)
-        finally:
-            waiting -= 1
         return Response(msgspec.json.encode(reply), media_type="application/json")
 
     @routes.post(blocks_path(Lane.URGENT))

@@ -1,6 +1,6 @@
 """Urgent blocks into rows: records in their order, each to the place it concerns."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -25,10 +25,13 @@ from contract.records import (
 )
 from contract.session import Cursor
 
-Answer = Callable[[Connection, UUID, CommandResult], Awaitable[set[str]]]
-"""Takes a command's result and returns the topics to wake."""
+Answer = Callable[[Connection, UUID, Sequence[CommandResult]], Awaitable[set[str]]]
+"""Takes commands' results and returns the topics to wake."""
 _AHEAD = timedelta(minutes=5)
 """A record further ahead of the cloud's clock is stamped on receipt."""
+_OLDEST = timedelta(days=400)
+"""So is one that is older than any box keeps; each week of it would be a chunk of its own."""
+MAX_RECORDS = 20_000
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -61,6 +64,7 @@ class UrgentWriter:
         self._devices: dict[str, Source] = {}
         self._states: list[tuple[Source, Latest]] = []
         self._events: list[tuple[int, datetime, str, object]] = []
+        self._results: list[CommandResult] = []
         self._topics: set[str] = set()
 
     async def apply(self, blocks: tuple[Incoming, ...]) -> Applied:
@@ -72,7 +76,11 @@ class UrgentWriter:
             for block in blocks
             if block.header.sealed_ns > self._boots[block.header.boot].sealed_ns(Lane.URGENT)  # else known already
         ]
-        self._take_first_clocks([records for _, records in read if not isinstance(records, BlockError)])
+        sound = [records for _, records in read if not isinstance(records, BlockError)]
+        self._take_first_clocks(sound)
+        if any(isinstance(record, LossReceipt) and record.stream is Lane.BULK for part in sound for record in part):
+            # Before any boot's row is touched: bulk takes its cursor first too, and so they never wait in a circle.
+            await streams.lock_cursor(self._connection, self._gateway, Lane.BULK)
         for block, records in read:
             head = block.header
             try:
@@ -125,7 +133,7 @@ class UrgentWriter:
             at = datetime.fromtimestamp(utc_ns / 1e9, UTC)
         except (OverflowError, ValueError, OSError):
             return self._now
-        return at if at <= self._now + _AHEAD else self._now
+        return at if self._now - _OLDEST <= at <= self._now + _AHEAD else self._now
 
     async def _apply_record(self, boot: bytes, record: Record) -> bool:
         """Applies one record; False when it names something that the inventory does not have."""
@@ -146,24 +154,24 @@ class UrgentWriter:
             case InventoryRecord():
                 await streams.put_inventory(self._connection, self._gateway, self._estate, record)
                 await self._load_sources()
-                self._topics.add("devices")
+                self._topics.add(f"devices:{self._estate}")
             case ClockRecord():
                 await streams.set_clock(self._connection, self._gateway, record)
                 known = self._boots.get(record.boot, Boot(record.boot))
                 self._boots[record.boot] = _with_clock(known, record)
             case CommandResult():
-                self._topics |= await self._answer(self._connection, self._gateway, record)
+                self._results.append(record)
             case LossReceipt():
                 await self._apply_loss(boot, record)
             case ConfigReport():
                 await gateways.seen(self._connection, self._gateway, record.version, record.site_digest)
-                self._topics.add("gateways")
+                self._topics.add(f"gateways:{self._estate}")
         return True
 
     async def _apply_loss(self, boot: bytes, receipt: LossReceipt) -> None:
         """Notes the loss and moves the stream's cursor over it, so that what comes after can be taken."""
         await streams.put_loss(self._connection, self._gateway, receipt, self._time(boot, receipt.mono_ns))
-        self._topics.add("gateways")
+        self._topics.add(f"gateways:{self._estate}")
         if receipt.epoch == 0:  # no block numbers are known: what was lost was never part of the chain
             return
         if receipt.stream is Lane.URGENT:  # of an epoch before this one: its cursor has moved on
@@ -182,20 +190,21 @@ class UrgentWriter:
     async def _store(self) -> list[Change]:
         if self._events:
             await streams.put_events(self._connection, self._events)
+        if self._results:
+            self._topics |= await self._answer(self._connection, self._gateway, self._results)
         if not self._states:
             return []
-        await streams.put_states(self._connection, [row for _, row in self._states])
-        newest: dict[int, Latest] = {}
+        # The order of the stream is the truth. A clock that was corrected backwards must not make a later state look
+        # like history, or a fire would go unheard: no state is stamped before the one it followed.
         marks = await streams.latest_at(self._connection, {row.series for _, row in self._states})
-        fresh: list[tuple[Source, Latest]] = []
+        ordered: list[tuple[Source, Latest]] = []
         for source, row in self._states:
-            mark = newest[row.series].at if row.series in newest else marks.get(row.series)
-            if mark is not None and row.at < mark:
-                continue  # older than what is known: history only, no rule looks at it (decision 9)
-            newest[row.series] = row
-            fresh.append((source, row))
+            at = max(row.at, marks.get(row.series, row.at))
+            marks[row.series] = at
+            ordered.append((source, msgspec.structs.replace(row, at=at)))
             self._topics.add(f"device:{source.device}")
-        await streams.put_latest(self._connection, list(newest.values()))
+        await streams.put_states(self._connection, [row for _, row in ordered])
+        await streams.put_latest(self._connection, list({row.series: row for _, row in ordered}.values()))
         return [
             Change(
                 series=row.series,
@@ -206,9 +215,8 @@ class UrgentWriter:
                 state=row.state if row.quality == Quality.GOOD else None,
                 quality=row.quality,
                 at=row.at,
-                over=newest[row.series] is not row,
             )
-            for source, row in fresh
+            for source, row in ordered
         ]
 
 
@@ -221,13 +229,16 @@ def _with_clock(boot: Boot, record: ClockRecord) -> Boot:
 def _try_records(block: Incoming) -> tuple[Record, ...] | BlockError:
     """A block's records, or why it has none."""
     try:
-        return _records(block.sound_body())
+        return _records(block)
     except BlockError as e:
         return e
 
 
-def _records(body: bytes) -> tuple[Record, ...]:
+def _records(block: Incoming) -> tuple[Record, ...]:
     try:
-        return decode_records(body)
+        records = decode_records(block.body())
     except (msgspec.DecodeError, RecursionError) as e:
         raise BlockError(f"body holds no records: {e}") from e
+    if len(records) != block.header.items or len(records) > MAX_RECORDS:
+        raise BlockError(f"{len(records)} records; the header says {block.header.items}, at most {MAX_RECORDS} may be")
+    return records

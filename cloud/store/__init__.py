@@ -4,6 +4,7 @@
 the caller's transaction; queries live in `queries/*.sql` by name, migrations in `migrations/*.sql` by number.
 """
 
-from cloud.store.database import Connection, Database, Tier, storable
+from cloud.store.database import Connection, Database, Tier
+from cloud.store.errors import UnkeepableError, storable
 
-__all__ = ["Connection", "Database", "Tier", "storable"]
+__all__ = ["Connection", "Database", "Tier", "UnkeepableError", "storable"]

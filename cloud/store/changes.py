@@ -19,8 +19,6 @@ class Change(msgspec.Struct, frozen=True):
     state: str | None
     quality: int
     at: datetime
-    over: bool
-    """The same request already carries a later state of this series: the condition may be over."""
 
 
 Evaluate = Callable[[Connection, Sequence[Change]], Awaitable[set[str]]]

@@ -47,9 +47,19 @@ async def put(
     await connection.execute(_SQL["put"], command, gateway, device, point, dict(args), not_after, person, who)
 
 
-async def take_waiting(connection: Connection, gateway: UUID, *, again: bool) -> list[WaitingCommand]:
+async def hold_down(connection: Connection, gateway: UUID, down: UUID) -> None:
+    """This connection is the box's newest: from now on only it is given commands."""
+    await connection.execute(_SQL["hold_down"], gateway, down)
+
+
+async def holds_down(connection: Connection, gateway: UUID, down: UUID) -> bool:
+    """Whether this connection is still the box's newest."""
+    return bool(await connection.fetchval(_SQL["holds_down"], gateway, down))
+
+
+async def take_waiting(connection: Connection, gateway: UUID, down: UUID, *, again: bool) -> list[WaitingCommand]:
     """What a box has to be told now; `again` also what was sent on an earlier connection and not answered."""
-    return rows_as(WaitingCommand, await connection.fetch(_SQL["take_waiting"], gateway, again))
+    return rows_as(WaitingCommand, await connection.fetch(_SQL["take_waiting"], gateway, again, down))
 
 
 async def expire(connection: Connection) -> set[int]:
@@ -57,10 +67,10 @@ async def expire(connection: Connection) -> set[int]:
     return {row["device"] for row in await connection.fetch(_SQL["expire"])}
 
 
-async def answer(connection: Connection, command: UUID, gateway: UUID, status: str, reason: str) -> int | None:
-    """The box's answer; returns the device, or None when there is no such open command of this box."""
-    device = await connection.fetchval(_SQL["answer"], command, gateway, status, reason)
-    return None if device is None else int(device)
+async def answer(connection: Connection, gateway: UUID, answers: Sequence[tuple[UUID, str, str]]) -> set[int]:
+    """A box's answers (command, status, reason); returns the devices whose commands were open."""
+    ids, statuses, reasons = ([row[i] for row in answers] for i in range(3))
+    return {row["device"] for row in await connection.fetch(_SQL["answer"], gateway, ids, statuses, reasons)}
 
 
 async def list_recent(connection: Connection, device: int, limit: int = 10) -> list[CommandRow]:

@@ -3,9 +3,8 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
-from functools import partial
 from typing import Self, TypeVar
 
 import asyncpg
@@ -13,6 +12,8 @@ import msgspec
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
+from cloud.store import wakeups
+from cloud.store.errors import REFUSALS, UNAVAILABLE, UnkeepableError, say
 from cloud.store.migrate import migrate
 from contract.errors import AnjuError, Retryable
 
@@ -23,21 +24,10 @@ logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
 Connection = asyncpg.Connection | PoolConnectionProxy
 """What every function of the store runs on: a connection, in a transaction of the caller's where it writes."""
 
-CHANNEL = "anju"
-_LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
-_BUSY = (
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
-)
-UNAVAILABLE = (*_LOST, *_BUSY)
-"""Errors that say nothing about the data: the same may be tried again later."""
+ACQUIRE_S = 3.0
+COMMAND_S = 15.0
+"""A guard who waits longer believes the page is broken; a box tries again."""
+_CLOSE_S = 5.0
 
 
 class Tier(StrEnum):
@@ -49,14 +39,17 @@ class Tier(StrEnum):
 
 
 async def detect_tier(connection: asyncpg.Connection) -> Tier:
-    """The tier of this server; installs TimescaleDB into the database where the server has it loaded."""
+    """The tier of this server; installs TimescaleDB into the database where the server has it loaded.
+
+    A server that has it installed but not loaded ends the connection that asks for it.
+    """
     offered = await connection.fetchval("SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'")
     if not offered:
         return Tier.PLAIN
     try:
         await connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-    except asyncpg.PostgresError as e:
-        log.warning("TimescaleDB is installed but cannot be used; going on as plain PostgreSQL", problem=str(e))
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as e:
+        log.warning("TimescaleDB is installed but cannot be used; going on as plain PostgreSQL", problem=say(e))
         return Tier.PLAIN
     # The licence is a setting of the loaded library, so a session that just loaded it knows it too.
     licence = await connection.fetchval("SELECT current_setting('timescaledb.license', true)")
@@ -91,25 +84,42 @@ class Database:
         connection = await _first_connection(url, wait_s)
         try:
             tier = await detect_tier(connection)
+            if connection.is_closed():
+                connection = await _first_connection(url, wait_s)
             applied = await migrate(connection, tier)
         finally:
             await connection.close()
         log.info("database ready", tier=tier, migrated=len(applied))
-        async with asyncpg.create_pool(
-            url, min_size=1, max_size=connections, init=_prepare, command_timeout=30, server_settings=_SETTINGS
-        ) as pool:
+        pool = await asyncpg.create_pool(
+            url, min_size=1, max_size=connections, init=_prepare, command_timeout=COMMAND_S, server_settings=SETTINGS
+        )
+        try:
             yield cls(pool, tier, url)
+        finally:
+            try:
+                async with asyncio.timeout(_CLOSE_S):
+                    await pool.close()
+            except TimeoutError:  # a server that hangs; what was not committed is not acknowledged either
+                pool.terminate()
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:
         """A connection for reading. Raises Retryable when the database cannot be had."""
         try:
-            async with self._pool.acquire(timeout=10) as connection:
-                yield connection
+            connection = await self._pool.acquire(timeout=ACQUIRE_S)
+        except (*UNAVAILABLE, asyncpg.InterfaceError) as e:
+            raise Retryable(f"the database cannot be had: {say(e)}", after_s=2) from e
+        try:
+            yield connection
         except UNAVAILABLE as e:
-            if isinstance(e, ValueError):  # asyncpg's DataError: an argument of ours is wrong, which no retry mends
-                raise
-            raise Retryable(f"the database cannot be had: {_say(e)}", after_s=2) from e
+            raise Retryable(f"the database was lost: {say(e)}", after_s=2) from e
+        except asyncpg.InterfaceError as e:
+            if connection.is_closed():
+                raise Retryable(f"the database was lost: {say(e)}", after_s=2) from e
+            raise
+        finally:
+            with suppress(*UNAVAILABLE, asyncpg.InterfaceError):
+                await self._pool.release(connection, timeout=ACQUIRE_S)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -120,70 +130,46 @@ class Database:
         async with self.connect() as connection, connection.transaction():
             yield connection
 
-    async def wake(self, topics: Iterable[str]) -> None:
-        """Tells every process that something changed in these topics. Call after the commit, never within it.
-
-        Best effort: a page that misses a wake-up re-renders at the next one or at its next heartbeat.
-        """
-        distinct = sorted(set(topics))
-        if not distinct:
-            return
+    @asynccontextmanager
+    async def storing(self) -> AsyncIterator[Connection]:
+        """A transaction over data from outside. Raises UnkeepableError where the database refuses them for good."""
         try:
-            async with self._pool.acquire(timeout=10) as connection:
-                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, "\n".join(distinct))
-        except UNAVAILABLE as e:
-            log.warning("a wake-up was not sent", problem=str(e))
+            async with self.transaction() as connection:
+                yield connection
+        except REFUSALS as e:
+            raise UnkeepableError(say(e)) from e
 
-    async def listen(self, heard: Callable[[frozenset[str]], None]) -> None:
-        """Calls `heard` with the topics of each wake-up, for ever, on a connection of its own.
+    async def wake(self, topics: Iterable[str]) -> None:
+        """Tells every process that something changed in these topics. Call after the commit, never within it."""
+        await wakeups.wake(self._pool, topics)
 
-        After a lost connection it calls `heard` with the empty set: anything may have changed.
+    async def listen(self, heard: Callable[[frozenset[str]], None], alive: Callable[[bool], None]) -> None:
+        """Calls `heard` with the topics of each wake-up, for ever; with none where anything may have changed.
+
+        `alive` is told whether wake-ups are heard at all.
         """
-        first = True
-        while True:
-            try:
-                connection = await asyncpg.connect(self._url, timeout=10, server_settings=_SETTINGS)
-            except (*UNAVAILABLE, asyncpg.PostgresError) as e:
-                log.warning("cannot listen for changes; trying again", problem=str(e))
-                await asyncio.sleep(1)
-                continue
-            lost = asyncio.Event()
-            connection.add_termination_listener(partial(_set, lost))
-            try:
-                await connection.add_listener(CHANNEL, lambda *args: heard(frozenset(str(args[3]).split("\n"))))
-                if not first:
-                    heard(frozenset())
-                first = False
-                await lost.wait()
-                log.warning("lost the connection that listens for changes")
-            except UNAVAILABLE:
-                continue
-            finally:
-                connection.terminate()
+        await wakeups.Listener(self._url, SETTINGS, heard, alive).run()
 
     async def healthy(self) -> bool:
         """Whether the database answers now."""
         try:
-            async with self.connect() as connection:
+            async with asyncio.timeout(ACQUIRE_S), self.connect() as connection:
                 return bool(await connection.fetchval("SELECT true"))
-        except Retryable:
+        except (Retryable, TimeoutError):
             return False
 
 
-def storable(text: str, most: int) -> str:
-    """Text from outside as PostgreSQL takes it: without NUL characters, and no longer than `most`."""
-    return text.replace("\x00", "")[:most]
-
-
-def _say(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
-def _set(event: asyncio.Event, _: object) -> None:
-    event.set()
-
-
-_SETTINGS = {"application_name": "anju-cloud", "timezone": "UTC", "jit": "off"}
+SETTINGS = {
+    "application_name": "anju-cloud",
+    "timezone": "UTC",
+    "jit": "off",
+    "lock_timeout": "10s",
+    # A process that froze or was cut off must not keep a box's cursor locked until TCP gives up.
+    "idle_in_transaction_session_timeout": "30s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
 
 
 async def _first_connection(url: str, wait_s: float) -> asyncpg.Connection:
@@ -200,7 +186,7 @@ async def _first_connection(url: str, wait_s: float) -> asyncpg.Connection:
             raise AnjuError(f"DATABASE_URL is not a PostgreSQL address: {e}") from e
         except UNAVAILABLE as e:
             if loop.time() >= deadline:
-                raise AnjuError(f"no database answers at DATABASE_URL: {_say(e)}. Is it started?") from e
+                raise AnjuError(f"no database answers at DATABASE_URL: {say(e)}. Is it started?") from e
             await asyncio.sleep(0.5)
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cloud.store.copy import COLUMNS, readings_as_copy
 from cloud.store.database import Connection, rows_as
+from cloud.store.errors import storable
 from cloud.store.sql import load_queries
 from contract.kinds import Lane
 from contract.records import ClockRecord, InventoryRecord, LossReceipt
@@ -69,6 +70,11 @@ async def lock_cursor(connection: Connection, gateway: UUID, stream: Lane) -> Cu
     return Cursor(**dict(row)) if row else NO_CURSOR
 
 
+async def cursor_now(connection: Connection, gateway: UUID, stream: Lane) -> Cursor:
+    """How far a stream is, not locked: it may have moved on when this returns."""
+    return (await cursors(connection, gateway))[stream]
+
+
 async def move_cursor(connection: Connection, gateway: UUID, stream: Lane, cursor: Cursor) -> None:
     """The stream has come to `cursor` once the transaction commits."""
     await connection.execute(_SQL["move_cursor"], gateway, stream, cursor.epoch, cursor.number, cursor.checksum)
@@ -114,7 +120,7 @@ async def set_clock(connection: Connection, gateway: UUID, record: ClockRecord) 
 
 
 async def series_of_inventory(connection: Connection, gateway: UUID, inventory_id: int) -> npt.NDArray[np.int32] | None:
-    """Series ids by their position in an inventory, or None when the box has not sent it."""
+    """Series ids by their position in an inventory, 0 for those whose lane is urgent; None when it was never sent."""
     series = await connection.fetchval(_SQL["inventory"], gateway, inventory_id)
     return None if series is None else np.asarray(series, np.int32)
 
@@ -135,7 +141,7 @@ async def put_inventory(connection: Connection, gateway: UUID, estate: int, reco
         [ids[x.device] for x in s], [x.point for x in s], [str(x.lane) for x in s], [x.stale_after_s for x in s],
     )  # fmt: skip
     series = {(row["device"], row["point"]): row["id"] for row in rows}
-    order = [series[ids[x.device], x.point] for x in s]
+    order = [series[ids[x.device], x.point] if x.lane is Lane.BULK else 0 for x in s]
     await connection.execute(_SQL["put_inventory"], gateway, record.inventory_id, order)
 
 
@@ -208,4 +214,4 @@ async def quarantine(
     connection: Connection, gateway: UUID, stream: Lane, epoch: int, number: int, block: bytes, reason: str
 ) -> None:
     """Sets a block aside with its reason, so that the stream goes on and people can look at it."""
-    await connection.execute(_SQL["quarantine"], gateway, stream, epoch, number, block, reason[:500])
+    await connection.execute(_SQL["quarantine"], gateway, stream, epoch, number, block, storable(reason, 500))

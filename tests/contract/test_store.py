@@ -3,7 +3,9 @@
 import math
 import time
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
+import msgspec
 import pytest
 
 from cloud.alarms.engine import NoSuchAlarmError
@@ -18,8 +20,15 @@ from contract.session import NO_CURSOR, RefusalReason
 from tests.contract.conftest import Estate
 from tests.support.blocks import BOOT, SECOND, Chain, body, clock, inventory, position, smoke
 
-NOW_NS = time.time_ns() // 1_000_000 * 1_000_000
+NOW_NS = 0
 AT = 1000 * SECOND
+
+
+@pytest.fixture(autouse=True)
+def now() -> None:
+    """The box's clock is right at the beginning of each test, to the millisecond of a block."""
+    global NOW_NS  # noqa: PLW0603  # read by the tests as the constant that it is to them
+    NOW_NS = time.time_ns() // 1_000_000 * 1_000_000
 
 
 async def send(estate: Estate, chain: Chain, *blocks: bytes):
@@ -241,28 +250,74 @@ async def test_a_short_alarm_that_is_fresh_is_shown_though_it_is_over(estate: Es
     assert await estate.rows("SELECT state, late FROM alarm") == [("RTNUN", False)]
 
 
-async def test_a_state_older_than_the_last_is_history_only(estate: Estate) -> None:
-    urgent, _ = await settled(estate)
-    await send(estate, urgent, urgent.urgent(smoke("clear", AT + 10 * SECOND)))
-    await send(estate, urgent, urgent.urgent(smoke("smoke", AT)))
-    assert await estate.rows("SELECT count(*) FROM states") == [(2,)]
-    assert await estate.rows("SELECT count(*) FROM alarm") == [(0,)]
-    assert await estate.rows("SELECT state FROM latest WHERE state IS NOT NULL") == [("clear",)]
-
-
-async def test_what_was_said_before_the_first_clock_record_has_its_own_time(estate: Estate) -> None:
-    """Stamped on receipt, it would seem newer than the smoke that came after, and no alarm would be raised."""
+async def test_a_clock_that_was_corrected_backwards_hides_no_fire(estate: Estate) -> None:
     urgent = Chain(Lane.URGENT)
-    before = urgent.urgent(inventory(), smoke("clear", AT - SECOND))
-    record = clock(NOW_NS - 2 * SECOND, AT)
-    await send(estate, urgent, before, urgent.urgent(record), urgent.urgent(smoke("smoke", AT + SECOND)))
-    began = datetime.fromtimestamp(NOW_NS / 1e9, UTC)
-    assert await estate.rows("SELECT value, at FROM states ORDER BY at") == [
-        ("clear", began - timedelta(seconds=3)),
-        ("smoke", began - timedelta(seconds=1)),
-    ]
+    await send(estate, urgent, urgent.urgent(inventory(), clock(NOW_NS + 240 * SECOND), smoke("clear", AT)))
+    await send(estate, urgent, urgent.urgent(clock(NOW_NS), smoke("smoke", AT + SECOND)))
     assert await estate.rows("SELECT state FROM alarm") == [("UNACK",)]
     assert await estate.rows("SELECT state FROM latest WHERE state IS NOT NULL") == [("smoke",)]
+    times = await estate.rows("SELECT value, at FROM states ORDER BY at, value")
+    assert [value for value, _ in times] == ["clear", "smoke"]
+
+
+async def test_a_detector_that_alarmed_and_then_was_lost_is_still_an_alarm(estate: Estate) -> None:
+    urgent = Chain(Lane.URGENT)
+    block = urgent.urgent(inventory(), clock(NOW_NS - 300 * SECOND), smoke("smoke", AT), smoke(None, AT + SECOND))
+    await send(estate, urgent, block)
+    assert await estate.rows("SELECT state, late FROM alarm") == [("UNACK", False)]
+
+
+async def test_bulk_cannot_write_a_state(estate: Estate) -> None:
+    _, bulk = await settled(estate)
+    index = position(inventory(), "smoke-0", "smoke")
+    reply = await send(estate, bulk, bulk.bulk([Row(index, AT, 0.0, Quality.GOOD)]))
+    assert reply.quarantined == 1
+    assert await estate.rows("SELECT count(*) FROM latest WHERE value IS NOT NULL") == [(0,)]
+
+
+async def test_a_reading_from_the_future_is_not_the_newest_for_an_hour(estate: Estate) -> None:
+    _, bulk = await settled(estate)
+    await send(estate, bulk, bulk.bulk(rows(1.0, start=AT + 3000 * SECOND)))
+    assert await estate.rows("SELECT at <= now() FROM latest WHERE value IS NOT NULL") == [(True,)]
+
+
+async def test_what_the_database_refuses_is_set_aside_alone(estate: Estate) -> None:
+    urgent, _ = await settled(estate)
+    nul = msgspec.msgpack.encode([["no\x00tag", 1]])  # its decoding error names what the database cannot keep
+    reply = await send(estate, urgent, urgent.raw(nul, 1), urgent.urgent(smoke("smoke", AT)))
+    assert reply.quarantined == 1
+    assert await estate.rows("SELECT count(*) FROM alarm") == [(1,)]
+
+
+async def test_a_request_that_would_swell_is_taken_in_parts(estate: Estate) -> None:
+    _, bulk = await settled(estate)
+    swelling = [bulk.raw(bytes(4 << 20), 1) for _ in range(5)]
+    reply = await send(estate, bulk, *swelling)
+    assert (reply.cursor.number, reply.quarantined) == (2, 2)
+    reply = await send(estate, bulk, *swelling)
+    assert reply.cursor.number == 4
+
+
+async def test_a_box_answers_with_final_words_only(estate: Estate) -> None:
+    urgent, _ = await settled(estate)
+    ((door,),) = await estate.rows("SELECT id FROM device WHERE key = 'door-0'")
+    order = await estate.commands.order(door, "unlock", {"seconds": 5}, [estate.area], estate.person, "王芳")
+    await send(estate, urgent, urgent.urgent(CommandResult(str(order), CommandStatus.SENT, "", AT)))
+    assert await estate.rows("SELECT status, answered_at FROM command") == [("queued", None)]
+
+
+async def test_orders_go_to_the_newest_connection_only(estate: Estate) -> None:
+    await settled(estate)
+    ((door,),) = await estate.rows("SELECT id FROM device WHERE key = 'door-0'")
+    old, new = uuid4(), uuid4()
+    async with estate.store.transaction() as connection:
+        await commands.hold_down(connection, estate.gateway, old)
+        await commands.hold_down(connection, estate.gateway, new)
+    await estate.commands.order(door, "unlock", {"seconds": 5}, [estate.area], estate.person, "王芳")
+    async with estate.store.transaction() as connection:
+        assert not await commands.holds_down(connection, estate.gateway, old)
+        assert await commands.take_waiting(connection, estate.gateway, old, again=True) == []
+        assert len(await commands.take_waiting(connection, estate.gateway, new, again=False)) == 1
 
 
 async def test_a_state_that_is_lost_neither_raises_nor_clears(estate: Estate) -> None:
@@ -298,10 +353,12 @@ async def test_a_command_goes_down_once_and_its_answer_comes_up(estate: Estate) 
     ((door,),) = await estate.rows("SELECT id FROM device WHERE key = 'door-0'")
     order = await estate.commands.order(door, "unlock", {"seconds": 5}, [estate.area], estate.person, "王芳")
     async with estate.store.transaction() as connection:
-        (waiting,) = await commands.take_waiting(connection, estate.gateway, again=False)
+        down = uuid4()
+        await commands.hold_down(connection, estate.gateway, down)
+        (waiting,) = await commands.take_waiting(connection, estate.gateway, down, again=False)
         assert (waiting.device, waiting.point, waiting.args) == ("door-0", "unlock", {"seconds": 5})
-        assert await commands.take_waiting(connection, estate.gateway, again=False) == []
-        assert len(await commands.take_waiting(connection, estate.gateway, again=True)) == 1
+        assert await commands.take_waiting(connection, estate.gateway, down, again=False) == []
+        assert len(await commands.take_waiting(connection, estate.gateway, down, again=True)) == 1
     result = CommandResult(str(order), CommandStatus.EXECUTED, "", AT)
     await send(estate, urgent, urgent.urgent(result, result))
     async with estate.store.connect() as connection:

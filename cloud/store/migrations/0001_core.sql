@@ -38,12 +38,20 @@ CREATE TABLE person_session (
     expires_at  timestamptz NOT NULL
 );
 
-CREATE TABLE login_failure (
-    login    text NOT NULL,
-    address  text NOT NULL,
-    at       timestamptz NOT NULL DEFAULT now()
+CREATE TABLE login_failure (              -- counted before the password is looked at, taken back when it was right
+    login_hash  bytea NOT NULL,            -- as a hash: people type passwords into the wrong field
+    source      text NOT NULL,             -- an address, or a browser in which the person logged in before
+    known       boolean NOT NULL,          -- whether it is such a browser
+    at          timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX ON login_failure (at);
+
+CREATE TABLE known_browser (               -- where people logged in before: strangers' failures do not lock these out
+    token_hash  bytea NOT NULL,
+    person      int NOT NULL REFERENCES person,
+    seen_at     timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (token_hash, person)
+);
 
 CREATE TABLE audit (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -67,7 +75,8 @@ CREATE TABLE gateway (
     site_digest  text,
     enrolled_at  timestamptz NOT NULL DEFAULT now(),
     seen_at      timestamptz,
-    revoked_at   timestamptz
+    revoked_at   timestamptz,
+    down_connection uuid                   -- the connection that is given its commands, whichever process has it
 );
 
 CREATE TABLE claim (
@@ -80,12 +89,15 @@ CREATE TABLE claim (
 );
 
 CREATE TABLE enrol_failure (address text NOT NULL, at timestamptz NOT NULL DEFAULT now());
+CREATE INDEX ON enrol_failure (at);
 
 CREATE TABLE gateway_nonce (
     nonce       bytea PRIMARY KEY,
     gateway     uuid NOT NULL REFERENCES gateway,
     expires_at  timestamptz NOT NULL
 );
+CREATE INDEX ON gateway_nonce (expires_at);
+CREATE INDEX ON gateway_nonce (gateway, expires_at);
 
 CREATE TABLE gateway_session (
     token_hash  bytea PRIMARY KEY,
@@ -141,6 +153,7 @@ CREATE TABLE loss (                       -- what a box says it had to give up
 );
 
 CREATE UNIQUE INDEX ON loss (gateway, stream, epoch, first, last) WHERE epoch > 0;  -- a box may say it twice; 0: no numbers known
+CREATE INDEX ON loss (gateway);
 
 CREATE TABLE quarantine (                 -- blocks that cannot be taken as they are, kept for people and for replay
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -153,6 +166,7 @@ CREATE TABLE quarantine (                 -- blocks that cannot be taken as they
     at           timestamptz NOT NULL DEFAULT now(),
     replayed_at  timestamptz
 );
+CREATE INDEX ON quarantine (gateway) WHERE replayed_at IS NULL;
 
 -- Devices and what they say -----------------------------------------------------------------------------------------
 
@@ -231,7 +245,8 @@ CREATE TABLE alarm (
 );
 CREATE UNIQUE INDEX alarm_active ON alarm (rule, series) WHERE state <> 'NORM';  -- one active alarm per rule and source
 CREATE INDEX alarm_estate ON alarm (estate, state);
-CREATE INDEX alarm_device ON alarm (device, raised_at);
+CREATE INDEX alarm_ended ON alarm (estate, changed_at) WHERE state = 'NORM';
+CREATE INDEX alarm_device ON alarm (device) WHERE state <> 'NORM';
 
 CREATE TABLE alarm_transition (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
