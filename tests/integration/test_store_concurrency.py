@@ -35,7 +35,7 @@ async def test_a_receipt_on_urgent_and_readings_on_bulk_do_not_wait_in_a_circle(
     index = position(inventory(), "smoke-0", "temperature")
     for n in range(20):
         reading = bulk.bulk([Row(index, AT + n * SECOND, float(n), Quality.GOOD)])
-        receipt = LossReceipt(Lane.BULK, 0, 0, 0, 0, 1, f"round {n}", AT)
+        receipt = LossReceipt(Lane.BULK, bulk.epoch, 10_000 + n, 10_000 + n, 1, 1, "of no block we have", AT)
         said = urgent.urgent(clock(time.time_ns()), receipt, smoke("clear", AT + n * SECOND))
         await asyncio.gather(take(estate, bulk, reading), take(estate, urgent, said))  # neither is sent away
     assert await estate.rows("SELECT (SELECT count(*) FROM readings), (SELECT count(*) FROM loss)") == [(20, 20)]
