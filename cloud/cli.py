@@ -1,8 +1,8 @@
 """`anju-cloud`: run the cloud service and administer it."""
 
 import sys
-from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
@@ -10,6 +10,10 @@ import typer
 from cloud.settings import Settings, read_settings
 from contract.errors import AnjuError
 from contract.service import configure_logging
+
+if TYPE_CHECKING:
+    from cloud.identity.people import People
+    from cloud.store.people import ListedPerson
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 user_app = typer.Typer(no_args_is_help=True, help="People who log in to the console.")
@@ -19,6 +23,9 @@ app.add_typer(gateway_app, name="gateway")
 
 T = TypeVar("T")
 Estate = Annotated[str, typer.Option(help="Name of the estate; it is made when there is none of that name.")]
+PasswordStdin = Annotated[bool, typer.Option(help="Read the password from standard input, do not ask.")]
+BY = "anju-cloud"
+"""Who did it, in the audit log."""
 ROLES = "admin, supervisor, manager, operator or auditor"
 
 
@@ -59,39 +66,77 @@ def migrate() -> None:
     typer.echo(f"The database is up to date (tier: {_run(work(read_settings()))}).")
 
 
+def _new_password(*, from_stdin: bool) -> str:
+    from cloud.identity.passwords import MIN_LENGTH
+
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    asked = f"Password (at least {MIN_LENGTH} characters)"
+    return str(typer.prompt(asked, hide_input=True, confirmation_prompt=True))
+
+
+def _with_people(work: Callable[["People"], Coroutine[Any, Any, T]]) -> T:
+    async def run(settings: Settings) -> T:
+        from cloud.identity.people import People
+        from cloud.store import Database
+
+        async with Database.open(settings.database_url, 1) as database:
+            return await work(People(database))
+
+    return _run(run(read_settings()))
+
+
 @user_app.command("add")
 def add_user(
     login: str,
     estate: Estate,
     name: Annotated[str, typer.Option(help="The person's name, as others see it.")] = "",
     role: Annotated[str, typer.Option(help=ROLES)] = "operator",
-    password_stdin: Annotated[bool, typer.Option(help="Read the password from standard input, do not ask.")] = False,
+    password_stdin: PasswordStdin = False,
 ) -> None:
     """Add a person with a role at an estate."""
-    from cloud.identity.passwords import MIN_LENGTH
-    from cloud.identity.people import ROLES as KNOWN
+    password = _new_password(from_stdin=password_stdin)
+    _with_people(lambda people: people.add(login, name or login, password, role, estate, BY))
+    typer.echo(f"{login} may log in as {role} of {estate}.")
 
-    if role not in KNOWN:
-        raise AnjuError(f"role {role!r} does not exist; one of {ROLES}")
-    password = sys.stdin.readline().rstrip("\n") if password_stdin else typer.prompt(
-        f"Password (at least {MIN_LENGTH} characters)", hide_input=True, confirmation_prompt=True
-    )  # fmt: skip
-    if len(password) < MIN_LENGTH:
-        raise AnjuError(f"the password has {len(password)} characters; take at least {MIN_LENGTH}")
 
-    async def work(settings: Settings) -> None:
-        from cloud.identity.people import People
+@user_app.command("password")
+def set_password(login: str, password_stdin: PasswordStdin = False) -> None:
+    """Give a person a new password, and end their sessions."""
+    password = _new_password(from_stdin=password_stdin)
+    _with_people(lambda people: people.set_password(login, password, BY))
+    typer.echo(f"{login} has a new password; whoever was logged in by the old one is not any more.")
+
+
+@user_app.command("disable")
+def disable_user(login: str) -> None:
+    """Take a person's right to log in, and end their sessions."""
+    _with_people(lambda people: people.set_disabled(login, disabled=True, by=BY))
+    typer.echo(f"{login} may not log in any more. What they did stays in the history under their name.")
+
+
+@user_app.command("enable")
+def enable_user(login: str) -> None:
+    """Give a disabled person the right to log in again, with the password they had."""
+    _with_people(lambda people: people.set_disabled(login, disabled=False, by=BY))
+    typer.echo(f"{login} may log in again.")
+
+
+@user_app.command("list")
+def list_users() -> None:
+    """Show who may log in, as what and where, and who is logged in."""
+
+    async def work(settings: Settings) -> "list[ListedPerson]":
         from cloud.store import Database, people
 
-        async with Database.open(settings.database_url, 1) as database:
-            async with database.transaction() as connection:
-                if await people.by_login(connection, login) is not None:
-                    raise AnjuError(f"there is a person {login!r} already")
-                area = await people.put_area(connection, None, "estate", estate, "Asia/Shanghai")
-            await People(database).add(login, name or login, password, role, area, "anju-cloud")
+        async with Database.open(settings.database_url, 1) as database, database.connect() as connection:
+            return await people.list_people(connection)
 
-    _run(work(read_settings()))
-    typer.echo(f"{login} may log in as {role} of {estate}.")
+    for person in _run(work(read_settings())):
+        state = "disabled" if person.disabled else "may log in"
+        if person.logged_in_at:
+            state = f"logged in since {person.logged_in_at:%Y-%m-%d %H:%M} UTC"
+        typer.echo(f"{person.login}\t{person.name}\t{', '.join(person.roles)}\t{state}")
 
 
 @app.command()
@@ -100,12 +145,10 @@ def claim(estate: Estate) -> None:
 
     async def work(settings: Settings) -> str:
         from cloud.identity.gateways import Gateways
-        from cloud.store import Database, people
+        from cloud.store import Database
 
         async with Database.open(settings.database_url, 1) as database:
-            async with database.transaction() as connection:
-                area = await people.put_area(connection, None, "estate", estate, "Asia/Shanghai")
-            return await Gateways(database, settings.public_url).make_claim(area, "anju-cloud")
+            return await Gateways(database, settings.public_url).make_claim(estate, BY)
 
     typer.echo(_run(work(read_settings())))
 
@@ -136,7 +179,7 @@ def revoke_gateway(gateway: UUID) -> None:
         from cloud.store import Database
 
         async with Database.open(settings.database_url, 1) as database:
-            return await Gateways(database, settings.public_url).revoke(gateway, "anju-cloud")
+            return await Gateways(database, settings.public_url).revoke(gateway, BY)
 
     if not _run(work(read_settings())):
         raise AnjuError(f"there is no gateway {gateway} that could be revoked")

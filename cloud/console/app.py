@@ -21,6 +21,7 @@ from cloud.console.frame import routes as frame
 from cloud.console.gateways import routes as gateways
 from cloud.console.live import routes as live
 from cloud.console.live.hub import Hub
+from cloud.console.live.seats import Seats
 from cloud.console.login import routes as login
 from cloud.console.more import routes as more
 from cloud.console.security import SecurityHeaders
@@ -51,6 +52,7 @@ def console(
     zone: ZoneInfo = ZONE,
     now: Callable[[], datetime] | None = None,
     beat_s: float = live.BEAT_S,
+    seats: Seats | None = None,
 ) -> ASGIApp:
     """The console. Mount it last, at the root: it answers every address that nobody else does, with a page.
 
@@ -69,7 +71,7 @@ def console(
         device.router(pages, devices_data),
         command.router(pages, devices_data),
         gateways.router(pages, gateways_data),
-        live.router(pages, hub, beat_s=beat_s),
+        live.router(pages, devices_data, hub, seats or Seats(), beat_s=beat_s),
     ):
         app.include_router(router)
     add_handlers(app, pages)

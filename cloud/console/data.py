@@ -5,7 +5,7 @@ lies outside that person's areas is not there (None, or missing from the list), 
 Times are aware datetimes in UTC.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -48,13 +48,17 @@ class Action(StrEnum):
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Who is signed in. `role` is the vocabulary's name (operator); `language` their own setting, if they made one."""
+    """Who is signed in. `role` is the vocabulary's name (operator); `language` their own setting, if they made one.
+
+    `session` tells one session of a person from another; it is not the session's token.
+    """
 
     id: str
     name: str
     role: str
     actions: frozenset[Action] = frozenset()
     language: str | None = None
+    session: str = ""
 
     def may(self, action: Action) -> bool:
         """Whether this person's role allows the action somewhere; where is the store's check."""
@@ -239,8 +243,13 @@ class DevicesData(Protocol):
     async def device(self, person: Person, device_id: int) -> DeviceRow | None:
         """One device with all its points."""
 
-    async def events(self, person: Person, device_id: int, since: datetime, limit: int) -> Sequence[EventRow]:
-        """Events and state changes, newest first. A look at access events goes to the audit log."""
+    async def events(
+        self, person: Person, device_id: int, since: datetime, limit: int, *, opened: bool = False
+    ) -> Sequence[EventRow]:
+        """Events and state changes, newest first.
+
+        A look at access events goes to the audit log: once a page that is `opened`, not at each of its live updates.
+        """
 
     async def commands(self, person: Person, device_id: int, limit: int) -> Sequence[CommandRow]:
         """Orders to the device, newest first."""
@@ -254,6 +263,12 @@ class DevicesData(Protocol):
         self, person: Person, device_id: int, point: str, args: Mapping[str, str | int | float | bool]
     ) -> CommandRow | None:
         """Queue an order with its row in the audit log; None where there is no such device for this person."""
+
+    async def topics(self, person: Person, wanted: Collection[str]) -> Mapping[str, str]:
+        """The wake-ups that this person may hear, each with the page's name for it.
+
+        Pages ask for `alarms`, `devices`, `gateways` and `device:<id>`; what is beyond the person's areas is missing.
+        """
 
 
 class GatewaysData(Protocol):

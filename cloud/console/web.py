@@ -3,12 +3,13 @@
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from pathlib import Path as FilePath
+from typing import Annotated, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import jinja2
+from fastapi import Path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -28,6 +29,8 @@ SIZE_COOKIE = "anju_size"
 THEMES = ("auto", "light", "dark")
 SIZES = ("normal", "large")
 
+DeviceId = Annotated[int, Path(ge=1, lt=1 << 31)]
+"""A device's number in an address, as far as the database counts."""
 PersonDependency = Callable[[Request], Awaitable[Person]]
 
 
@@ -149,7 +152,7 @@ def _one_of(choices: tuple[str, ...], wish: str | None) -> str:
 
 def _environment(texts: i18n.Texts) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(FilePath(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -9,8 +9,9 @@ import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from cloud.identity.areas import estate_id
 from cloud.identity.tokens import new_claim_code, new_token, normal_claim, token_hash
-from cloud.store import Database, gateways, people, storable, streams
+from cloud.store import Connection, Database, gateways, people, storable, streams
 from contract.errors import AnjuError
 from contract.kinds import Lane
 from contract.session import EnrolReply, EnrolRequest, SessionReply, SessionRequest, signed_text
@@ -64,12 +65,16 @@ class Gateways:
         self._database = database
         self._audience = audience
 
-    async def make_claim(self, estate: int, by: str) -> str:
-        """A code that enrols one box in an estate within a week; shown once, kept as a hash."""
+    async def make_claim(self, estate: int | str, by: str) -> str:
+        """A code that enrols one box in an estate within a week; shown once, kept as a hash.
+
+        An estate that is named is made where there is none of that name.
+        """
         code = new_claim_code()
         async with self._database.transaction() as connection:
-            await gateways.put_claim(connection, token_hash(code), estate, by, CLAIM_LASTS)
-            await people.audit(connection, None, by, "make claim", f"area {estate}")
+            area = await estate_id(connection, estate, by)
+            await gateways.put_claim(connection, token_hash(code), area, by, CLAIM_LASTS)
+            await people.audit(connection, None, by, "make claim", f"area {area}")
         return code
 
     async def enrol(self, request: EnrolRequest, address: str) -> EnrolReply:
@@ -82,35 +87,36 @@ class Gateways:
         async with self._database.connect() as connection:
             if await gateways.count_enrol_failures(connection, address) >= _MAX_FAILURES:
                 raise TooManyClaimsError("too many wrong claims from here; wait a quarter of an hour")
-        problem = None
         async with self._database.transaction() as connection:
-            code_hash = token_hash(normal_claim(request.claim))
-            claim = await gateways.lock_claim(connection, code_hash)
-            if claim is None:
-                problem = "this claim is not known; check the code, or ask for a new one in the console"
-            elif claim.gateway and claim.public_key and hmac.compare_digest(claim.public_key, request.public_key):
-                return EnrolReply(str(claim.gateway), str(claim.estate))  # the power failed before it had the answer
-            elif claim.used:
-                problem = "this claim was used already; ask for a new one in the console"
-            elif claim.expired:
-                problem = "this claim has expired; ask for a new one in the console"
-            else:
-                hostname, version = storable(request.hostname, 100), storable(request.version, 50)
-                gateway = await gateways.put_gateway(connection, claim.estate, request.public_key, hostname, version)
-                await gateways.use_claim(connection, code_hash, gateway)
-                await people.audit(
-                    connection,
-                    None,
-                    f"gateway {gateway}",
-                    "enrol",
-                    f"area {claim.estate}",
-                    {"hostname": hostname},
-                    address,
-                )
-                return EnrolReply(str(gateway), str(claim.estate))
-            await gateways.put_enrol_failure(connection, address)
-        log.warning("enrolment refused", address=address, problem=problem)
-        raise ClaimRefusedError(problem)
+            reply, problem = await self._use_claim(connection, request, address)
+            if problem:
+                await gateways.put_enrol_failure(connection, address)
+        if reply is None:
+            log.warning("enrolment refused", address=address, problem=problem)
+            raise ClaimRefusedError(problem)
+        await self._database.wake({f"gateways:{reply.estate}"})
+        return reply
+
+    async def _use_claim(
+        self, connection: Connection, request: EnrolRequest, address: str
+    ) -> tuple[EnrolReply | None, str]:
+        """The reply, or the problem in words."""
+        code_hash = token_hash(normal_claim(request.claim))
+        claim = await gateways.lock_claim(connection, code_hash)
+        if claim is None:
+            return None, "this claim is not known; check the code, or ask for a new one in the console"
+        if claim.gateway and claim.public_key and hmac.compare_digest(claim.public_key, request.public_key):
+            return EnrolReply(str(claim.gateway), str(claim.estate)), ""  # the power failed before it had the answer
+        if claim.used:
+            return None, "this claim was used already; ask for a new one in the console"
+        if claim.expired:
+            return None, "this claim has expired; ask for a new one in the console"
+        hostname, version = storable(request.hostname, 100), storable(request.version, 50)
+        gateway = await gateways.put_gateway(connection, claim.estate, request.public_key, hostname, version)
+        await gateways.use_claim(connection, code_hash, gateway)
+        detail = {"hostname": hostname}
+        await people.audit(connection, None, f"gateway {gateway}", "enrol", f"area {claim.estate}", detail, address)
+        return EnrolReply(str(gateway), str(claim.estate)), ""
 
     async def challenge(self, gateway: UUID) -> bytes:
         """A nonce to sign. An unknown box gets one too, so that asking tells nobody which boxes there are."""
@@ -142,11 +148,21 @@ class Gateways:
             return await gateways.session_gateway(connection, token_hash(token))
 
     async def revoke(self, gateway: UUID, by: str) -> bool:
-        """Ends a box's sessions at once and for good; False when there is no such box."""
+        """Ends a box's sessions at once and for good; False when there is no such box.
+
+        Its devices and their alarms end with it: another box will name the devices anew, and nobody could clear these.
+        """
         async with self._database.transaction() as connection:
-            revoked = await gateways.revoke(connection, gateway)
-            if revoked:
-                await people.audit(connection, None, by, "revoke", f"gateway {gateway}")
-        if revoked:
-            await self._database.wake({f"gateway:{gateway}", "gateways"})  # whoever holds its down stream ends it
-        return revoked
+            revoked = await gateways.revoke(connection, gateway, by, "gateway revoked")
+            if revoked is None:
+                return False
+            await people.audit(connection, None, by, "revoke", f"gateway {gateway}")
+        estate = revoked.estate
+        await self._database.wake(
+            {
+                f"gateway:{gateway}",  # whoever holds its down stream ends it
+                *(f"{topic}:{estate}" for topic in ("gateways", "devices", "alarms")),
+                *(f"device:{device}" for device in revoked.devices),
+            }
+        )
+        return True

@@ -1,21 +1,26 @@
 """Logging in, and what a person may do where."""
 
+import asyncio
 from datetime import timedelta
 from enum import StrEnum
 
 import msgspec
 import structlog
 
-from cloud.identity.passwords import MAX_LENGTH, hash_password, verify_password
+from cloud.identity.areas import estate_id
+from cloud.identity.passwords import hash_password, verify_password
 from cloud.identity.tokens import new_token, token_hash
-from cloud.store import Database, people, storable
+from cloud.identity.tries import WAIT_S, Try, count, login_hash
+from cloud.store import Connection, Database, people, storable
 from contract.errors import AnjuError
 
 log = structlog.get_logger()
 SESSION_LASTS = timedelta(hours=12)
 """A night shift."""
-_MAX_FAILURES_LOGIN = 10
-_MAX_FAILURES_ADDRESS = 50
+_MOST_CHECKING = 8
+"""Passwords that wait to be checked: half a second of work. Who comes beyond them comes again."""
+_MOST_TRYING = 50
+_BUSY_S = 5
 
 
 class Right(StrEnum):
@@ -54,18 +59,31 @@ class Person(msgspec.Struct, frozen=True):
 
 
 class LoginRefusedError(AnjuError):
-    """Wrong name or password, or too many tries. Does not say which of the two was wrong."""
+    """Wrong name or password (`after_s` 0), or too many tries. Does not say which of the two was wrong."""
 
-    def __init__(self, *, too_many: bool) -> None:
-        super().__init__("too many tries; wait a quarter of an hour" if too_many else "wrong name or password")
-        self.too_many = too_many
+    def __init__(self, *, after_s: int) -> None:
+        super().__init__(f"too many tries; wait {after_s} s" if after_s else "wrong name or password")
+        self.after_s = after_s
+
+
+class NoSuchPersonError(AnjuError):
+    """There is no person of this login."""
+
+    def __init__(self, login: str) -> None:
+        super().__init__(f"there is no person {login!r}; `anju-cloud user list` shows who there is")
 
 
 class Session(msgspec.Struct, frozen=True):
-    """A new session: the token for the cookie."""
+    """A new session: its token, and that of the browser, each for its cookie."""
 
     token: str
     lasts: timedelta
+    browser: str
+
+
+def normal_login(login: str) -> str:
+    """A login as it is kept and looked up."""
+    return storable(login.strip(), 200)
 
 
 class People:
@@ -73,31 +91,63 @@ class People:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._counting = asyncio.Lock()  # tries take one connection of the process, however many come at once
+        self._trying = 0
+        self._checking = 0
 
-    async def log_in(self, login: str, password: str, address: str) -> Session:
-        """A session for the right password. Raises LoginRefusedError, after counting the failure."""
-        login = storable(login.strip(), 200)
-        async with self._database.connect() as connection:
-            by_login, by_address = await people.count_login_failures(connection, login, address)
-            person = await people.by_login(connection, login)
-        if by_login >= _MAX_FAILURES_LOGIN or by_address >= _MAX_FAILURES_ADDRESS:
-            log.warning("login refused: too many failures", login=login, address=address)
-            raise LoginRefusedError(too_many=True)
-        known = person.password_hash if person and not person.disabled else None
-        right, new_hash = await verify_password(password[:MAX_LENGTH], known)
-        if not right or person is None:
-            async with self._database.transaction() as connection:
-                await people.put_login_failure(connection, login, address)
-                await people.audit(connection, None, login, "login refused", f"person {login}", {}, address)
-            raise LoginRefusedError(too_many=False)
-        token = new_token()
+    async def log_in(self, login: str, password: str, address: str, browser: str = "") -> Session:
+        """A session for the right password. `browser` is the token that an earlier session gave to this browser.
+
+        Raises LoginRefusedError, after counting the failure.
+        """
+        login = normal_login(login)
+        if self._trying >= _MOST_TRYING:
+            raise LoginRefusedError(after_s=_BUSY_S)
+        self._trying += 1
+        try:
+            async with self._counting:
+                if self._checking >= _MOST_CHECKING:
+                    raise LoginRefusedError(after_s=_BUSY_S)
+                person, tried = await self._count(login, address, browser)
+                self._checking += 1
+            try:
+                known = person.password_hash if person and not person.disabled else None
+                right, new_hash = await verify_password(password, known)
+            finally:
+                self._checking -= 1
+        finally:
+            self._trying -= 1
         async with self._database.transaction() as connection:
-            if new_hash:
-                await people.rehash(connection, person.id, new_hash)
-            await people.forget_login_failures(connection, login, address)
-            await people.open_session(connection, token_hash(token), person.id, SESSION_LASTS)
-            await people.audit(connection, person.id, person.name, "login", f"person {login}", {}, address)
-        return Session(token, SESSION_LASTS)
+            if right and person:
+                return await self._open(connection, person, tried, new_hash, address, browser)
+            # What was typed as a name may be a password: it is kept only where it is a name.
+            who, whom = (login, f"person {login}") if person else ("stranger", "person ?")
+            await people.audit(connection, None, who, "login refused", whom, {}, address)
+        raise LoginRefusedError(after_s=0)
+
+    async def _count(self, login: str, address: str, browser: str) -> tuple[people.PersonRow | None, Try]:
+        async with self._database.transaction() as connection:
+            person = await people.by_login(connection, login)
+            tried = await count(connection, login, address, token_hash(browser), person.id if person else None)
+        if tried is None:
+            log.warning("login refused: too many failures", login=login if person else "?", address=address)
+            raise LoginRefusedError(after_s=WAIT_S)
+        return person, tried
+
+    async def _open(
+        self, connection: Connection, person: people.PersonRow, tried: Try, new_hash: str | None,
+        address: str, browser: str,
+    ) -> Session:  # fmt: skip
+        """A session, in a browser that is known from now on: by its token if we gave it that, else by a new one."""
+        if new_hash:
+            await people.rehash(connection, person.id, new_hash)
+        await people.forget_login_failures(connection, tried.login_hash, tried.source)
+        ours, _ = await people.known_browser(connection, token_hash(browser), person.id)
+        session = Session(new_token(), SESSION_LASTS, browser if ours else new_token())
+        await people.know_browser(connection, token_hash(session.browser), person.id)
+        await people.open_session(connection, token_hash(session.token), person.id, session.lasts)
+        await people.audit(connection, person.id, person.name, "login", f"person {person.login}", {}, address)
+        return session
 
     async def person(self, token: str) -> Person | None:
         """Who a token is, with the rights they have at this moment; None for one that does not hold."""
@@ -126,11 +176,41 @@ class People:
         async with self._database.transaction() as connection:
             await people.set_language(connection, person.id, language)
 
-    async def add(self, login: str, name: str, password: str, role: str, area: int, by: str) -> int:
-        """A new person with a role at a node; returns their id. The password's length is the caller's to check."""
+    async def add(self, login: str, name: str, password: str, role: str, estate: int | str, by: str) -> int:
+        """A new person with a role at an estate, which is made where there is none of that name; returns their id.
+
+        Raises AnjuError for a login that is taken or none, a role that is none, a password that cannot be taken.
+        """
+        login = normal_login(login)
+        if not login:
+            raise AnjuError("a login has at least one character that is no space")
+        if role not in ROLES:
+            raise AnjuError(f"role {role!r} does not exist; one of {', '.join(ROLES)}")
         password_hash = await hash_password(password)
         async with self._database.transaction() as connection:
-            person = await people.put(connection, login, name, password_hash, None)
+            area = await estate_id(connection, estate, by)
+            person = await people.put(connection, login, storable(name, 200) or login, password_hash, None)
+            if person is None:
+                raise AnjuError(f"there is a person {login!r} already")
             await people.grant(connection, person, role, area)
             await people.audit(connection, None, by, "add person", f"person {login}", {"role": role, "area": area})
         return person
+
+    async def set_password(self, login: str, password: str, by: str) -> None:
+        """A new password; the person's sessions end, and no browser is known any more. Raises AnjuError."""
+        login = normal_login(login)
+        password_hash = await hash_password(password)
+        async with self._database.transaction() as connection:
+            if not await people.set_password(connection, login, password_hash):
+                raise NoSuchPersonError(login)
+            await people.forget_login_failures(connection, login_hash(login))
+            await people.audit(connection, None, by, "set password", f"person {login}")
+
+    async def set_disabled(self, login: str, *, disabled: bool, by: str) -> None:
+        """Takes or gives back the right to log in; the sessions of a disabled person end. Raises NoSuchPersonError."""
+        login = normal_login(login)
+        async with self._database.transaction() as connection:
+            if not await people.set_disabled(connection, login, disabled=disabled):
+                raise NoSuchPersonError(login)
+            action = "disable person" if disabled else "enable person"
+            await people.audit(connection, None, by, action, f"person {login}")

@@ -1,6 +1,7 @@
 """Devices, what they say now, and their charts."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,10 +12,13 @@ from cloud.store.database import Connection, rows_as
 from cloud.store.sql import load_queries
 
 _SQL = load_queries("devices")
+MOST_ID = (1 << 31) - 1
+_LIKE = re.compile(r"[\\%_]")
+_ESCAPED = r"\\\g<0>"
 
 
 class DeviceRow(msgspec.Struct, frozen=True):
-    """A device with its worst news. `link` None: never heard of."""
+    """A device with its worst news. `link` None: never heard of. It has no `commands` once it or its box is gone."""
 
     id: int
     gateway: UUID
@@ -77,9 +81,21 @@ class EventRow(msgspec.Struct, frozen=True):
     fields: dict[str, Any]
 
 
-async def list_devices(connection: Connection, estates: Sequence[int]) -> list[DeviceRow]:
-    """The devices of these estates."""
-    return rows_as(DeviceRow, await connection.fetch(_SQL["list"], list(estates)))
+async def search(
+    connection: Connection, estates: Sequence[int], words: Sequence[str], kind_words: Mapping[str, str], limit: int
+) -> list[DeviceRow]:
+    """Devices of these estates whose name, place or kind has every word, by place.
+
+    `kind_words` says what kinds are called.
+    """
+    patterns = [f"%{_LIKE.sub(_ESCAPED, word)}%" for word in words]
+    arguments = (list(estates), patterns, list(kind_words), list(kind_words.values()), limit)
+    return rows_as(DeviceRow, await connection.fetch(_SQL["search"], *arguments))
+
+
+async def among(connection: Connection, devices: Sequence[int], estates: Sequence[int]) -> list[int]:
+    """Those of the devices that are in one of the estates."""
+    return [row["id"] for row in await connection.fetch(_SQL["among"], list(devices), list(estates))]
 
 
 async def get(connection: Connection, device: int, estates: Sequence[int]) -> DeviceRow | None:

@@ -10,6 +10,7 @@ from cloud.store.database import Connection, rows_as
 from cloud.store.sql import load_queries
 
 _SQL = load_queries("gateways")
+MOST_NONCES = 10
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -28,6 +29,13 @@ class Gateway(msgspec.Struct, frozen=True):
 
     id: UUID
     estate: int
+
+
+class Revoked(msgspec.Struct, frozen=True):
+    """What ended with a box: the devices of this estate that it spoke for."""
+
+    estate: int
+    devices: frozenset[int]
 
 
 class GatewayRow(msgspec.Struct, frozen=True):
@@ -87,8 +95,8 @@ async def public_key(connection: Connection, gateway: UUID) -> bytes | None:
 
 
 async def put_nonce(connection: Connection, nonce: bytes, gateway: UUID) -> bool:
-    """Keeps a nonce for a minute; False when there is no such box."""
-    return bool(await connection.fetchval(_SQL["put_nonce"], nonce, gateway))
+    """Keeps a nonce for a minute, and of a box no more than MOST_NONCES; False when there is no such box."""
+    return bool(await connection.fetchval(_SQL["put_nonce"], nonce, gateway, MOST_NONCES))
 
 
 async def take_nonce(connection: Connection, nonce: bytes, gateway: UUID) -> bool:
@@ -114,9 +122,14 @@ async def seen(
     await connection.execute(_SQL["seen"], gateway, version, site_digest)
 
 
-async def revoke(connection: Connection, gateway: UUID) -> bool:
-    """Ends a box's sessions and its right to open new ones; False when there is no such box."""
-    return bool(await connection.fetchval(_SQL["revoke"], gateway))
+async def revoke(connection: Connection, gateway: UUID, who: str, why: str) -> Revoked | None:
+    """Ends a box's sessions and its right to open new ones, its devices and their alarms; None: no such box."""
+    estate = await connection.fetchval(_SQL["revoke"], gateway)
+    if estate is None:
+        return None
+    devices = {row["id"] for row in await connection.fetch(_SQL["retire_devices"], gateway)}
+    alarmed = {row["device"] for row in await connection.fetch(_SQL["end_alarms"], gateway, who, why)}
+    return Revoked(int(estate), frozenset(devices | alarmed))
 
 
 async def list_gateways(connection: Connection, estates: Sequence[int]) -> list[GatewayRow]:

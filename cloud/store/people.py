@@ -10,6 +10,7 @@ from cloud.store.database import Connection, rows_as
 from cloud.store.sql import load_queries
 
 _SQL = load_queries("people")
+_LOGINS = 0x4C4F47494E  # "LOGIN"
 
 
 class PersonRow(msgspec.Struct, frozen=True):
@@ -21,6 +22,24 @@ class PersonRow(msgspec.Struct, frozen=True):
     password_hash: str
     language: str | None
     disabled: bool
+
+
+class ListedPerson(msgspec.Struct, frozen=True):
+    """A person with their `roles` as 'role area', and when the newest session that still holds was opened."""
+
+    login: str
+    name: str
+    disabled: bool
+    roles: list[str]
+    logged_in_at: datetime | None
+
+
+class LoginFailures(msgspec.Struct, frozen=True):
+    """Wrong passwords of the last quarter of an hour: of a login `here`, from this `source` at all, by `strangers`."""
+
+    here: int
+    source: int
+    strangers: int
 
 
 class SessionRow(msgspec.Struct, frozen=True):
@@ -51,14 +70,25 @@ async def by_login(connection: Connection, login: str) -> PersonRow | None:
     return PersonRow(**dict(row)) if row else None
 
 
-async def put(connection: Connection, login: str, name: str, password_hash: str, language: str | None) -> int:
-    """A new person; returns their id."""
-    return int(await connection.fetchval(_SQL["put"], login, name, password_hash, language))
+async def put(connection: Connection, login: str, name: str, password_hash: str, language: str | None) -> int | None:
+    """A new person; returns their id, or None where the login is taken."""
+    person = await connection.fetchval(_SQL["put"], login, name, password_hash, language)
+    return None if person is None else int(person)
 
 
 async def set_password(connection: Connection, login: str, password_hash: str) -> bool:
     """A new password, ending all sessions of the person; False when there is no such login."""
     return await connection.fetchval(_SQL["set_password"], login, password_hash) is not None
+
+
+async def set_disabled(connection: Connection, login: str, *, disabled: bool) -> bool:
+    """Whether a person may log in, ending all sessions where not; False when there is no such login."""
+    return await connection.fetchval(_SQL["set_disabled"], login, disabled) is not None
+
+
+async def list_people(connection: Connection) -> list[ListedPerson]:
+    """Everybody, by login."""
+    return rows_as(ListedPerson, await connection.fetch(_SQL["list_people"]))
 
 
 async def rehash(connection: Connection, person: int, password_hash: str) -> None:
@@ -92,20 +122,38 @@ async def close_session(connection: Connection, token_hash: bytes) -> None:
     await connection.execute(_SQL["close_session"], token_hash)
 
 
-async def put_login_failure(connection: Connection, login: str, address: str) -> None:
-    """One more wrong password."""
-    await connection.execute(_SQL["put_login_failure"], login, address)
+async def lock_logins(connection: Connection) -> None:
+    """Nobody else counts tries until the transaction ends."""
+    await connection.execute(_SQL["lock_logins"], _LOGINS)
 
 
-async def count_login_failures(connection: Connection, login: str, address: str) -> tuple[int, int]:
-    """Wrong passwords in the last quarter of an hour, for this login and from this address."""
-    row = await connection.fetchrow(_SQL["count_login_failures"], login, address)
-    return (row["login"], row["address"]) if row else (0, 0)
+async def put_login_failure(connection: Connection, login_hash: bytes, source: str, *, known: bool) -> None:
+    """One more wrong password; `known` where the source is a browser in which this person logged in before."""
+    await connection.execute(_SQL["put_login_failure"], login_hash, source, known)
 
 
-async def forget_login_failures(connection: Connection, login: str, address: str) -> None:
-    """The right password was given."""
-    await connection.execute(_SQL["forget_login_failures"], login, address)
+async def count_login_failures(connection: Connection, login_hash: bytes, source: str) -> LoginFailures:
+    """What has gone wrong of late."""
+    row = await connection.fetchrow(_SQL["count_login_failures"], login_hash, source)
+    assert row is not None
+    return LoginFailures(**dict(row))
+
+
+async def forget_login_failures(connection: Connection, login_hash: bytes, source: str | None = None) -> None:
+    """The right password was given at this source, or a new one was set."""
+    await connection.execute(_SQL["forget_login_failures"], login_hash, source)
+
+
+async def known_browser(connection: Connection, token_hash: bytes, person: int | None) -> tuple[bool, bool]:
+    """Whether anybody has logged in with this browser, and whether this person has."""
+    row = await connection.fetchrow(_SQL["known_browser"], token_hash, person)
+    assert row is not None
+    return row["known"], row["person"]
+
+
+async def know_browser(connection: Connection, token_hash: bytes, person: int) -> None:
+    """A person has logged in with this browser."""
+    await connection.execute(_SQL["know_browser"], token_hash, person)
 
 
 async def set_language(connection: Connection, person: int, language: str) -> None:
@@ -114,12 +162,20 @@ async def set_language(connection: Connection, person: int, language: str) -> No
 
 
 async def put_area(connection: Connection, parent: int | None, level: str, name: str, timezone: str) -> int:
-    """A node of the area tree by its name, made when it is not there; returns its id."""
-    row = await connection.fetchrow(_SQL["put_area"], parent, level, name, timezone)
-    assert row is not None
-    if row["is_new"]:
-        await connection.execute(_SQL["settle_path"], row["id"])
-    return int(row["id"])
+    """A node of the area tree by its name, made when it is not there; returns its id.
+
+    Of several that make one node at once, one makes it, and the others find it once that one has committed.
+    """
+    made = await make_area(connection, parent, level, name, timezone)
+    return int(await connection.fetchval(_SQL["find_area"], parent, name)) if made is None else made
+
+
+async def make_area(connection: Connection, parent: int | None, level: str, name: str, timezone: str) -> int | None:
+    """A new node of the area tree; None where there is one of that name."""
+    made = await connection.fetchval(_SQL["put_area"], parent, level, name, timezone)
+    if made is not None:
+        await connection.execute(_SQL["settle_path"], made)
+    return None if made is None else int(made)
 
 
 async def audit(

@@ -163,9 +163,9 @@ class RunningCloud:
         async with self.database.transaction() as connection:
             return await people.put_area(connection, None, "estate", name, "Asia/Shanghai")
 
-    async def person(self, login: str = "wang", role: str = "operator", area: int | None = None) -> int:
+    async def person(self, login: str = "wang", role: str = "operator", area: int | str = "西苑小区") -> int:
         """A person who may log in with PASSWORD."""
-        return await self.cloud.people.add(login, login, PASSWORD, role, area or await self.area(), "test")
+        return await self.cloud.people.add(login, login, PASSWORD, role, area, "test")
 
     async def claim(self, area: int | None = None) -> str:
         return await self.cloud.gateways.make_claim(area or await self.area(), "test")

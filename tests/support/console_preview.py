@@ -8,7 +8,7 @@ import asyncio
 import math
 import random
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
@@ -39,6 +39,8 @@ from cloud.console.data import (
     Transition,
 )
 from cloud.console.live.hub import Hub
+from cloud.console.live.seats import Seats
+from contract.errors import Retryable
 from contract.messages import CommandStatus, Quality
 
 ONLINE, OFFLINE, NEVER = SessionState.ONLINE, SessionState.OFFLINE, SessionState.NEVER
@@ -63,9 +65,14 @@ class FakeIdentity:
 
     def __init__(self) -> None:
         self.ended = False
+        self.away = False
 
     async def person(self, request: Request) -> Person | None:
-        return None if self.ended else PEOPLE.get(request.cookies.get(COOKIE, ""))
+        if self.away:
+            raise Retryable("the database is away", after_s=2)
+        key = request.cookies.get(COOKIE, "")
+        person = None if self.ended else PEOPLE.get(key)
+        return msgspec.structs.replace(person, session=key) if person else None
 
     async def sign_in(self, request: Request, response: Response, login: str, password: str) -> SignIn:
         if login == "locked":
@@ -91,12 +98,17 @@ class FakeEstate:
         self.command_rows: list[CommandRow] = [] if quiet else _commands(self.start)
         self.answer_after_s = 0.5
         self.broken = False
+        self.away = False
+        self.estates = [1]
+        """Whose wake-ups a person may hear."""
 
     # alarms
 
     async def active_alarms(self, person: Person) -> Sequence[AlarmRow]:
         if self.broken:
-            raise RuntimeError("the database is away")
+            raise RuntimeError("a fault")
+        if self.away:
+            raise Retryable("the database is away", after_s=2)
         return [row for row in self.alarm_rows.values() if row.state is not AlarmState.NORM]
 
     async def ended_alarms(self, person: Person, limit: int) -> Sequence[AlarmRow]:
@@ -154,7 +166,9 @@ class FakeEstate:
     async def device(self, person: Person, device_id: int) -> DeviceRow | None:
         return self.device_rows.get(device_id)
 
-    async def events(self, person: Person, device_id: int, since: datetime, limit: int) -> Sequence[EventRow]:
+    async def events(
+        self, person: Person, device_id: int, since: datetime, limit: int, *, opened: bool = False
+    ) -> Sequence[EventRow]:
         row = self.device_rows[device_id]
         ago = lambda **kw: self.start - timedelta(**kw)  # noqa: E731
         if row.kind == "smoke_detector":
@@ -216,6 +230,12 @@ class FakeEstate:
             row, status=CommandStatus.EXECUTED, answered_at=datetime.now(UTC)
         )
         self.hub.publish([f"device:{row.device_id}"])
+
+    async def topics(self, person: Person, wanted: Collection[str]) -> Mapping[str, str]:
+        lists = [name for name in ("alarms", "devices", "gateways") if name in wanted]
+        found = {name: name for name in lists} | {f"{name}:{area}": name for name in lists for area in self.estates}
+        devices = {f"device:{device}" for device in self.device_rows} & set(wanted) if self.estates else ()
+        return found | {name: name for name in devices}
 
     # gateways
 
@@ -349,7 +369,9 @@ def _commands(now):
     ]
 
 
-def application(*, quiet: bool = False, beat_s: float = 10.0) -> tuple[FastAPI, FakeEstate, FakeIdentity, Hub]:
+def application(
+    *, quiet: bool = False, beat_s: float = 10.0, seats: Seats | None = None
+) -> tuple[FastAPI, FakeEstate, FakeIdentity, Hub]:
     """The console over a fresh estate; with a route of the preview's own to make a new alarm."""
     hub = Hub()
     estate, identity = FakeEstate(hub, quiet=quiet), FakeIdentity()
@@ -359,7 +381,7 @@ def application(*, quiet: bool = False, beat_s: float = 10.0) -> tuple[FastAPI, 
     async def smoke(building: str = "7", floor: str = "12") -> dict[str, str]:
         return {"id": str(estate.raise_smoke(building, floor).id)}
 
-    root.mount("/", console(identity, estate, estate, estate, hub, https=False, beat_s=beat_s))
+    root.mount("/", console(identity, estate, estate, estate, hub, https=False, beat_s=beat_s, seats=seats))
     return root, estate, identity, hub
 
 
@@ -390,9 +412,11 @@ class Console(msgspec.Struct):
 
 
 @asynccontextmanager
-async def served(*, quiet: bool = False, beat_s: float = 10.0, port: int = 0) -> AsyncIterator[Console]:
+async def served(
+    *, quiet: bool = False, beat_s: float = 10.0, port: int = 0, seats: Seats | None = None
+) -> AsyncIterator[Console]:
     """The console on a port of its own (or on one that it had before), until the block ends."""
-    app, estate, identity, hub = application(quiet=quiet, beat_s=beat_s)
+    app, estate, identity, hub = application(quiet=quiet, beat_s=beat_s, seats=seats)
     listener = socket.create_server(("127.0.0.1", port))
     server = Server(uvicorn.Config(app, log_level="critical", lifespan="off"), hub)
     running = asyncio.create_task(server.serve(sockets=[listener]))

@@ -23,8 +23,11 @@ EVENT_WORDS = {
     "clear": N_("Returned to normal", "transition"),
     "acknowledge": N_("Acknowledged", "transition"),
     "late": N_("Heard of when it was already over", "transition"),
+    "revoked": N_("Ended with its gateway", "transition"),
 }
 """Words of the alarm machine's happenings; one that is newer than the console is said by its name."""
+WHY_WORDS = {"gateway revoked": N_("the gateway was revoked", "transition")}
+"""Reasons that the system gives; a person's are said as they were written."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -102,7 +105,7 @@ def _step(voice: Voice, transition: Transition) -> Step:
         event=voice.t.p("transition", event) if event else transition.event,
         change=_change(voice, transition.from_state, transition.to_state),
         who=transition.who or voice.t("the system"),
-        why=transition.why or "",
+        why=voice.t.p("transition", WHY_WORDS[why]) if (why := transition.why or "") in WHY_WORDS else why,
     )
 
 

@@ -54,11 +54,13 @@ class Alarms:
 
     async def acknowledge(self, person: Person, alarm_id: UUID) -> Acknowledged:
         """Takes an alarm, in the person's name."""
-        known = signed_in(person).known
-        estates = known.estates(Right.ACKNOWLEDGE)
+        who = signed_in(person)
+        estates = who.estates(Right.ACKNOWLEDGE)
         try:
             async with self._database.transaction() as connection:
-                topics = await self._engine.acknowledge(connection, alarm_id, estates, known.id, known.name)
+                topics = await self._engine.acknowledge(
+                    connection, alarm_id, estates, who.known.id, who.name, address=who.address
+                )
         except NoSuchAlarmError:
             return Acknowledged.MISSING
         await self._database.wake(topics)

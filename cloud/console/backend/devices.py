@@ -1,17 +1,25 @@
 """Devices as a person may see them, their charts, and orders to them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 
 from cloud.commands.commands import CommandRefusedError, Commands
-from cloud.console.backend.identity import signed_in
+from cloud.console.backend.identity import SignedIn, signed_in
 from cloud.console.data import CommandRow, DeviceRow, EventRow, Person, Place, PointNow, Series
 from cloud.identity.people import Right
-from cloud.store import Database, commands, devices
+from cloud.store import Database, commands, devices, people, storable
+from cloud.store.devices import MOST_ID
+from cloud.store.devices import EventRow as StoredEvent
+from contract.kinds import KINDS
 from contract.messages import CommandStatus, Quality
 
 _FINEST_S = 1
+_PERSONAL = frozenset({"access", "passage"})
+"""Events that say what a person did."""
+_MOST_LOOKS = 10_000
+"""Pages whose look was kept already; one that is forgotten is kept once more."""
+_KIND_WORDS = {code: f"{code} {kind.zh} {kind.en}" for code, kind in KINDS.items()}
 
 
 class Devices:
@@ -20,13 +28,13 @@ class Devices:
     def __init__(self, database: Database, orders: Commands) -> None:
         self._database = database
         self._orders = orders
+        self._looks: dict[tuple[str, int], None] = {}
 
     async def devices(self, person: Person, search: str, limit: int) -> Sequence[DeviceRow]:
         """Devices whose name or place has every word of `search`."""
-        words = search.casefold().split()
+        words = storable(search, 200).split()
         async with self._database.connect() as connection:
-            rows = await devices.list_devices(connection, signed_in(person).estates())
-            found = [row for row in rows if all(word in _text(row) for word in words)][:limit]
+            found = await devices.search(connection, signed_in(person).estates(), words, _KIND_WORDS, limit)
             points = await devices.points(connection, [row.id for row in found])
         return [device_row(row, points[row.id]) for row in found]
 
@@ -39,13 +47,16 @@ class Devices:
             points = await devices.points(connection, [row.id])
         return device_row(row, points[row.id])
 
-    async def events(self, person: Person, device_id: int, since: datetime, limit: int) -> Sequence[EventRow]:
+    async def events(
+        self, person: Person, device_id: int, since: datetime, limit: int, *, opened: bool = False
+    ) -> Sequence[EventRow]:
         """Events and state changes, newest first."""
         async with self._database.connect() as connection:
             if await devices.get(connection, device_id, signed_in(person).estates()) is None:
                 return []
             states = await devices.recent_states(connection, device_id, since, limit)
             happened = await devices.recent_events(connection, device_id, since, limit)
+        await self._note_look(signed_in(person), device_id, happened, opened=opened)
         rows = [EventRow(at=row.at, point=row.point, value=row.value) for row in states]
         rows += [EventRow(at=row.at, point=row.point, fields=row.fields) for row in happened]
         return sorted(rows, key=lambda row: row.at, reverse=True)[:limit]
@@ -83,15 +94,47 @@ class Devices:
         self, person: Person, device_id: int, point: str, args: Mapping[str, str | int | float | bool]
     ) -> CommandRow | None:
         """Queues an order in the person's name."""
-        known = signed_in(person).known
-        estates = known.estates(Right.COMMAND)
+        who = signed_in(person)
+        estates = who.estates(Right.COMMAND)
         try:
-            order = await self._orders.order(device_id, point, args, estates, known.id, known.name)
+            order = await self._orders.order(
+                device_id, point, args, estates, who.known.id, who.name, address=who.address
+            )
         except CommandRefusedError:
             return None
         async with self._database.connect() as connection:
             row = await commands.get(connection, order, estates)
         return _command_row(row) if row else None
+
+    async def topics(self, person: Person, wanted: Collection[str]) -> Mapping[str, str]:
+        """Lists by estate (and what woke somewhere, nobody knows where), devices by their number."""
+        estates = signed_in(person).estates()
+        lists = [name for name in ("alarms", "devices", "gateways") if name in wanted]
+        found = {name: name for name in lists} | {f"{name}:{estate}": name for name in lists for estate in estates}
+        asked = [int(name.removeprefix("device:")) for name in wanted if name.startswith("device:")]
+        asked = [device for device in asked if device <= MOST_ID]
+        if asked:
+            async with self._database.connect() as connection:
+                found |= {
+                    f"device:{device}": f"device:{device}" for device in await devices.among(connection, asked, estates)
+                }
+        return found
+
+    async def _note_look(self, person: SignedIn, device: int, happened: Sequence[StoredEvent], *, opened: bool) -> None:
+        """Who went through which door is personal: a look at it is kept, once a page and its live updates."""
+        shown = sum(event.point in _PERSONAL for event in happened)
+        look = (person.session, device)
+        if not shown or (look in self._looks and not opened):
+            return
+        async with self._database.transaction() as connection:
+            await people.audit(
+                connection, person.known.id, person.name, "look at access events", f"device {device}",
+                {"events": shown}, person.address,
+            )  # fmt: skip
+        self._looks.pop(look, None)
+        self._looks[look] = None
+        if len(self._looks) > _MOST_LOOKS:
+            del self._looks[next(iter(self._looks))]
 
 
 def device_row(row: devices.DeviceRow, points: Sequence[devices.PointNow]) -> DeviceRow:
@@ -127,7 +170,3 @@ def _command_row(row: commands.CommandRow) -> CommandRow:
         answered_at=row.answered_at,
         reason=row.reason,
     )
-
-
-def _text(row: devices.DeviceRow) -> str:
-    return f"{row.name} {row.estate} {row.building}号楼 {row.unit}单元 {row.floor}层 {row.spot} {row.kind}".casefold()

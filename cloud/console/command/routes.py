@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from cloud.console.command.view import Commanded, commanded
 from cloud.console.data import Action, DevicesData, Person
 from cloud.console.security import local_path
-from cloud.console.web import Web, is_htmx
+from cloud.console.web import DeviceId, Web, is_htmx
 from cloud.console.words.commands import verb
 
 ORDERS_READ = 5
@@ -32,7 +32,11 @@ def router(pages: Web, devices: DevicesData) -> APIRouter:
 
     @routes.get("/devices/{device_id}/ask/{point}")
     async def ask(
-        request: Request, device_id: int, point: str, person: Annotated[Person, Depends(may_command)], back: str = ""
+        request: Request,
+        device_id: DeviceId,
+        point: str,
+        person: Annotated[Person, Depends(may_command)],
+        back: str = "",
     ) -> Response:
         offer = await line(request, person, device_id, point)
         back = local_path(back, offer.url)
@@ -42,7 +46,11 @@ def router(pages: Web, devices: DevicesData) -> APIRouter:
 
     @routes.get("/devices/{device_id}/command-line/{point}")
     async def keep_closed(
-        request: Request, device_id: int, point: str, person: Annotated[Person, Depends(may_command)], back: str = ""
+        request: Request,
+        device_id: DeviceId,
+        point: str,
+        person: Annotated[Person, Depends(may_command)],
+        back: str = "",
     ) -> Response:
         offer = await line(request, person, device_id, point)
         back = local_path(back, offer.url)
@@ -51,7 +59,7 @@ def router(pages: Web, devices: DevicesData) -> APIRouter:
     @routes.post("/devices/{device_id}/commands/{point}")
     async def send(
         request: Request,
-        device_id: int,
+        device_id: DeviceId,
         point: str,
         person: Annotated[Person, Depends(may_command)],
         back: Annotated[str, Form()] = "",

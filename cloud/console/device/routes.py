@@ -1,4 +1,4 @@
-"""Routes of one device: the page, its live part, its curve."""
+"""Routes of one device: the page, its live part, its curve and the curve's table, which are dear, apart from it."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -9,10 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cloud.console.chart import Mark, chart, table
-from cloud.console.data import Action, DevicesData, Person
+from cloud.console.chart import Mark, TableRow, chart, table
+from cloud.console.data import Action, DeviceRow, DevicesData, Person
 from cloud.console.device.view import DEFAULT_RANGE, DevicePage, Range, curve, device_page, drawn_point, window
-from cloud.console.web import Web
+from cloud.console.web import DeviceId, Web
 from cloud.console.words.points import is_telemetry, point_name, unit_of, value_words
 
 CURVE_POINTS = 600
@@ -27,53 +27,84 @@ def router(pages: Web, devices: DevicesData) -> APIRouter:
     """One device."""
     routes = APIRouter()
 
-    async def view(request: Request, person: Person, device_id: int, point: str, span: str) -> DevicePage:
+    async def device(person: Person, device_id: int) -> DeviceRow:
         row = await devices.device(person, device_id)
         if row is None:
             raise HTTPException(404)
+        return row
+
+    async def view(
+        request: Request, person: Person, row: DeviceRow, point: str, span: str, *, opened: bool
+    ) -> DevicePage:
         voice = pages.voice(request)
         drawn = drawn_point(row, point)
-        shown = None
-        if drawn:
-            ends = window(voice.now, span)
-            series = await devices.series(person, device_id, drawn, *ends, TABLE_POINTS)
-            shown = curve(voice, row, drawn, span, table(voice, ends, series))
-        orders = await devices.commands(person, device_id, ORDERS_SHOWN)
-        events = await devices.events(person, device_id, voice.now - EVENTS_SINCE, EVENTS_SHOWN)
-        return device_page(voice, row, orders, events, shown)
+        orders = await devices.commands(person, row.id, ORDERS_SHOWN)
+        since = voice.now - EVENTS_SINCE
+        events = await devices.events(person, row.id, since, EVENTS_SHOWN, opened=opened)
+        return device_page(voice, row, orders, events, curve(voice, row, drawn, span) if drawn else None)
+
+    async def rows(request: Request, person: Person, row: DeviceRow, point: str, span: str) -> tuple[TableRow, ...]:
+        voice = pages.voice(request)
+        ends = window(voice.now, span)
+        return table(voice, ends, await devices.series(person, row.id, point, *ends, TABLE_POINTS))
 
     @routes.get("/devices/{device_id}")
     async def page(
         request: Request,
-        device_id: int,
+        device_id: DeviceId,
         person: Annotated[Person, Depends(pages.signed_in)],
         point: str = "",
         span: Annotated[Range, Query(alias="range")] = DEFAULT_RANGE,
     ) -> Response:
-        shown = await view(request, person, device_id, point, span)
-        return await pages.page(request, person, "device/page.html", view=shown, may_command=person.may(Action.COMMAND))
+        row = await device(person, device_id)
+        drawn = drawn_point(row, point)
+        return await pages.page(
+            request,
+            person,
+            "device/page.html",
+            view=await view(request, person, row, point, span, opened=True),
+            figures=await rows(request, person, row, drawn, span) if drawn else (),
+            whole=True,
+            may_command=person.may(Action.COMMAND),
+        )
 
     @routes.get("/devices/{device_id}/live")
     async def live(
         request: Request,
-        device_id: int,
+        device_id: DeviceId,
         person: Annotated[Person, Depends(pages.signed_in)],
         point: str = "",
         span: Annotated[Range, Query(alias="range")] = DEFAULT_RANGE,
     ) -> Response:
-        shown = await view(request, person, device_id, point, span)
-        return pages.render(request, "device/live.html", view=shown, may_command=person.may(Action.COMMAND))
+        shown = await view(request, person, await device(person, device_id), point, span, opened=False)
+        may = person.may(Action.COMMAND)
+        return pages.render(request, "device/live.html", view=shown, whole=False, may_command=may)
 
-    @routes.get("/devices/{device_id}/curve")
-    async def drawn(
+    @routes.get("/devices/{device_id}/figures")
+    async def figures(
         request: Request,
-        device_id: int,
+        device_id: DeviceId,
         point: str,
         person: Annotated[Person, Depends(pages.signed_in)],
         span: Annotated[Range, Query(alias="range")] = DEFAULT_RANGE,
     ) -> Response:
-        row = await devices.device(person, device_id)
-        if row is None or not is_telemetry(row.kind, point):
+        row = await device(person, device_id)
+        if not is_telemetry(row.kind, point):
+            raise HTTPException(404)
+        drawn = curve(pages.voice(request), row, point, span)
+        shown = await rows(request, person, row, point, span)
+        return pages.render(request, "device/figures.html", curve=drawn, figures=shown)
+
+    @routes.get("/devices/{device_id}/curve")
+    async def drawn(
+        request: Request,
+        device_id: DeviceId,
+        point: str,
+        person: Annotated[Person, Depends(pages.signed_in)],
+        span: Annotated[Range, Query(alias="range")] = DEFAULT_RANGE,
+    ) -> Response:
+        row = await device(person, device_id)
+        if not is_telemetry(row.kind, point):
             raise HTTPException(404)
         voice = pages.voice(request)
         ends = window(voice.now, span)

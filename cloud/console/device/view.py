@@ -6,7 +6,6 @@ from typing import Literal
 
 import msgspec
 
-from cloud.console.chart import TableRow
 from cloud.console.command.view import Answer, Commanded, answers, commanded
 from cloud.console.data import CommandRow, DeviceRow, EventRow, PointNow
 from cloud.console.devices.view import DeviceLine, device_line
@@ -21,6 +20,8 @@ RANGES = {
     "24h": (timedelta(hours=24), N_("24 hours")),
     "7d": (timedelta(days=7), N_("7 days")),
 }
+EVERY_S = {"1h": 5, "24h": 60, "7d": 60}
+"""How often at most a page reads its curve again: what is new in it must be worth reading all of it."""
 Range = Literal["1h", "24h", "7d"]
 DEFAULT_RANGE: Range = "1h"
 FIELD_WORDS = {
@@ -62,15 +63,17 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """What is drawn, its address, and its table."""
+    """What is drawn, its address and that of its table, and how often at most they are asked for."""
 
     url: str
+    figures_url: str
+    every_s: int
     name: str
     unit: str
     points: tuple[Choice, ...]
     ranges: tuple[Choice, ...]
     range_word: str
-    rows: tuple[TableRow, ...]
+    query: str
 
 
 class DevicePage(msgspec.Struct, frozen=True):
@@ -110,12 +113,15 @@ def drawn_point(row: DeviceRow, wish: str) -> str:
     return wish if wish in telemetry else telemetry[0] if telemetry else ""
 
 
-def curve(voice: Voice, row: DeviceRow, point: str, span: str, rows: tuple[TableRow, ...]) -> Curve:
-    """The choices around a curve, and its table."""
+def curve(voice: Voice, row: DeviceRow, point: str, span: str) -> Curve:
+    """A curve and the choices around it."""
     base = f"/devices/{row.id}"
+    query = f"point={point}&range={span}"
     telemetry = [now.point for now in row.points if is_telemetry(row.kind, now.point)]
     return Curve(
-        url=f"{base}/curve?point={point}&range={span}",
+        url=f"{base}/curve?{query}",
+        figures_url=f"{base}/figures?{query}",
+        every_s=EVERY_S[span],
         name=point_name(voice, row.kind, point),
         unit=unit_of(row.kind, point),
         points=tuple(
@@ -127,7 +133,7 @@ def curve(voice: Voice, row: DeviceRow, point: str, span: str, rows: tuple[Table
             for name, (_, word) in RANGES.items()
         ),
         range_word=voice.t(RANGES[span][1]),
-        rows=rows,
+        query=query,
     )
 
 

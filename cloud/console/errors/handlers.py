@@ -2,25 +2,31 @@
 
 import json
 
+import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cloud.console.errors.view import problem
+from cloud.console.errors.view import AGAIN_S, Problem, away, problem
 from cloud.console.web import NotSignedInError, Web, is_htmx, to_login
+from contract.errors import Retryable
+
+log = structlog.get_logger()
 
 
 def add_handlers(app: FastAPI, pages: Web) -> None:
     """Register the handlers of the console's errors."""
 
-    def answer(request: Request, status: int, detail: str = "") -> Response:
-        said = problem(pages.voice(request), status, detail)
+    def say(request: Request, status: int, said: Problem, again: str = "") -> Response:
         if is_htmx(request):
             trigger = json.dumps({"anju:say": {"text": f"{said.title} {said.words}"}})
             return Response(status_code=status, headers={"HX-Trigger": trigger})
-        return pages.render(request, "errors/page.html", status=status, code=status, problem=said)
+        return pages.render(request, "errors/page.html", status=status, code=status, problem=said, again=again)
+
+    def answer(request: Request, status: int, detail: str = "") -> Response:
+        return say(request, status, problem(pages.voice(request), status, detail))
 
     async def not_signed_in(request: Request, error: Exception) -> Response:  # noqa: ARG001
         return to_login(request)
@@ -34,10 +40,19 @@ def add_handlers(app: FastAPI, pages: Web) -> None:
         # A mistyped address (an id that is no id) is a page that is not here.
         return answer(request, 404 if request.method == "GET" else 422)
 
+    async def unavailable(request: Request, error: Exception) -> Response:
+        log.warning("could not serve a page", path=request.url.path, problem=str(error))
+        looked = request.method == "GET"
+        # An order is not sent once more by a page that loads itself again.
+        response = say(request, 503, away(pages.voice(request), looked=looked), "" if looked else "/alarms")
+        response.headers["Retry-After"] = str(AGAIN_S)
+        return response
+
     async def fault(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the server logs it
         return answer(request, 500)
 
     app.add_exception_handler(NotSignedInError, not_signed_in)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(RequestValidationError, not_understood)
+    app.add_exception_handler(Retryable, unavailable)
     app.add_exception_handler(Exception, fault)

@@ -4,13 +4,20 @@ import msgspec
 
 from cloud.console.words import Voice
 
+AGAIN_S = 5
+"""How soon a page that could not be had tries again."""
+
 
 class Problem(msgspec.Struct, frozen=True):
-    """What happened, and what to do; `again` where trying again may help."""
+    """What happened, and what to do.
+
+    `again` where trying again may help; `after_s` above 0 where the page does so by itself.
+    """
 
     title: str
     words: str
     again: bool = False
+    after_s: int = 0
 
 
 def problem(voice: Voice, status: int, detail: str = "") -> Problem:
@@ -39,8 +46,21 @@ def problem(voice: Voice, status: int, detail: str = "") -> Problem:
     return Problem(
         t("The console has a fault."),
         t(
-            "Alarms are still taken in, and the gateways keep what they have. Try again in a minute; if it stays, "
-            "call the administrator and watch the fire-alarm panel meanwhile."
+            "Do not wait for alarms on this page: watch the fire-alarm panel. Try again in a minute; if it stays, "
+            "call the administrator. The gateways keep what they have."
         ),
         again=True,
     )
+
+
+def away(voice: Voice, *, looked: bool) -> Problem:
+    """The page while the database cannot be had; `looked` where the person ordered nothing."""
+    t = voice.t
+    said = t(
+        "No alarm reaches this page now. Watch the fire-alarm panel, and go on site where something may be wrong. "
+        "The gateways keep what they have; this page tries again by itself."
+    )
+    if not looked:
+        unsure = t("Whether your order was carried out is not known: look once the page is back.")
+        said = f"{unsure} {said}"
+    return Problem(t("The console cannot reach its data."), said, again=True, after_s=AGAIN_S)

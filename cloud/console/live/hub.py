@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -11,16 +11,16 @@ class ClosedError(Exception):
 
 
 class Subscription:
-    """One stream's pending topics: a set, so that it never grows beyond what was asked for."""
+    """One stream's pending names: a set, so that it never grows beyond what was asked for."""
 
     def __init__(self) -> None:
         self._pending: set[str] = set()
         self._woken = asyncio.Event()
         self.closed = False
 
-    def wake(self, topic: str) -> None:
-        """Note that something changed in a topic."""
-        self._pending.add(topic)
+    def wake(self, name: str) -> None:
+        """Note that something changed in what the stream calls by this name."""
+        self._pending.add(name)
         self._woken.set()
 
     def close(self) -> None:
@@ -29,7 +29,7 @@ class Subscription:
         self._woken.set()
 
     async def wait(self, timeout_s: float) -> frozenset[str]:
-        """The topics that changed, as soon as there is one; empty after `timeout_s`. Raises ClosedError."""
+        """The names of what changed, as soon as there is one; empty after `timeout_s`. Raises ClosedError."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._woken.wait()
@@ -44,18 +44,23 @@ class Subscription:
 
 
 class Hub:
-    """All streams of this process. Used from one event loop."""
+    """All streams of this process. Used from one event loop.
+
+    `alive` says whether this process hears the database's wake-ups. While it does not, streams are silent, so that
+    pages say that they are not live.
+    """
 
     def __init__(self) -> None:
-        self._by_topic: defaultdict[str, set[Subscription]] = defaultdict(set)
+        self.alive = True
+        self._by_topic: defaultdict[str, dict[Subscription, str]] = defaultdict(dict)
         self._all: set[Subscription] = set()
         self._closed = False
 
     def publish(self, topics: Iterable[str]) -> None:
         """Wake every stream that asked for one of the topics. Call it after the commit that changed them."""
         for topic in topics:
-            for subscription in self._by_topic.get(topic, ()):
-                subscription.wake(topic)
+            for subscription, name in self._by_topic.get(topic, {}).items():
+                subscription.wake(name)
 
     def publish_all(self) -> None:
         """Wake everything: the database's wake-ups were cut for a while, and nobody knows what changed."""
@@ -63,13 +68,13 @@ class Hub:
             self.publish((topic,))
 
     @contextmanager
-    def subscribe(self, topics: Iterable[str]) -> Iterator[Subscription]:
-        """A stream's place in the hub, for as long as the block lasts."""
+    def subscribe(self, topics: Mapping[str, str]) -> Iterator[Subscription]:
+        """A stream's place in the hub, for as long as the block lasts: topics, each with the stream's name for it."""
         subscription = Subscription()
-        wanted = frozenset(topics)
+        wanted = dict(topics)
         self._all.add(subscription)
-        for topic in wanted:
-            self._by_topic[topic].add(subscription)
+        for topic, name in wanted.items():
+            self._by_topic[topic][subscription] = name
         if self._closed:
             subscription.close()
         try:
@@ -77,7 +82,7 @@ class Hub:
         finally:
             self._all.discard(subscription)
             for topic in wanted:
-                self._by_topic[topic].discard(subscription)
+                del self._by_topic[topic][subscription]
                 if not self._by_topic[topic]:
                     del self._by_topic[topic]
 

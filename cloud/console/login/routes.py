@@ -19,9 +19,12 @@ def router(pages: Web) -> APIRouter:
     def form(request: Request, onward: str, login: str, came: SignIn | None) -> Response:
         said = problem(pages.voice(request), came) if came else ""
         status = 200 if came is None else 429 if came.retry_after_s else 401
-        return pages.render(
+        response = pages.render(
             request, "login/page.html", status=status, problem=said, login=login, next=local_path(onward, "/alarms")
         )
+        if came and came.retry_after_s:
+            response.headers["Retry-After"] = str(came.retry_after_s)
+        return response
 
     @routes.get("/login")
     async def page(request: Request, next: str = "/alarms") -> Response:  # noqa: A002 - the address's word

@@ -18,6 +18,7 @@ SELECT count(*) FROM enrol_failure WHERE address = $1 AND at > now() - INTERVAL 
 
 -- name: put_enrol_failure
 -- One more wrong claim.
+WITH old AS (DELETE FROM enrol_failure WHERE at < now() - INTERVAL '1 day')
 INSERT INTO enrol_failure (address) VALUES ($1)
 
 -- name: put_gateway
@@ -29,8 +30,10 @@ INSERT INTO gateway (estate, public_key, hostname, version, seen_at) VALUES ($1,
 SELECT public_key FROM gateway WHERE id = $1 AND revoked_at IS NULL
 
 -- name: put_nonce
--- A nonce to sign, and away with those that nobody signed.
-WITH old AS (DELETE FROM gateway_nonce WHERE expires_at < now())
+-- A nonce to sign, and away with those that nobody signed; the oldest go where a box has $3 already.
+WITH old AS (DELETE FROM gateway_nonce WHERE expires_at < now()), beyond AS (
+    DELETE FROM gateway_nonce WHERE nonce IN (
+        SELECT nonce FROM gateway_nonce WHERE gateway = $2 AND expires_at >= now() ORDER BY expires_at DESC OFFSET $3 - 1))
 INSERT INTO gateway_nonce (nonce, gateway, expires_at)
 SELECT $1, id, now() + INTERVAL '1 minute' FROM gateway WHERE id = $2 AND revoked_at IS NULL
 RETURNING true
@@ -55,7 +58,24 @@ UPDATE gateway SET seen_at = now(), version = coalesce($2, version), site_digest
 
 -- name: revoke
 -- One row ends a box's sessions and its right to open new ones.
-UPDATE gateway SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING true
+UPDATE gateway SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING estate
+
+-- name: retire_devices
+-- Nobody speaks for the devices of a revoked box any more.
+UPDATE device SET active = false WHERE gateway = $1 AND active RETURNING id
+
+-- name: end_alarms
+-- The active alarms of a box's devices end, since nobody could ever clear them; $2 is who ended them, $3 why.
+WITH was AS (
+    SELECT alarm.id, alarm.state, alarm.device FROM alarm JOIN device ON device.id = alarm.device
+    WHERE device.gateway = $1 AND alarm.state <> 'NORM' ORDER BY alarm.id FOR UPDATE OF alarm
+), moved AS (
+    UPDATE alarm SET state = 'NORM', changed_at = clock_timestamp() FROM was WHERE alarm.id = was.id
+), kept AS (
+    INSERT INTO alarm_transition (alarm, at, from_state, to_state, event, who, why)
+    SELECT id, clock_timestamp(), state, 'NORM', 'revoked', $2, $3 FROM was
+)
+SELECT DISTINCT device FROM was
 
 -- name: list_gateways
 -- The boxes a person may see, with how far their streams are and what they gave up.

@@ -16,7 +16,7 @@ document.addEventListener("htmx:configRequest", (event) => {
 const say = document.getElementById("say");
 let quiet = 0;
 function tell(text) {
-  say.textContent = text;
+  if (say.hidden || say.textContent !== text) say.textContent = text; // what is said again and again is spoken once
   say.hidden = false;
   clearTimeout(quiet);
   quiet = setTimeout(() => { say.hidden = true; }, 4000 + 80 * text.length);

@@ -1,5 +1,6 @@
 // Curves by uPlot: one dark line, its min–max band light, limits dashed, events as ticks on the axis; gaps are gaps.
 import uPlot from "../vendor/uplot.js";
+import { paced } from "./pace.js";
 
 const drawn = new WeakSet();
 
@@ -140,7 +141,17 @@ export function draw(place, clock) {
     try { await load(place, clock); } finally { busy = false; }
   };
   again();
-  if (place.dataset.refresh) document.body.addEventListener(place.dataset.refresh, again);
+  // The same as figures, for who cannot see it: read while it is open.
+  const figures = document.getElementById(place.dataset.figures);
+  const figures_again = () => { if (figures.open) figures.dispatchEvent(new CustomEvent("anju:figures")); };
+  figures?.addEventListener("toggle", figures_again);
+  if (place.dataset.refresh) {
+    const both = paced(Number(place.dataset.every), () => {
+      again();
+      if (figures) figures_again();
+    });
+    document.body.addEventListener(place.dataset.refresh, both);
+  }
   let width = place.clientWidth;
   new ResizeObserver(() => {
     if (place.clientWidth === width) return;

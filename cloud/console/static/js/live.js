@@ -19,9 +19,41 @@ function connect(hear) {
   return { want: (wanted) => worker.port.postMessage({ topics: wanted }), bye: () => worker.port.postMessage({ bye: true }) };
 }
 
+const AGAIN_MS = 3000;
+
+// Live parts that could not be read: the page is not live until they are. They are asked for again until they come.
+function failures({ htmx, changed }) {
+  const failed = new Set();
+  let again = 0;
+  const is_part = ({ target, detail }) => detail.requestConfig?.verb === "get" && target.matches?.("[hx-trigger*='anju:']");
+
+  function retry() {
+    again = 0;
+    for (const part of [...failed]) {
+      if (!part.isConnected) failed.delete(part);
+      else htmx.ajax("GET", part.getAttribute("hx-get"), { source: part, target: part, swap: "keyed" }).catch(() => {});
+    }
+    changed();
+  }
+
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (!is_part(event)) return;
+    const { xhr, successful } = event.detail;
+    if (successful) failed.delete(event.target);
+    else if (!xhr.status || xhr.status >= 500) {
+      failed.add(event.target);
+      again ||= setTimeout(retry, AGAIN_MS * (1 + Math.random()));
+    }
+    changed();
+  });
+  return failed;
+}
+
 export function install({ htmx, clock }) {
   const words = document.getElementById("live");
   const word = document.getElementById("live-word");
+  let state = null; // of the stream, as it was last told
+  let broken_ms = 0; // since when parts cannot be read
 
   function show(text) {
     if (word.textContent !== text) word.textContent = text;
@@ -33,9 +65,22 @@ export function install({ htmx, clock }) {
       return;
     }
     if (message.server) clock.set(message.server);
-    document.body.classList.toggle("is-cut", !message.live);
-    document.body.dataset.liveState = message.live ? "live" : "cut";
-    show(message.live ? words.dataset.live : words.dataset.notLive.replace("{0}", clock.hour(message.since + (clock.now() - Date.now()))));
+    state = message;
+    judge();
+  }
+
+  const failed = failures({ htmx, changed: () => judge() });
+
+  function judge() {
+    broken_ms = failed.size ? broken_ms || Date.now() : 0;
+    if (!state) return;
+    const live = state.live && !broken_ms;
+    document.body.classList.toggle("is-cut", !live);
+    document.body.dataset.liveState = live ? "live" : "cut";
+    const since = Math.min(...[broken_ms, state.live ? 0 : state.since].filter(Boolean));
+    if (live) show(words.dataset.live);
+    else if (state.full) show(words.dataset.full);
+    else show(words.dataset.notLive.replace("{0}", clock.hour(since + (clock.now() - Date.now()))));
   }
 
   show(words.dataset.connecting);

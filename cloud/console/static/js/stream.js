@@ -3,13 +3,14 @@ const PATIENCE_MS = 25000; // two and a half beats
 const AGAIN_MS = 3000;
 
 export class Stream {
-  // `tell` gets {live: bool, since: ms of the last sign of life, server: ms} and {topics: [...]}.
+  // `tell` gets {live: bool, full: bool, since: ms of the last sign of life, server: ms} and {topics: [...]}.
   constructor(tell) {
     this.tell = tell;
     this.topics = "";
     this.source = null;
     this.heard_ms = Date.now();
     this.live = null;
+    this.full = false; // the server has no room for one more stream
     setInterval(() => this.watch(), 5000);
   }
 
@@ -47,15 +48,35 @@ export class Stream {
     });
     source.addEventListener("error", () => {
       this.cut();
-      if (source.readyState === EventSource.CLOSED && source === this.source) {
-        this.again = setTimeout(() => this.open(), AGAIN_MS * (1 + Math.random()));
-      }
+      if (source.readyState === EventSource.CLOSED && source === this.source) this.refused(source);
     });
+  }
+
+  // An event source does not say why it was refused; a request of the same address does.
+  async refused(source) {
+    let wait_ms = AGAIN_MS * (1 + Math.random());
+    let full = false;
+    const asking = new AbortController();
+    try {
+      const answer = await fetch(source.url, { signal: asking.signal });
+      if (answer.status === 503) {
+        wait_ms = Math.max(wait_ms, Number(answer.headers.get("Retry-After")) * 1000);
+        full = (await answer.text()) === "full";
+      } else if (answer.status === 204) this.tell({ topics: this.topics.split(",") }); // the session is over, as at bye
+    } catch { /* the server cannot be reached: tried again as it is */ }
+    asking.abort();
+    if (source !== this.source) return;
+    if (full !== this.full) {
+      this.full = full;
+      this.tell(this.state());
+    }
+    this.again = setTimeout(() => this.open(), wait_ms);
   }
 
   alive(server) {
     this.heard_ms = Date.now();
     this.live = true;
+    this.full = false;
     this.tell(this.state(server));
   }
 
@@ -66,13 +87,13 @@ export class Stream {
   }
 
   state(server) {
-    return { live: this.live, since: this.heard_ms, server };
+    return { live: this.live, full: this.full, since: this.heard_ms, server };
   }
 
   // A connection may be dead without an error (a pulled cable): silence decides, and a new one is tried.
   watch() {
     const silent_ms = Date.now() - Math.max(this.heard_ms, this.opened_ms ?? 0);
-    if (this.topics && silent_ms > PATIENCE_MS) {
+    if (this.topics && silent_ms > PATIENCE_MS && !this.full) {
       this.cut();
       this.open();
     }
