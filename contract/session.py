@@ -5,10 +5,13 @@
    token, the cloud's time and both cursors.
 3. `POST blocks_path(stream)` with consecutive blocks; answered with the cursor after COMMIT, never before.
 4. `GET DOWN_PATH`: a response that never ends; one JSON line a command, an empty line as heartbeat.
+5. `POST BEAT_PATH` every BEAT_S: the box lives, and how much it has not delivered. Readings are reported on change, so
+   without it a quiet estate and a dead box would look alike.
 """
 
 import struct
 from collections.abc import Iterable, Iterator
+from typing import Annotated
 
 import msgspec
 
@@ -20,6 +23,10 @@ ENROL_PATH = "/edge/v1/enrol"
 CHALLENGE_PATH = "/edge/v1/challenge"
 SESSION_PATH = "/edge/v1/session"
 DOWN_PATH = "/edge/v1/down"
+BEAT_PATH = "/edge/v1/beat"
+BEAT_S = 20.0
+SILENT_AFTER_S = 65.0
+"""A box that was not heard of for three beats is silent, and nothing behind it is known any more."""
 HEARTBEAT_S = 10.0
 """A down stream that is silent for three heartbeats is dead."""
 MAX_REQUEST_BYTES = MAX_BLOCK_BYTES + (1 << 20)
@@ -87,6 +94,19 @@ class SessionReply(msgspec.Struct, frozen=True):
     time_ns: int
     urgent: Cursor
     bulk: Cursor
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """Blocks of each stream that the box keeps and the cloud has not acknowledged."""
+
+    urgent_blocks: Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+    bulk_blocks: Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+
+
+class BeatReply(msgspec.Struct, frozen=True):
+    """The cloud's time (UTC, nanoseconds)."""
+
+    time_ns: int
 
 
 class RefusalReason:

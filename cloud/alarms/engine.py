@@ -71,7 +71,7 @@ class Engine:
 
     async def _raise(self, connection: Connection, rule: Rule, change: Change, state: State, *, late: bool) -> UUID:
         return await alarms.raise_alarm(
-            connection, rule.name, change.series, change.device, change.estate, rule.priority, state,
+            connection, rule.name, change.series, change.device, change.estate, rule.priority_of(change.kind), state,
             change.state or "", change.at, late,
         )  # fmt: skip
 

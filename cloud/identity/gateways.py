@@ -14,7 +14,7 @@ from cloud.identity.tokens import new_claim_code, new_token, normal_claim, token
 from cloud.store import Connection, Database, gateways, people, storable, streams
 from contract.errors import AnjuError
 from contract.kinds import Lane
-from contract.session import EnrolReply, EnrolRequest, SessionReply, SessionRequest, signed_text
+from contract.session import Beat, EnrolReply, EnrolRequest, SessionReply, SessionRequest, signed_text
 
 log = structlog.get_logger()
 TOKEN_LASTS = timedelta(minutes=15)
@@ -141,6 +141,15 @@ class Gateways:
             await gateways.seen(connection, gateway, storable(request.version, 50))
             found = await streams.cursors(connection, gateway)
         return SessionReply(token, TOKEN_LASTS.total_seconds(), 0, found[Lane.URGENT], found[Lane.BULK])
+
+    async def beat(self, gateway: gateways.Gateway, beat: Beat) -> None:
+        """The box lives; pages hear of it when it was silent."""
+        async with self._database.transaction() as connection:
+            was_silent = await gateways.beat(connection, gateway.id, beat.urgent_blocks, beat.bulk_blocks)
+        if was_silent:
+            await self._database.wake(
+                {f"alarms:{gateway.estate}", f"gateways:{gateway.estate}", f"devices:{gateway.estate}"}
+            )
 
     async def authenticate(self, token: str) -> gateways.Gateway | None:
         """The box whose token this is; None when it has expired or the box was revoked."""

@@ -12,9 +12,12 @@ from starlette.responses import Response
 from cloud.identity.gateways import Gateways, NotAuthenticError, NotUnderstoodError, TooLongError
 from cloud.store.gateways import Gateway
 from contract.session import (
+    BEAT_PATH,
     CHALLENGE_PATH,
     ENROL_PATH,
     SESSION_PATH,
+    Beat,
+    BeatReply,
     ChallengeReply,
     ChallengeRequest,
     EnrolRequest,
@@ -73,6 +76,13 @@ def router(gateways: Gateways) -> APIRouter:
         _gateway_id(asked.gateway)
         reply = await gateways.open_session(asked)
         return _json(msgspec.structs.replace(reply, time_ns=time.time_ns()))
+
+    @routes.post(BEAT_PATH)
+    async def beat(request: Request) -> Response:
+        """A sign of life."""
+        gateway = await authenticate(gateways, request)
+        await gateways.beat(gateway, await _decode(request, Beat))
+        return _json(BeatReply(time.time_ns()))
 
     return routes
 

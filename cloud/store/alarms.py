@@ -47,6 +47,8 @@ class AlarmRow(msgspec.Struct, frozen=True):
     estate_id: int
     estate: str
     timezone: str
+    stale: bool
+    """The device, its bus or its box is silent: nobody knows how it stands there now."""
 
 
 class TransitionRow(msgspec.Struct, frozen=True):

@@ -4,7 +4,12 @@ import asyncpg
 
 from contract.errors import Permanent
 
-LOST = (asyncpg.PostgresConnectionError, OSError, TimeoutError)
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InternalClientError,  # a query on a connection whose server has just said that it ends
+    OSError,
+    TimeoutError,
+)
 BUSY = (
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,

@@ -50,6 +50,9 @@ class GatewayRow(msgspec.Struct, frozen=True):
     revoked_at: datetime | None
     uncertainty_ns: int | None
     clock_source: str | None
+    silent: bool
+    urgent_backlog: int | None
+    bulk_backlog: int | None
     devices: int
     data_at: datetime | None
     lost_items: int
@@ -113,6 +116,26 @@ async def session_gateway(connection: Connection, token_hash: bytes) -> Gateway 
     """The box of a token that holds."""
     row = await connection.fetchrow(_SQL["session_gateway"], token_hash)
     return Gateway(row["id"], row["estate"]) if row else None
+
+
+class SilentGateway(msgspec.Struct, frozen=True):
+    """A box that says nothing, since when, and how many devices nobody knows of because of it."""
+
+    id: UUID
+    estate: str
+    hostname: str
+    seen_at: datetime | None
+    devices: int
+
+
+async def beat(connection: Connection, gateway: UUID, urgent_blocks: int, bulk_blocks: int) -> bool:
+    """The box lives and keeps so many blocks; returns whether it was silent before."""
+    return bool(await connection.fetchval(_SQL["beat"], gateway, urgent_blocks, bulk_blocks))
+
+
+async def silent(connection: Connection, estates: Sequence[int]) -> list[SilentGateway]:
+    """The boxes of these estates that say nothing."""
+    return rows_as(SilentGateway, await connection.fetch(_SQL["silent"], list(estates)))
 
 
 async def seen(

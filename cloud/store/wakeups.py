@@ -60,7 +60,7 @@ class Listener:
         self._settings = settings
         self._heard = heard
         self._alive = alive
-        self._newest_transition: int | None = None
+        self._checked: asyncpg.Record | None = None
 
     async def run(self) -> None:
         """Listens for ever; after a lost connection anything may have changed."""
@@ -83,10 +83,7 @@ class Listener:
             self._alive(True)
             self._heard(ANYTHING)
             while True:
-                newest = await connection.fetchval(_SQL["newest_transition"])
-                if self._newest_transition not in {None, newest}:
-                    self._heard(frozenset({"alarms"}))  # heard already, unless its wake-up was lost
-                self._newest_transition = newest
+                self._compare(await connection.fetchrow(_SQL["check"]))
                 try:
                     async with asyncio.timeout(CHECK_EVERY_S):
                         await lost.wait()
@@ -95,6 +92,15 @@ class Listener:
                     continue
         finally:
             connection.terminate()
+
+    def _compare(self, now: asyncpg.Record | None) -> None:
+        """Wakes what nobody may have woken: an alarm whose wake-up was lost, a box that fell silent."""
+        if self._checked is not None and now is not None:
+            if now["transition"] != self._checked["transition"]:
+                self._heard(frozenset({"alarms"}))
+            if now["silent"] != self._checked["silent"]:
+                self._heard(ANYTHING)  # nothing behind such a box is known any more
+        self._checked = now
 
     def _notified(self, *arguments: object) -> None:
         payload = str(arguments[3])

@@ -12,10 +12,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.box_at_rest import box_at_rest
 from tests.bench.figures import Figure
 from tests.bench.smoke_to_page import smoke_to_page
 
-BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {"smoke_to_page": smoke_to_page}
+BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
+    "smoke_to_page": smoke_to_page,
+    "box_at_rest": box_at_rest,
+}
 OUT = Path("build/bench.json")
 
 

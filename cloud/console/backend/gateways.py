@@ -1,15 +1,9 @@
 """Boxes as a person may see them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-
 from cloud.console.backend.identity import signed_in
 from cloud.console.data import GatewayRow, Person, SessionState
 from cloud.store import Database, gateways
-
-_SILENT_AFTER = timedelta(minutes=2)
-"""A box with a session says something at least this often: its bulk stream is sealed every minute at the latest."""
-
 
 class Gateways:
     """Fulfils GatewaysData."""
@@ -21,17 +15,16 @@ class Gateways:
         """All boxes of the person's estates."""
         async with self._database.connect() as connection:
             rows = await gateways.list_gateways(connection, signed_in(person).estates())
-        now = datetime.now(UTC)
-        return [_row(row, now) for row in rows]
+        return [_row(row) for row in rows]
 
 
-def _row(row: gateways.GatewayRow, now: datetime) -> GatewayRow:
+def _row(row: gateways.GatewayRow) -> GatewayRow:
     heard = max((at for at in (row.seen_at, row.data_at) if at is not None), default=None)
-    if heard is None:
+    if row.data_at is None:
         state = SessionState.NEVER
     else:
-        online = row.in_session and now - heard < _SILENT_AFTER
-        state = SessionState.ONLINE if online else SessionState.OFFLINE
+        state = SessionState.OFFLINE if row.silent else SessionState.ONLINE
+    kept = None if row.urgent_backlog is None or row.bulk_backlog is None else row.urgent_backlog + row.bulk_backlog
     return GatewayRow(
         id=str(row.id),
         name=row.hostname,
@@ -39,6 +32,7 @@ def _row(row: gateways.GatewayRow, now: datetime) -> GatewayRow:
         session=state,
         last_seen_at=heard,
         version=row.version,
+        backlog=kept,
         clock_error_s=None if row.uncertainty_ns is None else row.uncertainty_ns / 1e9,
         devices=row.devices,
     )

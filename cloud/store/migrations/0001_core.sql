@@ -76,8 +76,14 @@ CREATE TABLE gateway (
     enrolled_at  timestamptz NOT NULL DEFAULT now(),
     seen_at      timestamptz,
     revoked_at   timestamptz,
-    down_connection uuid                   -- the connection that is given its commands, whichever process has it
+    down_connection uuid,                  -- the connection that is given its commands, whichever process has it
+    urgent_backlog  bigint,                -- blocks that it keeps and we have not acknowledged, by its last beat
+    bulk_backlog    bigint
 );
+
+-- Whether a box lives: it says something every 20 s, and after three beats (contract/session.py) nothing behind it is known.
+CREATE VIEW gateway_now AS
+SELECT *, seen_at IS NULL OR seen_at < now() - INTERVAL '65 seconds' AS silent FROM gateway WHERE revoked_at IS NULL;
 
 CREATE TABLE claim (
     code_hash   bytea PRIMARY KEY,
@@ -246,6 +252,18 @@ CREATE TABLE alarm (
 CREATE UNIQUE INDEX alarm_active ON alarm (rule, series) WHERE state <> 'NORM';  -- one active alarm per rule and source
 CREATE INDEX alarm_estate ON alarm (estate, state);
 CREATE INDEX alarm_ended ON alarm (estate, changed_at) WHERE state = 'NORM';
+CREATE VIEW series_now AS                 -- what each series says, and whether that can still be believed
+SELECT series.device, series.id AS series, series.point, series.lane, latest.at, latest.value, latest.state, latest.quality,
+       coalesce(gateway_now.silent, true)
+       OR (series.point <> 'link' AND link.state IS NOT DISTINCT FROM 'offline')
+       OR coalesce(extract(epoch FROM now() - latest.at) > series.stale_after_s, false) AS stale
+FROM series
+JOIN device ON device.id = series.device
+LEFT JOIN gateway_now ON gateway_now.id = device.gateway
+LEFT JOIN latest ON latest.series = series.id
+LEFT JOIN series AS link_series ON link_series.device = series.device AND link_series.point = 'link'
+LEFT JOIN latest AS link ON link.series = link_series.id;
+
 CREATE INDEX alarm_device ON alarm (device) WHERE state <> 'NORM';
 
 CREATE TABLE alarm_transition (

@@ -1,13 +1,12 @@
 -- name: search
--- The devices a person may see whose name, place or kind has every word ($2: patterns; $3, $4: kinds and their words), with
--- their worst news: link state and active alarms. Nobody carries out a command of a device that is gone.
+-- The devices a person may see whose name, place or kind has every word, with their worst news: link and active alarms.
+-- $2 are the words' patterns, $3 and $4 kinds and their words. Nobody carries out a command of a device that is gone.
 SELECT device.id, device.gateway, device.name, device.kind, device.profile, device.building, device.unit, device.floor, device.spot,
        CASE WHEN device.active AND gateway.revoked_at IS NULL THEN device.commands ELSE '{}' END AS commands, gateway.hostname, area.id AS estate_id, area.name AS estate, area.timezone, link.state AS link, link.at AS link_at,
-       coalesce(extract(epoch FROM now() - link.at) > link_series.stale_after_s, true) AS link_stale,
+       link.at IS NULL OR link.stale AS link_stale,
        (SELECT count(*) FROM alarm WHERE alarm.device = device.id AND alarm.state <> 'NORM') AS alarms
 FROM device JOIN area ON area.id = device.estate JOIN gateway ON gateway.id = device.gateway
-LEFT JOIN series AS link_series ON link_series.device = device.id AND link_series.point = 'link'
-LEFT JOIN latest AS link ON link.series = link_series.id
+LEFT JOIN series_now AS link ON link.device = device.id AND link.point = 'link'
 LEFT JOIN unnest($3::text[], $4::text[]) AS words(kind, words) ON words.kind = device.kind
 WHERE device.active AND device.estate = ANY($1)
   AND concat_ws(' ', device.name, area.name, nullif(device.building, '') || '号楼', 'building ' || nullif(device.building, ''),
@@ -19,11 +18,10 @@ ORDER BY area.name, device.building, device.unit, device.floor, device.name, dev
 -- One device, with the same columns as search.
 SELECT device.id, device.gateway, device.name, device.kind, device.profile, device.building, device.unit, device.floor, device.spot,
        CASE WHEN device.active AND gateway.revoked_at IS NULL THEN device.commands ELSE '{}' END AS commands, gateway.hostname, area.id AS estate_id, area.name AS estate, area.timezone, link.state AS link, link.at AS link_at,
-       coalesce(extract(epoch FROM now() - link.at) > link_series.stale_after_s, true) AS link_stale,
+       link.at IS NULL OR link.stale AS link_stale,
        (SELECT count(*) FROM alarm WHERE alarm.device = device.id AND alarm.state <> 'NORM') AS alarms
 FROM device JOIN area ON area.id = device.estate JOIN gateway ON gateway.id = device.gateway
-LEFT JOIN series AS link_series ON link_series.device = device.id AND link_series.point = 'link'
-LEFT JOIN latest AS link ON link.series = link_series.id
+LEFT JOIN series_now AS link ON link.device = device.id AND link.point = 'link'
 WHERE device.id = $1 AND device.estate = ANY($2)
 
 -- name: among
@@ -31,21 +29,18 @@ WHERE device.id = $1 AND device.estate = ANY($2)
 SELECT id FROM device WHERE id = ANY($1) AND estate = ANY($2)
 
 -- name: points
--- What devices say now, and whether that is too old to believe.
-SELECT series.device, series.id AS series, series.point, series.lane, latest.at, latest.value, latest.state, latest.quality,
-       coalesce(extract(epoch FROM now() - latest.at) > series.stale_after_s, false) AS stale
-FROM series LEFT JOIN latest ON latest.series = series.id
-WHERE series.device = ANY($1) ORDER BY series.device, series.point
+-- What devices say now, and whether that can still be believed.
+SELECT device, series, point, lane, at, value, state, quality, stale
+FROM series_now WHERE device = ANY($1) ORDER BY device, point
 
 -- name: doors_near
 -- Doors that a person at an alarm's device ($1) may want to open, the nearest first, with the same columns as search.
 SELECT device.id, device.gateway, device.name, device.kind, device.profile, device.building, device.unit, device.floor, device.spot,
        CASE WHEN device.active AND gateway.revoked_at IS NULL THEN device.commands ELSE '{}' END AS commands, gateway.hostname, area.id AS estate_id, area.name AS estate, area.timezone, link.state AS link, link.at AS link_at,
-       coalesce(extract(epoch FROM now() - link.at) > link_series.stale_after_s, true) AS link_stale,
+       link.at IS NULL OR link.stale AS link_stale,
        (SELECT count(*) FROM alarm WHERE alarm.device = device.id AND alarm.state <> 'NORM') AS alarms
 FROM device JOIN area ON area.id = device.estate JOIN gateway ON gateway.id = device.gateway
-LEFT JOIN series AS link_series ON link_series.device = device.id AND link_series.point = 'link'
-LEFT JOIN latest AS link ON link.series = link_series.id
+LEFT JOIN series_now AS link ON link.device = device.id AND link.point = 'link'
 JOIN device AS origin ON origin.id = $1
 WHERE device.estate = origin.estate AND device.estate = ANY($2) AND device.active AND gateway.revoked_at IS NULL
   AND (device.kind = 'door' AND 'unlock' = ANY(device.commands) OR device.kind = 'vehicle_gate' AND 'open' = ANY(device.commands))

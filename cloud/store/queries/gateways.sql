@@ -52,6 +52,19 @@ INSERT INTO gateway_session (token_hash, gateway, expires_at) VALUES ($1, $2, no
 SELECT gateway.id, gateway.estate FROM gateway_session JOIN gateway ON gateway.id = gateway_session.gateway
 WHERE token_hash = $1 AND expires_at > now() AND revoked_at IS NULL
 
+-- name: beat
+-- The box lives, and this much it still keeps; whether it was silent before.
+UPDATE gateway SET seen_at = now(), urgent_backlog = $2, bulk_backlog = $3
+FROM (SELECT id, silent FROM gateway_now WHERE id = $1) AS before
+WHERE gateway.id = before.id RETURNING before.silent
+
+-- name: silent
+-- The boxes of these estates that say nothing, and how many devices are behind each.
+SELECT gateway.id, area.name AS estate, gateway.hostname, gateway.seen_at,
+       (SELECT count(*) FROM device WHERE device.gateway = gateway.id AND active) AS devices
+FROM gateway_now AS gateway JOIN area ON area.id = gateway.estate
+WHERE gateway.silent AND gateway.estate = ANY($1) ORDER BY area.name, gateway.hostname
+
 -- name: seen
 -- The box was here, with this version.
 UPDATE gateway SET seen_at = now(), version = coalesce($2, version), site_digest = coalesce($3, site_digest) WHERE id = $1
@@ -80,16 +93,16 @@ SELECT DISTINCT device FROM was
 -- name: list_gateways
 -- The boxes a person may see, with how far their streams are and what they gave up.
 SELECT gateway.id, area.name AS estate, gateway.hostname, gateway.version, gateway.enrolled_at, gateway.seen_at, gateway.revoked_at,
-       clock.uncertainty_ns, clock.source AS clock_source,
+       clock.uncertainty_ns, clock.source AS clock_source, gateway.silent, gateway.urgent_backlog, gateway.bulk_backlog,
        (SELECT count(*) FROM device WHERE device.gateway = gateway.id AND active) AS devices,
        (SELECT max(moved_at) FROM stream_cursor WHERE stream_cursor.gateway = gateway.id AND number > 0) AS data_at,
        (SELECT coalesce(sum(items), 0)::bigint FROM loss WHERE loss.gateway = gateway.id) AS lost_items,
        (SELECT count(*) FROM quarantine WHERE quarantine.gateway = gateway.id AND replayed_at IS NULL) AS quarantined,
        EXISTS (SELECT FROM gateway_session WHERE gateway_session.gateway = gateway.id AND expires_at > now()) AS in_session
-FROM gateway JOIN area ON area.id = gateway.estate
+FROM gateway_now AS gateway JOIN area ON area.id = gateway.estate
 LEFT JOIN LATERAL (
     SELECT uncertainty_ns, source FROM boot WHERE boot.gateway = gateway.id AND utc_ns IS NOT NULL
     ORDER BY first_seen_at DESC LIMIT 1
 ) AS clock ON true
-WHERE gateway.estate = ANY($1) AND gateway.revoked_at IS NULL
+WHERE gateway.estate = ANY($1)
 ORDER BY area.name, gateway.hostname, gateway.id
