@@ -1,9 +1,11 @@
 """Boxes as a person may see them."""
 
 from collections.abc import Sequence
+
 from cloud.console.backend.identity import signed_in
 from cloud.console.data import GatewayRow, Person, SessionState
 from cloud.store import Database, gateways
+
 
 class Gateways:
     """Fulfils GatewaysData."""
@@ -20,16 +22,13 @@ class Gateways:
 
 def _row(row: gateways.GatewayRow) -> GatewayRow:
     heard = max((at for at in (row.seen_at, row.data_at) if at is not None), default=None)
-    if row.data_at is None:
-        state = SessionState.NEVER
-    else:
-        state = SessionState.OFFLINE if row.silent else SessionState.ONLINE
+    heard_of = SessionState.OFFLINE if row.silent else SessionState.ONLINE
     kept = None if row.urgent_backlog is None or row.bulk_backlog is None else row.urgent_backlog + row.bulk_backlog
     return GatewayRow(
         id=str(row.id),
         name=row.hostname,
         estate=row.estate,
-        session=state,
+        session=SessionState.NEVER if row.data_at is None else heard_of,
         last_seen_at=heard,
         version=row.version,
         backlog=kept,
