@@ -1,0 +1,208 @@
+"""The console over the real store: who hears and sees what, what is kept of it, and what it says without a database."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import aiohttp
+import pytest
+
+from contract.kinds import Lane
+from contract.messages import Event
+from tests.support.blocks import SECOND, Chain, clock, inventory, smoke
+from tests.support.browser import Browser
+from tests.support.cloud import Box, RunningCloud, running_cloud
+from tests.support.servers import Database
+
+AT = 1000 * SECOND
+
+
+@pytest.fixture
+async def cloud(database_plain: Database) -> AsyncIterator[RunningCloud]:
+    async with running_cloud(database_plain.url) as running:
+        yield running
+
+
+class Estate:
+    """An estate with a box whose first detector smokes, whose door was used, and a person."""
+
+    def __init__(self, cloud: RunningCloud, box: Box) -> None:
+        self.cloud = cloud
+        self.box = box
+        self.chain = Chain(Lane.URGENT)
+        self.chain.urgent(inventory(), clock(time.time_ns()))
+        self.chain.urgent(smoke("smoke", AT), Event("door-0", "access", {"credential": "ab12", "granted": True}, AT))
+
+    async def device(self, key: str) -> int:
+        ((found,),) = await self.cloud.rows(
+            "SELECT id FROM device WHERE gateway = $1 AND key = $2", UUID(self.box.gateway), key
+        )
+        return int(found)
+
+    async def alarm(self) -> UUID:
+        ((found,),) = await self.cloud.rows("SELECT id FROM alarm WHERE estate = $1", self.box.estate)
+        return found
+
+    async def say(self, value: str, at: int) -> None:
+        self.chain.urgent(smoke(value, at))
+        await self.box.post(Lane.URGENT, *self.chain.sent)
+
+
+async def made(cloud: RunningCloud, name: str, login: str) -> tuple[Estate, Browser]:
+    box = await cloud.enrolled_box(await cloud.area(name))
+    await box.open_session()
+    estate = Estate(cloud, box)
+    await box.post(Lane.URGENT, *estate.chain.sent)
+    await cloud.person(login, area=name)
+    browser = Browser(cloud)
+    assert (await browser.log_in(login)).status == 303
+    return estate, browser
+
+
+class Stream:
+    """A browser's stream of wake-ups."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.response = response
+
+    async def next(self, *names: str, timeout_s: float = 5) -> str:
+        """What the next event of one of these names says."""
+        name = ""
+        async with asyncio.timeout(timeout_s):
+            while line := (await self.response.content.readline()).decode().rstrip("\n"):
+                if line.startswith("event: "):
+                    name = line.removeprefix("event: ")
+                elif line.startswith("data: ") and name in names:
+                    await self.response.content.readline()
+                    return line.removeprefix("data: ")
+                elif line.startswith("data: "):
+                    await self.response.content.readline()
+        raise AssertionError("the stream ended")
+
+
+async def listening(browser: Browser, topics: str) -> tuple[aiohttp.ClientResponse, Stream]:
+    response = await browser.cloud.client.get(f"{browser.cloud.url}/live?topics={topics}", headers=browser._headers())
+    assert response.status == 200
+    stream = Stream(response)
+    await stream.next("hello")
+    return response, stream
+
+
+async def test_a_page_hears_of_its_own_estates_only(cloud: RunningCloud) -> None:
+    west, wang = await made(cloud, "西苑小区", "wang")
+    east, li = await made(cloud, "东苑", "li")
+    foreign = await west.device("smoke-0")
+    for topics in (f"alarms,device:{foreign}", f"alarms:{west.box.estate},gateway:{west.box.gateway},alarms,x"):
+        _, theirs = await listening(li, topics)
+        _, mine = await listening(wang, topics)
+        await west.say("clear", AT + len(west.chain.sent) * SECOND)
+        await west.say("smoke", AT + len(west.chain.sent) * SECOND)
+        assert "alarms" in (await mine.next("change")).split(",")
+        with pytest.raises(TimeoutError):
+            await theirs.next("change", timeout_s=0.3)
+        await east.say("clear", AT + len(east.chain.sent) * SECOND)
+        await east.say("smoke", AT + len(east.chain.sent) * SECOND)
+        assert await theirs.next("change") == "alarms"
+
+
+async def test_a_wake_up_that_says_not_where_reaches_everybody(cloud: RunningCloud) -> None:
+    _, wang = await made(cloud, "西苑小区", "wang")
+    _, stream = await listening(wang, "alarms")
+    await cloud.database.wake({"alarms"})
+    assert await stream.next("change") == "alarms"
+
+
+async def test_an_acknowledgement_and_an_order_are_kept_with_their_address(cloud: RunningCloud) -> None:
+    estate, browser = await made(cloud, "西苑小区", "wang")
+    door = await estate.device("door-0")
+    assert (await browser.post(f"/alarms/{await estate.alarm()}/acknowledge")).status == 303
+    assert (await browser.post(f"/devices/{door}/commands/unlock")).status == 303
+    kept = await cloud.rows("SELECT action, who, address FROM audit WHERE action IN ('acknowledge', 'command unlock')")
+    assert sorted(kept) == [("acknowledge", "wang", "127.0.0.1"), ("command unlock", "wang", "127.0.0.1")]
+
+
+LOOKS = "SELECT who, object, detail, address FROM audit WHERE action = 'look at access events'"
+
+
+async def test_a_look_at_who_went_through_a_door_is_kept_once_a_page(cloud: RunningCloud) -> None:
+    estate, browser = await made(cloud, "西苑小区", "wang")
+    door, detector = await estate.device("door-0"), await estate.device("smoke-0")
+    look = ("wang", f"device {door}", {"events": 1}, "127.0.0.1")
+    assert "ab12" in (await browser.get(f"/devices/{door}")).body.decode()
+    for _ in range(3):
+        assert "ab12" in (await browser.get(f"/devices/{door}/live")).body.decode()
+    await browser.get(f"/devices/{detector}")
+    assert await cloud.rows(LOOKS) == [look]
+    await browser.get(f"/devices/{door}")
+    assert await cloud.rows(LOOKS) == [look] * 2
+    await browser.log_in()
+    await browser.get(f"/devices/{door}/live")  # whoever asks for the part alone has looked, too
+    assert await cloud.rows(LOOKS) == [look] * 3
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "2147483648", "99999999999", "9" * 40])
+async def test_a_number_that_no_device_has_is_a_page_that_is_not_here(cloud: RunningCloud, number: str) -> None:
+    _, browser = await made(cloud, "西苑小区", "wang")
+    for path in ("", "/live", "/curve?point=smoke", "/figures?point=smoke", "/ask/unlock", "/command-line/unlock"):
+        assert (await browser.get(f"/devices/{number}{path}")).status == 404
+    assert (await browser.post(f"/devices/{number}/commands/unlock")).status in {404, 422}
+    assert (await browser.get(f"/devices?q={number}")).status == 200
+    response, _ = await listening(browser, f"device:{number},alarms")
+    response.close()
+
+
+@pytest.mark.parametrize("search", ["%00", "%25", "%5C", "_%00_", "%EF%BF%BF", "'"])
+async def test_an_odd_search_finds_nothing_and_breaks_nothing(cloud: RunningCloud, search: str) -> None:
+    _, browser = await made(cloud, "西苑小区", "wang")
+    assert (await browser.get(f"/devices?q={search}")).status == 200
+
+
+async def test_devices_are_searched_in_the_words_of_both_languages(cloud: RunningCloud) -> None:
+    _, browser = await made(cloud, "西苑小区", "wang")
+    for search, found in (("烟感 2层", {"烟感1"}), ("smoke floor", {"烟感0", "烟感1"}), ("门禁", {"单元门"})):
+        page = (await browser.get(f"/devices/list?q={search}")).body.decode()
+        assert {name for name in ("烟感0", "烟感1", "单元门") if f"<b>{name}</b>" in page} == found, search
+
+
+async def test_the_alarm_of_a_revoked_box_says_why_it_ended(cloud: RunningCloud) -> None:
+    estate, browser = await made(cloud, "西苑小区", "wang")
+    alarm = await estate.alarm()
+    assert await cloud.cloud.gateways.revoke(UUID(estate.box.gateway), "test")
+    page = (await browser.get(f"/alarms/{alarm}")).body.decode()
+    assert "随网关结束" in page
+    assert "网关已吊销" in page
+    assert "/acknowledge" not in page
+    assert (await browser.get(f"/devices/{await estate.device('door-0')}/ask/unlock")).status == 404
+
+
+async def test_without_a_database_the_console_says_that_no_alarm_comes(fresh_plain_server) -> None:
+    server = fresh_plain_server()
+    async with running_cloud(server.url) as cloud:
+        estate, browser = await made(cloud, "西苑小区", "wang")
+        alarm = await estate.alarm()
+        server.kill()
+        for path in ("/alarms", f"/alarms/{alarm}", "/devices", "/gateways", "/login"):
+            answer = await browser.get(path)
+            page = answer.body.decode()
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert "收不到任何告警" in page
+            assert f'http-equiv="refresh" content="5; url={path}"' in page
+        part = await browser.get("/alarms/list", **{"HX-Request": "true"})
+        assert (part.status, part.body) == (503, b"")
+        assert "anju:say" in part.headers["HX-Trigger"]
+        order = await browser.post(f"/alarms/{alarm}/acknowledge")
+        assert order.status == 503
+        assert "url=/alarms" in order.body.decode()  # looked at, not sent once more
+        assert "不知道刚才的操作是否已执行" in order.body.decode()
+        live = await browser.get("/live?topics=alarms")
+        assert (live.status, live.body) == (503, b"away")
+        assert int(live.headers["Retry-After"]) >= 5
+        server.start()
+        async with asyncio.timeout(20):
+            while (await browser.get("/alarms")).status != 200:  # noqa: ASYNC110  # as the page does by itself
+                await asyncio.sleep(0.2)
+            while not cloud.cloud.hub.alive:  # noqa: ASYNC110  # it tells nobody
+                await asyncio.sleep(0.1)
+        response, _ = await listening(browser, "alarms")
+        response.close()
