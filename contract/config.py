@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from contract.errors import ConfigError, Mistake
@@ -71,9 +72,9 @@ def load_file(
     except UnicodeDecodeError as e:
         raise ConfigError([Mistake(str(path), FILE, "is not UTF-8 text", "save it as UTF-8")]) from e
     except MarkedYAMLError as e:
+        # `from None`: the parser's own words may repeat what stands in the file, and that may be a secret.
         line = e.problem_mark.line + 1 if e.problem_mark else FILE
-        raise ConfigError([Mistake(str(path), line, f"is not YAML: {e.problem or e.context}",
-                                   "check the indentation and the colons here")]) from e  # fmt: skip
+        raise ConfigError([Mistake(str(path), line, *_not_yaml(e))]) from None
     except YAMLError as e:
         raise ConfigError([Mistake(str(path), FILE, f"is not YAML: {e}")]) from e
     problems: list[Problem] = []
@@ -85,6 +86,17 @@ def load_file(
     loaded = Loaded(value, path, document)
     loaded.raise_for(problems)
     return loaded
+
+
+def _not_yaml(error: MarkedYAMLError) -> tuple[str, str]:
+    """What the parser stumbled over and what to do, without any value that stands in the file."""
+    said = str(error.problem or error.context)
+    if isinstance(error, DuplicateKeyError):
+        key = re.match(r'found duplicate key "(.*?)"(?: with value "|$)', said, re.DOTALL)
+        return (f"{key[1]} stands here twice" if key else "a key stands here twice"), "remove one of the two lines"
+    if said.startswith("found undefined alias"):
+        return "is not YAML: a value that begins with * names another place", "put the value between quotes"
+    return f"is not YAML: {said}", "check the indentation and the colons here"
 
 
 def _hide_secrets(node: Any, words: re.Pattern[str], where: Path_ = ()) -> Iterable[Problem]:

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 
 import structlog
 
@@ -38,13 +39,17 @@ def configure_logging(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def notify(state: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Tells systemd about this process (`READY=1`, `STOPPING=1`, `WATCHDOG=1`, `STATUS=…`); silent without systemd."""
+    """Tells systemd about this process (`READY=1`, `STOPPING=1`, `WATCHDOG=1`, `STATUS=…`); silent without systemd.
+
+    Never waits and raises nothing: a process does its work whether or not systemd listens.
+    """
     address = environment.get("NOTIFY_SOCKET")
     if not address:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+    # What is not heard is said again a third of the watchdog's interval later.
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
         sock.sendto(state.encode(), address)
 
 

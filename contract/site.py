@@ -5,6 +5,7 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
@@ -34,13 +35,26 @@ class SitePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     spot: str | int = ""
 
 
+RESERVED_UNITS = range(248, 255)
+"""Unit ids that no device has. Source: Modbus over serial line 1.02, section 2.2."""
+DEVICE_ITSELF = 0
+"""Means the TCP device itself, and every unit at once to a gateway to a serial line: a command would open all doors.
+
+Source: Modbus messaging on TCP/IP 1.0b, section 4.4.2.1; 255 means the device itself as well, and nothing else.
+"""
+
+
 class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One device: its profile, its Modbus unit id, its channel on a unit that serves several, and its place."""
+    """One device: its profile, its Modbus unit id, its channel on a unit that serves several, and its place.
+
+    Units behind a gateway are 1 to 247. A device that speaks TCP itself is 255 (or 0, when alone on its bus), or
+    whatever its manual says.
+    """
 
     id: Name
     name: str
     profile: str
-    unit: Annotated[int, msgspec.Meta(ge=1, le=247)]
+    unit: Annotated[int, msgspec.Meta(ge=0, le=255)]
     channel: Annotated[int, msgspec.Meta(ge=0, le=1023)] = 0
     place: SitePlace = SitePlace()
 
@@ -143,8 +157,8 @@ def check_site(site: Site, profiles: Mapping[str, Profile]) -> list[Problem]:
         if bus.id in bus_ids:
             problems.append(Problem((*where, "id"), f"bus id {bus.id!r} is used twice", "give each bus its own id"))
         bus_ids.add(bus.id)
-        if _is_bad_address(bus.host):
-            problems.append(Problem((*where, "host"), f"{bus.host!r} is not an address", "four numbers from 0 to 255"))
+        if not is_bad(bus.host) and (hint := _host_hint(bus.host)):
+            problems.append(Problem((*where, "host"), f"{bus.host!r} is not an address", hint))
         owner = endpoints.setdefault((bus.host, bus.port), bus.id)
         if owner is not bus.id:
             problem = f"{bus.host}:{bus.port} is already bus {owner!r}"
@@ -160,6 +174,8 @@ def _check_devices(
 ) -> Iterator[Problem]:
     by_channel: dict[tuple[int, int], Device] = {}
     by_unit: dict[int, Device] = {}
+    units = {device.unit for device in bus.devices if not is_bad(device) and not is_bad(device.unit)}
+    yield from _check_pace(bus, where, profiles)
     for d, device in enumerate(bus.devices):
         if is_bad(device):
             continue
@@ -176,6 +192,12 @@ def _check_devices(
         if profile is not None and device.channel >= profile.modbus.channels:
             problem = f"channel {device.channel}: {profile.id} has channels 0 to {profile.modbus.channels - 1}"
             yield Problem((*here, "channel"), problem, "channels count from 0")
+        if not is_bad(device.unit) and device.unit in RESERVED_UNITS:
+            hint = "units behind a gateway are 1 to 247; a device that speaks TCP itself is 255"
+            yield Problem((*here, "unit"), f"unit {device.unit} is reserved by the standard", hint)
+        if device.unit == DEVICE_ITSELF and len(units) > 1:
+            hint = "for a gateway unit 0 is every unit at once; give this one its own number"
+            yield Problem((*here, "unit"), "unit 0 cannot be beside others on its bus", hint)
         first = by_channel.get((device.unit, device.channel))
         neighbour = by_unit.get(device.unit)
         differs = profile is not None and neighbour is not None and neighbour.profile in profiles
@@ -189,15 +211,40 @@ def _check_devices(
         by_unit.setdefault(device.unit, device)
 
 
-def _is_bad_address(host: str) -> bool:
-    """Whether a host is written like an IPv4 address and is none; names are left to the resolver."""
-    if is_bad(host) or not re.fullmatch(r"[\d.]+", host):
-        return False
-    try:
+def _check_pace(bus: ModbusBus, where: tuple[str | int, ...], profiles: Mapping[str, Profile]) -> Iterator[Problem]:
+    """Says when a bus is polled so seldom that a point goes stale between two polls."""
+    used = (profiles.get(device.profile) for device in bus.devices if not is_bad(device) and not is_bad(device.profile))
+    beats = [
+        (point.report.heartbeat_s, name, profile.id)
+        for profile in used
+        if profile is not None
+        for name, point in profile.points.items()
+        if point.read is not None
+    ]
+    if beats and not is_bad(bus.poll_s) and bus.poll_s > min(beats)[0]:
+        beat_s, name, profile_id = min(beats)
+        problem = f"poll_s {bus.poll_s:g} is longer than the heartbeat of {name!r} of {profile_id} ({beat_s:g} s)"
+        hint = f"at most {beat_s:g}: what is reported later is stale before it is read again"
+        yield Problem((*where, "poll_s"), problem, hint)
+
+
+def _host_hint(host: str) -> str:
+    """What is wrong with a host, as a hint; empty when it can be an address or a name. Nobody is asked for it."""
+    with suppress(ValueError):
         ipaddress.ip_address(host)
-    except ValueError:
-        return True
-    return False
+        return ""
+    if re.fullmatch(r"[\d.]+", host):
+        return "four numbers from 0 to 255"
+    if ":" in host or "/" in host:
+        return "the host alone: no http://, and the port in port:"
+    try:
+        # As the resolver will do it: a label is at most 63 bytes and never empty, and may be Chinese.
+        labels = host.encode("idna").decode("ascii").removesuffix(".").split(".")
+    except UnicodeError:
+        labels = [""]
+    if all(re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", label) for label in labels):
+        return ""
+    return "a name is parts of letters, digits and - between single dots, each at most 63 long"
 
 
 def _closest(name: str, profiles: Mapping[str, Profile]) -> str:
