@@ -74,13 +74,13 @@ class CommandStatus(StrEnum):
     FAILED = "failed"
     """The device refused it or could not be reached; nothing was done."""
     REFUSED = "refused"
-    """Too late, repeated, not allowed, or the box does not know the time."""
+    """Too late, not allowed, or the box does not know the time; nothing was done."""
 
 
 class Command(msgspec.Struct, frozen=True):
     """An order for one device, carried out at most once and never after `not_after_ns` (UTC of the cloud).
 
-    `id` is its nonce: a box that has seen it refuses it.
+    `id` is its nonce: a box that has seen it does not do it again, and repeats its answer.
     """
 
     id: str
@@ -100,7 +100,7 @@ class CommandResult(msgspec.Struct, frozen=True, array_like=True, tag="result"):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a driver says became of a command: executed, sent_not_confirmed or failed, and a sentence on why."""
+    """What a driver says became of a command, and a sentence on why. It refuses one that is too late to be written."""
 
     status: CommandStatus
     reason: str = ""

@@ -3,7 +3,7 @@
 One YAML file a model in `device_profiles/`. The box polls by it and the simulator answers by it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 
 from contract.config import FILE, Problem, is_bad, load_file
-from contract.errors import ConfigError, Mistake
+from contract.errors import ConfigError, Mistake, Permanent
 from contract.kinds import KINDS, PointType
 
 Name = Annotated[
@@ -89,6 +89,22 @@ class ModbusWrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     argument: str | None = None
     minimum: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     maximum: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 65535
+
+    def number(self, args: Mapping[str, str | int | float | bool]) -> int:
+        """The number that a command with these arguments writes. Raises Permanent, saying what is wrong with them."""
+        unknown = sorted(set(args) - {self.argument})
+        if unknown:
+            raise Permanent(f"it takes no argument {unknown[0]!r}")
+        if self.argument is None:
+            return self.value or 0
+        given = args.get(self.argument)
+        if given is None:
+            raise Permanent(f"it needs the argument {self.argument!r}")
+        if isinstance(given, bool | str) or (isinstance(given, float) and not given.is_integer()):
+            raise Permanent(f"{self.argument!r} must be a whole number, it is {given!r}")
+        if not self.minimum <= given <= self.maximum:
+            raise Permanent(f"{self.argument!r} must be {self.minimum} to {self.maximum}, it is {given}")
+        return int(given)
 
 
 class Confirm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

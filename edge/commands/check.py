@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from contract.errors import Permanent
 from contract.kinds import KINDS, PointType
 from contract.messages import Command
 from contract.site import ResolvedDevice
@@ -22,23 +23,21 @@ def check_command(command: Command, devices: Mapping[str, ResolvedDevice]) -> st
     write = mapped.write
     if write is None or not (standard.type is PointType.COMMAND or standard.commandable):
         return f"{command.point!r} of {command.device!r} cannot be commanded"
-    unknown = sorted(set(command.args) - {write.argument})
-    if unknown:
-        return f"{command.point!r} takes no argument {unknown[0]!r}"
-    if write.argument is None:
-        return ""
-    given = command.args.get(write.argument)
-    if given is None:
-        return f"{command.point!r} needs the argument {write.argument!r}"
-    if isinstance(given, bool | str) or not float(given).is_integer():
-        return f"{write.argument!r} must be a whole number, it is {given!r}"
-    if not write.minimum <= given <= write.maximum:
-        return f"{write.argument!r} must be {write.minimum} to {write.maximum}, it is {given}"
+    try:
+        write.number(command.args)
+    except Permanent as e:
+        return f"{command.point!r} of {command.device!r}: {e}"
     return ""
 
 
-def check_time(command: Command, utc_ns: int | None) -> str:
-    """Why a command must not be done now, as a sentence; `utc_ns` is the cloud's time, None when it is not known."""
+def deadline_of(command: Command, utc_ns: int | None, now_ns: int) -> int:
+    """The monotonic time after which a command must not be done: the box's own clock is not moved by anyone.
+
+    `utc_ns` is the cloud's time at `now_ns`, None when it is not known. Raises Permanent with a sentence when the
+    command must not be done now.
+    """
     if utc_ns is None:
-        return NO_TIME
-    return TOO_LATE if utc_ns > command.not_after_ns else ""
+        raise Permanent(NO_TIME)
+    if utc_ns > command.not_after_ns:
+        raise Permanent(TOO_LATE)
+    return now_ns + command.not_after_ns - utc_ns

@@ -1,7 +1,6 @@
 """Takes commands from the down stream, does each once, and records its answer."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -11,10 +10,11 @@ from typing import Final, Protocol, Self, TypeVar
 import structlog
 
 from contract.clock import mono_ns
+from contract.errors import Permanent
 from contract.messages import Command, CommandResult, CommandStatus, Outcome
 from contract.site import ResolvedDevice
-from edge.commands.check import check_command, check_time
-from edge.commands.ledger import Ledger
+from edge.commands.check import check_command, deadline_of
+from edge.commands.ledger import Ledger, LedgerError
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -23,14 +23,18 @@ TIMEOUT_S: Final = 75.0
 """Longer than any profile lets a driver look for the effect (60 s)."""
 MAX_UNDER_WAY: Final = 32
 """More commands at once are refused: nobody gives so many to one box."""
-REPEATED: Final = "this command was given to the box before; it is not done twice"
+NOT_KEPT: Final = Outcome(
+    CommandStatus.SENT_NOT_CONFIRMED, "the box was given it before and does not know any more what became of it"
+)
 
 
 class Executor(Protocol):
     """What does a command: a driver."""
 
-    async def execute(self, device: str, point: str, args: Mapping[str, str | int | float | bool]) -> Outcome:
-        """Writes it and reads its effect back."""
+    async def execute(
+        self, device: str, point: str, args: Mapping[str, str | int | float | bool], deadline_ns: int
+    ) -> Outcome:
+        """Writes it, not after a monotonic time, and reads its effect back."""
 
 
 class CommandRunner:
@@ -66,12 +70,15 @@ class CommandRunner:
     ) -> AsyncIterator[Self]:
         """Opens the file of commands and answers those that a restart cut off.
 
-        On leaving, commands under way are cut off; the next start answers them as sent, not confirmed.
+        Where the file cannot be opened the box goes on: each command tries again, and is refused until it can be. On
+        leaving, commands under way are cut off; the next start answers them as sent, not confirmed.
         """
         runner = cls(Ledger(path), devices, executors, utc_ns, record)
         try:
-            for command_id, outcome in await runner._in_thread(runner._ledger.open):
-                runner._start(command_id, runner._tell(command_id, outcome))
+            try:
+                await runner._open()
+            except LedgerError as e:
+                log.error("no command is done until the file of commands can be used", problem=str(e))  # noqa: TRY400
             yield runner
         finally:
             tasks = list(runner._under_way.values())
@@ -80,6 +87,10 @@ class CommandRunner:
             await asyncio.gather(*tasks, return_exceptions=True)
             await runner._in_thread(runner._ledger.close)
             runner._thread.shutdown()
+
+    async def _open(self) -> None:
+        for command_id, outcome in await self._in_thread(self._ledger.open):
+            self._start(command_id, self._tell(command_id, outcome))
 
     async def take(self, command: Command) -> None:
         """Begins a command and returns at once; its answer comes on the urgent stream."""
@@ -103,14 +114,17 @@ class CommandRunner:
 
     async def _do(self, command: Command) -> None:
         try:
+            if not self._ledger.is_open:
+                await self._open()
             is_new = await self._in_thread(lambda: self._ledger.begin(command))
-        except sqlite3.Error as e:
+            kept = None if is_new else await self._in_thread(lambda: self._ledger.outcome(command.id))
+        except LedgerError as e:
             # Without its id on disk it could be done twice.
-            await self._record(_result(command.id, _refused(f"this box cannot write to its disk: {e}")))
+            await self._record(_result(command.id, _refused(f"{e}; without it a command could be done twice")))
             return
         if not is_new:
-            log.warning("a command came again and is refused", command=command.id)
-            await self._record(_result(command.id, _refused(REPEATED)))
+            log.warning("a command came again; it is not done twice, its answer is told again", command=command.id)
+            await self._record(_result(command.id, kept or NOT_KEPT))
             return
         outcome = await self._outcome(command)
         log.info("command", command=command.id, device=command.device, point=command.point, status=outcome.status,
@@ -118,14 +132,18 @@ class CommandRunner:
         await self._tell(command.id, outcome)
 
     async def _outcome(self, command: Command) -> Outcome:
-        # The time is judged last, right before it is done.
-        refused = check_command(command, self._devices) or check_time(command, self._utc_ns())
+        refused = check_command(command, self._devices)
         if refused:
             return _refused(refused)
+        try:
+            # Judged here and, for it may have to wait for its bus, by the driver right before it is written.
+            deadline_ns = deadline_of(command, self._utc_ns(), mono_ns())
+        except Permanent as e:
+            return _refused(str(e))
         executor = self._executors[command.device]
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                return await executor.execute(command.device, command.point, command.args)
+                return await executor.execute(command.device, command.point, command.args, deadline_ns)
         except TimeoutError:
             return Outcome(CommandStatus.SENT_NOT_CONFIRMED, f"the driver did not answer within {TIMEOUT_S:g} s")
         except Exception:
@@ -133,10 +151,13 @@ class CommandRunner:
             return Outcome(CommandStatus.SENT_NOT_CONFIRMED, "an error within the box; its log has the details")
 
     async def _tell(self, command_id: str, outcome: Outcome) -> None:
-        """On disk here first, then on the urgent stream, then noted as told: an answer may come twice, never differ."""
+        """On disk here first, then on the urgent stream, then noted as told: an answer may come twice, never differ.
+
+        (Where the disk fails in between, it can: done and not kept is, after a restart, sent and not confirmed.)
+        """
         try:
             await self._in_thread(lambda: self._ledger.finish(command_id, outcome))
-        except sqlite3.Error as e:
+        except LedgerError as e:
             log.warning("what became of a command cannot be kept", command=command_id, problem=str(e))
         await self._record(_result(command_id, outcome))
         try:
@@ -144,7 +165,7 @@ class CommandRunner:
             utc_ns = self._utc_ns()
             if utc_ns is not None:
                 await self._in_thread(lambda: self._ledger.prune(utc_ns))
-        except sqlite3.Error as e:
+        except LedgerError as e:
             log.warning("that a command was answered cannot be kept", command=command_id, problem=str(e))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

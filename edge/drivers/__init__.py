@@ -8,6 +8,7 @@ from typing import Protocol
 
 from contract.messages import Outcome, Sample
 from contract.site import ModbusBus, ResolvedDevice
+from edge.counts import BusCounts
 from edge.drivers.modbus import ModbusDriver
 
 Consume = Callable[[Sequence[Sample]], Awaitable[None]]
@@ -25,30 +26,18 @@ class Driver(Protocol):
     async def run(self) -> None:
         """Polls for ever and hands samples to consume; cancelled to stop. Never ends because a device is silent."""
 
-    async def execute(self, device: str, point: str, args: Args) -> Outcome:
-        """Writes a command and reads its effect back. Raises nothing for what a device does or fails to do."""
+    async def execute(self, device: str, point: str, args: Args, deadline_ns: int) -> Outcome:
+        """Writes a command and reads its effect back. Raises nothing for what a device does or fails to do.
+
+        After `deadline_ns` (monotonic) nothing is written any more, however long it waited for the bus: refused.
+        """
 
 
 class Counted(Protocol):
-    """Optional: what a driver counts since it started, for edge/health. All grow only, save the last three.
+    """Optional: what a driver counts since it started, for the page and the metrics."""
 
-    `polls`: questions a unit answered in full or not; `failures`: those not answered in full; `skipped`: polls that
-    were due and not made because the bus was busy; `samples`: values handed on; `late`: answers thrown away because
-    they belonged to no open question; `latency_sum_s` over `answers` questions answered.
-    """
-
-    bus_id: str
-    polls: int
-    failures: int
-    skipped: int
-    samples: int
-    answers: int
-    late: int
-    reconnects: int
-    latency_sum_s: float
-    last_poll_ns: int
-    connected: bool
-    silent_units: int
+    def counts(self) -> BusCounts:
+        """The numbers of this moment."""
 
 
 DRIVERS: dict[str, Callable[[ModbusBus, Sequence[ResolvedDevice], Consume], Driver]] = {"modbus": ModbusDriver}

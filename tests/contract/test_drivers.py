@@ -9,6 +9,7 @@ from contract.clock import mono_ns
 from contract.messages import CommandStatus
 from edge.drivers import DRIVERS
 from tests.support.drivers import RIGS, DriverRig
+from tests.support.modbus import LATER_NS
 
 
 @pytest.fixture(params=RIGS)
@@ -38,8 +39,8 @@ async def test_partial_a_silent_device_takes_nothing_from_the_other(rig: DriverR
     assert failed.error
     rig.put(rig.b, rig.high[0])
     await rig.collected.value(rig.b, rig.point, rig.high[1])
-    assert rig.counted.silent_units == 1
-    assert rig.counted.connected, "a silent device is no lost bus"
+    assert rig.counted.counts().silent_units == 1
+    assert rig.counted.counts().connected, "a silent device is no lost bus"
 
 
 async def test_transient(rig: DriverRig) -> None:
@@ -47,7 +48,7 @@ async def test_transient(rig: DriverRig) -> None:
     await rig.collected.error(rig.a, rig.point)
     rig.put(rig.a, rig.high[0])
     await rig.collected.value(rig.a, rig.point, rig.high[1])
-    assert rig.counted.silent_units == 0
+    assert rig.counted.counts().silent_units == 0
 
 
 async def test_permanent_a_refusal_is_told_apart_from_silence(rig: DriverRig) -> None:
@@ -57,7 +58,7 @@ async def test_permanent_a_refusal_is_told_apart_from_silence(rig: DriverRig) ->
     refused = await rig.collected.error(rig.a, rig.point)
     assert "exception 4: device failure" in refused.error
     assert "no answer" in silent.error
-    assert rig.counted.silent_units == 1
+    assert rig.counted.counts().silent_units == 1
 
 
 async def test_slow_is_not_failed(rig: DriverRig) -> None:
@@ -87,39 +88,46 @@ async def test_reconnect_after_a_cut(rig: DriverRig) -> None:
     rig.cut()
     await rig.collected.error(rig.b, rig.point)
     await rig.collected.value(rig.b, rig.point, rig.low[1])
-    assert rig.counted.reconnects == 1
+    assert rig.counted.counts().reconnects == 1
 
 
 async def test_row_2_reconnects_for_ever(rig: DriverRig) -> None:
     await rig.power(False)
     for _ in range(6):
         await rig.collected.error(rig.a, rig.point)
-    assert not rig.counted.connected
-    refused = await rig.driver.execute(rig.a, rig.command[0], rig.command[1])
+    assert not rig.counted.counts().connected
+    refused = await rig.driver.execute(rig.a, rig.command[0], rig.command[1], LATER_NS)
     assert refused.status is CommandStatus.FAILED
     await rig.power(True)
     await rig.collected.value(rig.a, rig.point, rig.low[1])
     await rig.collected.value(rig.b, rig.point, rig.low[1])
-    assert rig.counted.connected
+    assert rig.counted.counts().connected
 
 
 async def test_a_command_is_executed_and_read_back(rig: DriverRig) -> None:
-    outcome = await rig.driver.execute(rig.a, rig.command[0], rig.command[1])
+    outcome = await rig.driver.execute(rig.a, rig.command[0], rig.command[1], LATER_NS)
     assert outcome.status is CommandStatus.EXECUTED, outcome.reason
 
 
 async def test_a_command_to_a_silent_device_is_not_confirmed(rig: DriverRig) -> None:
     rig.silence(rig.a, None)
-    outcome = await rig.driver.execute(rig.a, rig.command[0], rig.command[1])
+    outcome = await rig.driver.execute(rig.a, rig.command[0], rig.command[1], LATER_NS)
     assert outcome.status is CommandStatus.SENT_NOT_CONFIRMED
     assert outcome.reason
 
 
 async def test_a_command_that_is_refused_failed(rig: DriverRig) -> None:
     rig.refuse(rig.a)
-    assert (await rig.driver.execute(rig.a, rig.command[0], rig.command[1])).status is CommandStatus.FAILED
-    assert (await rig.driver.execute(rig.a, "no-such", {})).status is CommandStatus.FAILED
-    assert (await rig.driver.execute("nobody", rig.command[0], rig.command[1])).status is CommandStatus.FAILED
+    assert (await rig.driver.execute(rig.a, rig.command[0], rig.command[1], LATER_NS)).status is CommandStatus.FAILED
+    assert (await rig.driver.execute(rig.a, "no-such", {}, LATER_NS)).status is CommandStatus.FAILED
+    assert (await rig.driver.execute("nobody", rig.command[0], rig.command[1], LATER_NS)).status is CommandStatus.FAILED
+
+
+async def test_a_command_whose_time_has_passed_is_refused_and_nothing_written(rig: DriverRig) -> None:
+    outcome = await rig.driver.execute(rig.a, rig.command[0], rig.command[1], mono_ns() - 1)
+    assert outcome.status is CommandStatus.REFUSED
+    assert "nothing was written" in outcome.reason
+    assert rig.written() == 0
 
 
 async def test_failures_of_one_poll_carry_one_time(rig: DriverRig) -> None:
@@ -131,7 +139,7 @@ async def test_failures_of_one_poll_carry_one_time(rig: DriverRig) -> None:
 
 async def test_each_series_is_in_order_of_time_and_all_is_counted(rig: DriverRig) -> None:
     rig.silence(rig.a, 2)
-    await rig.driver.execute(rig.b, rig.command[0], rig.command[1])
+    await rig.driver.execute(rig.b, rig.command[0], rig.command[1], LATER_NS)
     rig.cut()
     await rig.collected.error(rig.b, rig.point)
     await rig.collected.value(rig.b, rig.point, rig.low[1])
@@ -140,13 +148,13 @@ async def test_each_series_is_in_order_of_time_and_all_is_counted(rig: DriverRig
             times = [s.mono_ns for s in rig.collected.of(device, point)]
             assert times == sorted(times)
     await asyncio.sleep(0)  # the driver counts once consume has returned
-    assert rig.counted.samples == len(rig.collected.samples)
-    assert rig.counted.polls >= rig.counted.failures > 0
+    assert rig.counted.counts().samples == len(rig.collected.samples)
+    assert rig.counted.counts().polls >= rig.counted.counts().failures > 0
 
 
 async def test_stopping_answers_who_waits(rig: DriverRig) -> None:
     rig.silence(rig.a, None)
-    waiting = asyncio.create_task(rig.driver.execute(rig.a, rig.command[0], rig.command[1]))
+    waiting = asyncio.create_task(rig.driver.execute(rig.a, rig.command[0], rig.command[1], LATER_NS))
     await asyncio.sleep(0)
     runner = next(task for task in asyncio.all_tasks() if task.get_name() == "driver")
     runner.cancel()

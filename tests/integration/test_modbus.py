@@ -18,7 +18,7 @@ from edge.drivers.modbus.config import Timing
 from edge.normalise import Normaliser
 from simulators.log import Answer, Write
 from simulators.modbus.server import GATEWAY_SILENT, Fault, ModbusException
-from tests.support.modbus import QUICK, Collected, detector, door, modbus_rig
+from tests.support.modbus import LATER_NS, QUICK, Collected, detector, door, modbus_rig
 
 S = 1_000_000_000
 
@@ -150,7 +150,7 @@ async def test_row_10_an_idle_driver_does_next_to_nothing() -> None:
         await asyncio.sleep(0.5)
         assert time.process_time() - start < 0.02
         assert rig.driver.polls == 1
-        outcome = await asyncio.wait_for(rig.driver.execute("door-1", "unlock", {"seconds": 1}), 1)
+        outcome = await asyncio.wait_for(rig.driver.execute("door-1", "unlock", {"seconds": 1}, LATER_NS), 1)
         assert outcome.status is CommandStatus.EXECUTED, "and wakes at once for a command"
 
 
@@ -194,7 +194,7 @@ async def test_the_period_does_not_drift() -> None:
 async def test_a_door_unlocks_and_locks_again_by_itself() -> None:
     async with modbus_rig([door(1)]) as rig:
         await rig.collected.value("door-1", "lock", 0)
-        outcome = await rig.driver.execute("door-1", "unlock", {"seconds": 1})
+        outcome = await rig.driver.execute("door-1", "unlock", {"seconds": 1}, LATER_NS)
         assert outcome == Outcome(CommandStatus.EXECUTED)
         writes = [entry for entry in rig.truth if isinstance(entry, Write)]
         assert [(w.unit, w.table, w.address, w.values) for w in writes] == [(1, "holding_register", 0, [1])]
@@ -210,7 +210,7 @@ async def test_a_command_goes_before_the_polls_of_a_busy_bus() -> None:
             rig.server.fail(unit, Fault(kind="slow", delay_s=0.005))  # 20 units, 5 ms each: five times too much
         await rig.collected.value("door-20", "contact", 0)
         start = time.monotonic()
-        assert (await rig.driver.execute("door-7", "unlock", {"seconds": 1})).status is CommandStatus.EXECUTED
+        assert (await rig.driver.execute("door-7", "unlock", {"seconds": 1}, LATER_NS)).status is CommandStatus.EXECUTED
         assert time.monotonic() - start < 0.08, "a round of polls takes 0.1 s, and this is a write and a read"
         assert rig.driver.skipped > 0
 
@@ -271,8 +271,8 @@ async def test_a_second_opinion_on_the_wire_pymodbus_own_server() -> None:
         for point, raw in expected.items():
             await collected.value("env", point, raw)
         assert "illegal address" in (await collected.error("env", "rssi")).error
-        assert await driver.execute("env", "coil", {}) == Outcome(CommandStatus.EXECUTED)
-        assert await driver.execute("env", "level", {"to": 5}) == Outcome(CommandStatus.EXECUTED)
+        assert await driver.execute("env", "coil", {}, LATER_NS) == Outcome(CommandStatus.EXECUTED)
+        assert await driver.execute("env", "level", {"to": 5}, LATER_NS) == Outcome(CommandStatus.EXECUTED)
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from edge.drivers import Counted, Driver
+from simulators.log import Write
 from simulators.modbus.server import Fault
 from tests.support.modbus import Collected, door, modbus_rig
 
@@ -34,6 +35,8 @@ class DriverRig:
     cut: Callable[[], None]
     power: Callable[[bool], Awaitable[None]]
     command: tuple[str, dict[str, int]]
+    written: Callable[[], int]
+    """How many writes have reached the devices."""
 
 
 @asynccontextmanager
@@ -51,7 +54,7 @@ async def _modbus() -> AsyncIterator[DriverRig]:
             refuse=fault("exception", code=4), slow=fault("slow", delay_s=0.08),
             garbage=[fault(kind) for kind in wrong], mend=lambda device: rig.estate.fail(device, None),
             cut=lambda: rig.estate.cut("bus"), power=lambda on: rig.estate.power("bus", on),
-            command=("unlock", {"seconds": 1}),
+            command=("unlock", {"seconds": 1}), written=lambda: sum(isinstance(entry, Write) for entry in rig.truth),
         )  # fmt: skip
 
 

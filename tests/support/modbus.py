@@ -21,6 +21,8 @@ QUICK = Timing(
 )  # fmt: skip
 """As in production, but backing off for tenths of seconds."""
 WAIT_S = 10.0
+LATER_NS = 1 << 62
+"""A deadline that no command reaches."""
 
 
 def door(unit: int) -> Device:

@@ -6,31 +6,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from contract.clock import mono_ns
 from contract.errors import Permanent, Retryable
 from contract.messages import CommandStatus, Outcome, Sample
-from contract.profile import Confirm, ModbusWrite
+from contract.profile import Confirm
 from contract.site import ResolvedDevice
 from edge.drivers.modbus.plan import Read, Write, plan_point
 from edge.drivers.modbus.poll import S
-from edge.drivers.modbus.wire import Disconnected, Refused
+from edge.drivers.modbus.wire import Disconnected, Refused, TooLate
 
 Ask = Callable[[Read | Write], Awaitable[list[Sample]]]
 Args = Mapping[str, str | int | float | bool]
 
 
-def command_value(write: ModbusWrite, args: Args) -> int:
-    """The number a command writes. Raises Permanent when its argument is missing, no whole number or out of bounds."""
-    if write.argument is None:
-        return write.value or 0
-    given = args.get(write.argument)
-    if given is None:
-        raise Permanent(f"the command needs {write.argument!r}")
-    if isinstance(given, bool | str) or not float(given).is_integer():
-        raise Permanent(f"{write.argument!r} must be a whole number, it is {given!r}")
-    if not write.minimum <= given <= write.maximum:
-        raise Permanent(f"{write.argument!r} must be {write.minimum} to {write.maximum}, it is {given}")
-    return int(given)
-
-
-async def execute(device: ResolvedDevice | None, point: str, args: Args, ask: Ask, every_s: float) -> Outcome:
+async def execute(
+    device: ResolvedDevice | None, point: str, args: Args, deadline_ns: int, ask: Ask, every_s: float
+) -> Outcome:
     """Writes a command through `ask` and looks for its effect every `every_s` seconds. Raises nothing of the wire's.
 
     A write without an answer may have been done, so its effect is looked for all the same.
@@ -41,9 +29,11 @@ async def execute(device: ResolvedDevice | None, point: str, args: Args, ask: As
     write = found.write
     doubt = ""
     try:
-        value = command_value(write, args)
+        value = write.number(args)
         address = write.address + write.stride * device.device.channel
-        await ask(Write(device.device.unit, write.table, address, value))
+        await ask(Write(device.device.unit, write.table, address, value, deadline_ns))
+    except TooLate as e:
+        return Outcome(CommandStatus.REFUSED, str(e))
     except Permanent as e:
         return Outcome(CommandStatus.FAILED, f"the device refused it: {e}" if isinstance(e, Refused) else str(e))
     except Disconnected as e:

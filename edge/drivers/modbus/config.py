@@ -9,7 +9,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds, and shares of the bus's time. Tests use shorter ones."""
 
     first_s: float = 0.25
-    """Time-out of the first question to a unit nobody on the bus has told us anything about."""
+    """Time-out of a question to a silent unit while no unit on the bus has told how slow answers are."""
     probe_s: float = 0.05
     """Shortest time-out of a question to a silent unit; longer where answers on this bus are slow."""
     probe_share: float = 0.03

@@ -8,10 +8,11 @@ from itertools import groupby
 import structlog
 
 from contract.clock import mono_ns
-from contract.errors import Retryable
+from contract.errors import Permanent, Retryable
 from contract.messages import Outcome, Sample
 from contract.profile import ModbusLimits
 from contract.site import ModbusBus, ResolvedDevice
+from edge.counts import BusCounts
 from edge.drivers.modbus.command import execute
 from edge.drivers.modbus.config import DEFAULT_TIMING, Timing, backoff_s
 from edge.drivers.modbus.decode import decode_read
@@ -22,7 +23,7 @@ from edge.drivers.modbus.wire import ILLEGAL_ADDRESS, BadAnswer, Disconnected, R
 MAX_ORDERS = 64
 """Orders that may wait for the bus; more are turned away at once."""
 
-_log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class _Order:
@@ -36,7 +37,7 @@ class _Order:
 
 
 class ModbusDriver:
-    """One bus, one owner: every byte to the endpoint goes through `run`. The counters are those of drivers.Counted.
+    """One bus, one owner: every byte to the endpoint goes through `run`. The counters are those of BusCounts.
 
     A sample's time is that of the arrival of its answer, so it is never before the change it shows.
     """
@@ -56,13 +57,13 @@ class ModbusDriver:
         self._devices = {device.device.id: device for device in devices}
         self._limits: dict[int, ModbusLimits] = {d.device.unit: d.profile.modbus for d in devices}
         self._wire = Wire(bus.host, bus.port)
-        self._skipped_before = 0
-        self._schedule = self._make_schedule()
+        self._schedule = Schedule(self._make_polls(), bus.poll_s, bus.timeout_s, timing)
         self._orders: deque[_Order] = deque()
         self._wake = asyncio.Event()
         self._suspect: tuple[int, int] | None = None
         """The unit asked when the connection went, and how often in a row: it may be the cause."""
         self._reconnect_failures = 0
+        self._own_failures = 0
         self._is_lost = False
 
     @property
@@ -73,7 +74,7 @@ class ModbusDriver:
     @property
     def skipped(self) -> int:
         """Polls that were due and not made because the bus was busy."""
-        return self._skipped_before + self._schedule.skipped
+        return self._schedule.skipped
 
     @property
     def late(self) -> int:
@@ -85,30 +86,61 @@ class ModbusDriver:
         """How many units give no answer now."""
         return self._schedule.silent_units
 
+    def counts(self) -> BusCounts:
+        """The numbers of this moment."""
+        return BusCounts(
+            bus=self.bus_id,
+            connected=self.connected,
+            silent_units=self.silent_units,
+            polls=self.polls,
+            failures=self.failures,
+            skipped=self.skipped,
+            samples=self.samples,
+            late=self.late,
+            reconnects=self.reconnects,
+            answers=self.answers,
+            latency_sum_s=self.latency_sum_s,
+            last_poll_ns=self.last_poll_ns,
+        )
+
     async def run(self) -> None:
         """Polls for ever, whatever becomes of the connection; cancelled to stop."""
         try:
             while True:
                 try:
-                    await self._wire.connect(self._bus.timeout_s)
-                    await self._serve()
-                except Disconnected as e:
-                    if not self._is_lost:
-                        _log.warning("bus lost; trying again for ever", bus=self.bus_id, why=str(e))
-                    self._is_lost = True
+                    await self._serve_connection()
+                except Exception:
+                    # A fault of the box must not end the whole box, nor this bus for ever.
+                    log.exception("bus failed within the box; trying again for ever", bus=self.bus_id)
+                    self._own_failures += 1
                     self._wire.close()
-                    self._refuse_orders(str(e))
-                    await self._hand_on(self._failed(self._all_reads, str(e)))
+                    self._refuse_orders("an error within the box; its log has the details")
                 self._reconnect_failures += 1
-                timing = self._timing
-                await asyncio.sleep(backoff_s(self._reconnect_failures, timing.reconnect_s, timing.reconnect_max_s))
+                failures, timing = max(self._reconnect_failures, self._own_failures), self._timing
+                await asyncio.sleep(backoff_s(failures, timing.reconnect_s, timing.reconnect_max_s))
         finally:
             self._wire.close()
             self._refuse_orders("the driver stopped")
 
-    async def execute(self, device: str, point: str, args: Mapping[str, str | int | float | bool]) -> Outcome:
+    async def _serve_connection(self) -> None:
+        """Connects and serves; returns when the connection is lost or could not be had."""
+        try:
+            await self._wire.connect(self._bus.timeout_s)
+            await self._serve()
+        except Disconnected as e:
+            if not self._is_lost:
+                log.warning("bus lost; trying again for ever", bus=self.bus_id, why=str(e))
+            self._is_lost = True
+            self._wire.close()
+            self._refuse_orders(str(e))
+            await self._hand_on(self._failed(self._all_reads, str(e)))
+
+    async def execute(
+        self, device: str, point: str, args: Mapping[str, str | int | float | bool], deadline_ns: int
+    ) -> Outcome:
         """Writes a command, then polls its confirm point until it shows the effect or its time has passed."""
-        return await execute(self._devices.get(device), point, args, self._order, self._timing.confirm_every_s)
+        found, every_s = self._devices.get(device), self._timing.confirm_every_s
+        return await execute(found, point, args, deadline_ns, self._order, every_s)
 
     async def _order(self, what: Read | Write) -> list[Sample]:
         """Has the bus's owner ask or write next. Raises what the wire raises."""
@@ -122,10 +154,13 @@ class ModbusDriver:
         return await order.done
 
     async def _serve(self) -> None:
-        """Commands first, then the poll whose turn it is; sleeps until there is one. Ends by Disconnected only."""
+        """An order, then the poll whose turn it is, and again; sleeps until there is one. Ends by an error only.
+
+        One poll after each order: many orders, or one to a silent unit, must not take the bus from all others.
+        """
         self._restart_schedule()
         while True:
-            await self._serve_orders()
+            await self._serve_order()
             poll = self._schedule.take(mono_ns()) if self._all_reads else None
             if poll is not None:
                 await self._make_poll(poll)
@@ -141,29 +176,35 @@ class ModbusDriver:
         except TimeoutError:
             return
 
-    async def _serve_orders(self) -> None:
-        while self._orders:
-            order = self._orders.popleft()
-            if order.done.done():  # who asked no longer waits
-                continue
-            samples: list[Sample] = []
-            try:
-                if isinstance(order.what, Write):
-                    await self._wire.write(order.what, self._bus.timeout_s)
-                else:
-                    words = await self._wire.read(order.what, self._bus.timeout_s)
-                    samples = decode_read(order.what, words, mono_ns())
-            except Disconnected as e:
-                _settle(order, e)
-                raise
-            except asyncio.CancelledError:
-                _settle(order, Disconnected("the driver stopped", sent=True))
-                raise
-            except (Retryable, Refused) as e:
-                _settle(order, e)
-                continue
+    async def _serve_order(self) -> None:
+        """The oldest order that somebody still waits for, if there is one."""
+        while self._orders and self._orders[0].done.done():
+            self._orders.popleft()
+        if not self._orders:
+            return
+        order = self._orders.popleft()
+        timeout_s = self._schedule.order_timeout_s(order.what.unit)
+        samples: list[Sample] = []
+        try:
+            if isinstance(order.what, Write):
+                await self._wire.write(order.what, timeout_s)
+            else:
+                words = await self._wire.read(order.what, timeout_s)
+                samples = decode_read(order.what, words, mono_ns())
             await self._hand_on(samples)
-            _settle(order, samples)
+        except Disconnected as e:
+            _settle(order, e)
+            raise
+        except asyncio.CancelledError:
+            _settle(order, Disconnected("the driver stopped", sent=True))
+            raise
+        except (Retryable, Permanent) as e:
+            _settle(order, e)
+            return
+        except Exception:
+            _settle(order, Disconnected("an error within the box; its log has the details", sent=True))
+            raise
+        _settle(order, samples)
 
     async def _make_poll(self, poll: Poll) -> None:
         """One turn of one unit. What it answered is handed on even when other questions failed."""
@@ -174,13 +215,15 @@ class ModbusDriver:
         is_answered = False
         waited_ns = 0
         todo = deque(poll.reads)
+        is_first = True
         try:
             while todo:
-                if self._orders:
+                if self._orders and not is_first:
                     # A command's read-back is newer than what this poll has read: keep each series in order.
-                    await self._hand_on(samples)
-                    samples = []
-                    await self._serve_orders()
+                    handed, samples = samples, []
+                    await self._hand_on(handed)
+                    await self._serve_order()
+                is_first = False
                 read = todo.popleft()
                 started_ns = mono_ns()
                 try:
@@ -217,7 +260,7 @@ class ModbusDriver:
         for read, error in failed:
             samples.extend(Sample(item.device, item.point, None, now_ns, error) for item in read.items)
         self.failures += bool(failed)
-        if is_answered:
+        if is_answered and len(silent) < len(poll.reads):
             for read in silent:
                 part = self._schedule.part(poll, read, now_ns)
                 self._schedule.put_back_silent(part, now_ns, waited_ns / S / len(silent))
@@ -225,6 +268,7 @@ class ModbusDriver:
         else:
             self._schedule.put_back_silent(poll, now_ns, waited_ns / S)
         await self._hand_on(samples)
+        self._own_failures = 0
 
     def _note_answer(self, poll: Poll, latency_ns: int) -> None:
         self._schedule.answered(poll, latency_ns / S)
@@ -236,7 +280,7 @@ class ModbusDriver:
         if self._is_lost:
             self._is_lost = False
             self.reconnects += 1
-            _log.info("bus is back", bus=self.bus_id)
+            log.info("bus is back", bus=self.bus_id)
 
     def _failed(self, reads: Sequence[Read], error: str) -> list[Sample]:
         now_ns = mono_ns()
@@ -247,19 +291,17 @@ class ModbusDriver:
             await self._consume(samples)
             self.samples += len(samples)
 
-    def _make_schedule(self) -> Schedule:
+    def _make_polls(self) -> list[Poll]:
         """All units due at once, their questions merged anew."""
         now_ns = mono_ns()
         by_unit = sorted(self._devices.values(), key=lambda d: d.device.unit)
         plans = [(unit, plan_unit(list(group))) for unit, group in groupby(by_unit, key=lambda d: d.device.unit)]
         self._all_reads = [read for _, reads in plans for read in reads]
-        polls = [Poll(unit, reads, now_ns) for unit, reads in plans if reads]
-        return Schedule(polls, self._bus.poll_s, self._bus.timeout_s, self._timing)
+        return [Poll(unit, reads, now_ns) for unit, reads in plans if reads]
 
     def _restart_schedule(self) -> None:
         """After a reconnect everyone is asked anew, save the unit whose question may have cut the connection."""
-        self._skipped_before += self._schedule.skipped
-        self._schedule = self._make_schedule()
+        self._schedule.renew(self._make_polls())
         if self._suspect is not None:
             self._schedule.hold_back(*self._suspect, now_ns=mono_ns())
 

@@ -29,12 +29,13 @@ class Read(msgspec.Struct, frozen=True):
 
 
 class Write(msgspec.Struct, frozen=True):
-    """One order: `value` to a coil (0 or 1) or a holding register of a unit."""
+    """One order: `value` to a coil (0 or 1) or a holding register of a unit, not after `deadline_ns` (monotonic)."""
 
     unit: int
     table: Table
     address: int
     value: int
+    deadline_ns: int
 
 
 def plan_unit(devices: Sequence[ResolvedDevice]) -> list[Read]:

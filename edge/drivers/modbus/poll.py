@@ -77,11 +77,18 @@ class Schedule:
         return None
 
     def timeout_s(self, poll: Poll) -> float:
-        """How long to wait for this poll's next answer: in full for a unit that answers, briefly for a silent one."""
-        if poll.seen and not poll.failures:
-            return self._timeout_s
-        if poll.failures % self._timing.full_every == self._timing.full_every - 1:
-            return self._timeout_s
+        """How long to wait for this poll's next answer: briefly for a silent unit, in full for any other."""
+        is_its_turn = poll.failures % self._timing.full_every == self._timing.full_every - 1
+        return self._brief_s(poll) if poll.failures and not is_its_turn else self._timeout_s
+
+    def order_timeout_s(self, unit: int) -> float:
+        """How long to wait for the answer to an order: briefly where the whole unit is silent, in full else."""
+        polls = [poll for poll in self._polls if poll.unit == unit]
+        if polls and self._silent.issuperset(polls):
+            return max(self._brief_s(poll) for poll in polls)
+        return self._timeout_s
+
+    def _brief_s(self, poll: Poll) -> float:
         slowest = poll.slowest_s or self._slowest_s
         brief = max(self._timing.probe_s, _SLOW_FACTOR * slowest) if slowest else self._timing.first_s
         return min(self._timeout_s, brief)
@@ -105,7 +112,9 @@ class Schedule:
         """Back in order after `waited_s` seconds without an answer: backed off, and a pause for all silent ones.
 
         The first silence of a unit brings no pause, for it is rare and what comes back soon shall be found soon.
+        Its next turn begins with another question: one that stays unanswered must not hide those behind it.
         """
+        poll.reads.append(poll.reads.pop(0))
         if poll.failures and len(self._silent) < len(self._polls):
             self._no_probe_before_ns = now_ns + round(waited_s / self._timing.probe_share * S)
         poll.failures += 1
@@ -118,8 +127,26 @@ class Schedule:
         """Takes one question out of a poll into a poll of its own, so that its silence does not hold up the rest."""
         poll.reads.remove(read)
         own = Poll(poll.unit, [read], now_ns)
-        own.seen = poll.seen
+        own.seen, own.slowest_s = poll.seen, poll.slowest_s
         return own
+
+    def renew(self, polls: Sequence[Poll]) -> None:
+        """After a reconnect: everyone is due at once, and what is known of how each unit answers stays known.
+
+        A unit that never answered is asked in full once more, for the cut may have come of its being mended.
+        """
+        before, self._polls = self._polls, set(polls)
+        self._heap, self._silent = [], set()
+        for poll in polls:
+            known = [other for other in before if other.unit == poll.unit]
+            poll.seen = any(other.seen for other in known)
+            poll.slowest_s = max((other.slowest_s for other in known), default=0.0)
+            poll.failures = min((other.failures for other in known), default=0)
+            if poll.failures:
+                self._silent.add(poll)
+                if not poll.seen:
+                    poll.failures = self._timing.full_every - 1
+            self.add(poll)
 
     def hold_back(self, unit: int, times: int, now_ns: int) -> None:
         """Backs off a unit whose question went out `times` times in a row when the connection was lost."""

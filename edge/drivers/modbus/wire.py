@@ -18,6 +18,7 @@ from pymodbus.pdu.register_message import (
     WriteSingleRegisterRequest,
 )
 
+from contract.clock import mono_ns
 from contract.errors import Permanent, Retryable
 from contract.profile import Table
 from edge.drivers.modbus.plan import Read, Write
@@ -69,6 +70,10 @@ class Disconnected(Retryable):
         self.sent = sent
 
 
+class TooLate(Permanent):
+    """A write whose time had passed; nothing was sent."""
+
+
 class Refused(Permanent):
     """The unit answered with a Modbus exception."""
 
@@ -99,14 +104,17 @@ class Wire:
             self._host, port=self._port, timeout=_NEVER_S, retries=0, reconnect_delay=0,
             trace_packet=self._saw_packet, trace_pdu=self._saw_pdu, trace_connect=self._saw_connection,
         )  # fmt: skip
+        why = ""
         try:
             async with asyncio.timeout(timeout_s):
                 is_open = await client.connect()
         except TimeoutError:
             is_open = False
+        except (OSError, ValueError) as e:  # a name that is none is a UnicodeError, which is a ValueError
+            is_open, why = False, f": {e}"
         if not is_open:
             client.close()
-            raise Disconnected(f"no connection to {self._host}:{self._port}", sent=False)
+            raise Disconnected(f"no connection to {self._host}:{self._port}{why}", sent=False)
         self._client = client
 
     def close(self) -> None:
@@ -126,12 +134,14 @@ class Wire:
         return words
 
     async def write(self, write: Write, timeout_s: float) -> None:
-        """Writes one coil or register and checks the echo. Raises as `_ask` does."""
+        """Writes one coil or register and checks the echo. Raises TooLate before anything is sent, or as `_ask`."""
         request: ModbusPDU
         if write.table.is_bits:
             request = WriteSingleCoilRequest(address=write.address, bits=[bool(write.value)], dev_id=write.unit)
         else:
             request = WriteSingleRegisterRequest(address=write.address, registers=[write.value], dev_id=write.unit)
+        if mono_ns() > write.deadline_ns:
+            raise TooLate("its time to be done passed while it waited for the bus; nothing was written")
         answer = await self._ask(request, timeout_s)
         if (answer.address, list(answer.bits), list(answer.registers)) != (
             request.address, list(request.bits), list(request.registers),

@@ -9,8 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from contract import schemas
-from contract.errors import ConfigError
-from contract.profile import DataType, Profile, Table, load_profile, load_profiles, shipped_profiles
+from contract.errors import ConfigError, Permanent
+from contract.profile import DataType, ModbusWrite, Profile, Table, load_profile, load_profiles, shipped_profiles
 from contract.site import Site
 
 ROOT = Path(__file__).parents[3]
@@ -201,3 +201,31 @@ def test_the_four_tables_and_the_types() -> None:
     assert {table for table in Table if table.is_writable} == {Table.COIL, Table.HOLDING_REGISTER}
     assert {table for table in Table if table.is_bits} == {Table.COIL, Table.DISCRETE_INPUT}
     assert {kind.registers for kind in DataType} == {1, 2}
+
+
+BOUNDED = ModbusWrite(table=Table.HOLDING_REGISTER, address=0, argument="seconds", minimum=1, maximum=60)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "needs the argument 'seconds'"),
+        ({"seconds": 0}, "must be 1 to 60, it is 0"),
+        ({"seconds": 61}, "must be 1 to 60, it is 61"),
+        ({"seconds": 10**400}, "must be 1 to 60"),
+        ({"seconds": 2.5}, "whole number"),
+        ({"seconds": True}, "whole number"),
+        ({"seconds": "5"}, "whole number"),
+        ({"seconds": float("inf")}, "whole number"),
+        ({"seconds": float("nan")}, "whole number"),
+        ({"seconds": 5, "force": 1}, "takes no argument 'force'"),
+    ],
+)
+def test_arguments_of_a_command_that_cannot_be_written(given: dict[str, float | str], said: str) -> None:
+    with pytest.raises(Permanent, match=said):
+        BOUNDED.number(given)
+
+
+def test_arguments_that_can() -> None:
+    assert BOUNDED.number({"seconds": 5.0}) == 5
+    assert ModbusWrite(table=Table.COIL, address=0, value=1).number({}) == 1

@@ -95,7 +95,7 @@ def test_a_slow_unit_is_found_by_a_full_wait_now_and_then() -> None:
     for _ in range(16):
         waits.append(schedule.timeout_s(poll))
         poll.failures += 1
-    assert waits.count(1.0) == 2
+    assert [number for number, wait in enumerate(waits) if wait == 1.0] == [0, 7, 15], "the first, then each eighth"
 
 
 def test_a_probe_waits_longer_on_a_slow_bus() -> None:
@@ -104,7 +104,7 @@ def test_a_probe_waits_longer_on_a_slow_bus() -> None:
     assert slow is not None
     assert silent is not None
     schedule.answered(slow, 0.2)
-    silent.failures = 1
+    silent.failures = 2
     assert schedule.timeout_s(silent) == pytest.approx(0.6)
 
 
@@ -114,3 +114,23 @@ def test_back_off_doubles_is_capped_and_jittered_by_half_at_most() -> None:
         assert min(waits) >= full / 2
         assert max(waits) <= full
         assert max(waits) - min(waits) > full / 4
+
+
+def test_what_is_known_of_a_unit_outlives_a_reconnect() -> None:
+    schedule = Schedule([poll_of(unit) for unit in (1, 2, 3, 4)], 1.0, 1.0, DEFAULT_TIMING)
+    slow, dead, new, quick = (schedule.take(0) for _ in range(4))
+    assert slow is not None and dead is not None and new is not None and quick is not None  # noqa: PT018
+    schedule.answered(slow, 0.4)
+    schedule.answered(quick, 0.002)
+    schedule.answered(dead, 0.002)
+    for _ in range(3):
+        schedule.put_back_silent(dead, 0, 0.0)
+        schedule.put_back_silent(new, 0, 0.0)
+    schedule.renew([poll_of(unit) for unit in (1, 2, 3, 4)])
+    again = {poll.unit: poll for poll in (schedule.take(S) for _ in range(4)) if poll is not None}
+    assert {unit: round(schedule.timeout_s(poll), 3) for unit, poll in again.items()} == {
+        1: 1.0, 2: 0.05, 3: 1.0, 4: 1.0,
+    }  # fmt: skip
+    assert schedule.silent_units == 2
+    assert again[2].failures == 3
+    assert schedule.order_timeout_s(4) == 1.0
