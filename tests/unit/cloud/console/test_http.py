@@ -2,52 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 
-import aiohttp
-import msgspec
 import pytest
 
 from cloud.console.data import AlarmState
 from cloud.console.security import local_path
-from tests.support.console_preview import COOKIE, SPACE, Console, served, uuid5
+from tests.support.console_preview import SPACE, served, uuid5
+from tests.unit.cloud.console.http import HTMX, browser, get, post, token
 
 SMOKE = uuid5(SPACE, "smoke")
-HTMX = {"HX-Request": "true"}
 PAGES = ["/alarms", f"/alarms/{SMOKE}", "/devices", "/devices/4", "/devices/15", "/gateways", "/more"]
 PARTS = ["/strip", "/alarms/list", f"/alarms/{SMOKE}/report", "/devices/list?q=3", "/devices/4/live", "/gateways/list"]
-
-
-async def token(session: aiohttp.ClientSession) -> str:
-    return re.search(r'name="csrf" content="([^"]+)"', (await get(session, "/more")).text)[1]
-
-
-class Answer(msgspec.Struct):
-    status: int
-    headers: Mapping[str, str]
-    text: str
-
-
-@asynccontextmanager
-async def browser(console: Console, person: str | None = "operator") -> AsyncIterator[aiohttp.ClientSession]:
-    """A client that keeps cookies as a browser does; signed in unless `person` is None."""
-    jar = aiohttp.CookieJar(unsafe=True)
-    async with aiohttp.ClientSession(console.url, cookie_jar=jar) as session:
-        if person is not None:
-            jar.update_cookies({COOKIE: person})
-        yield session
-
-
-async def get(session: aiohttp.ClientSession, path: str, **more) -> Answer:
-    async with session.get(path, allow_redirects=False, **more) as answer:
-        return Answer(answer.status, answer.headers, await answer.text())
-
-
-async def post(session: aiohttp.ClientSession, path: str, csrf: str | None = None, **more) -> Answer:
-    data = ({"csrf": csrf} if csrf else {}) | more.pop("data", {})
-    async with session.post(path, data=data, allow_redirects=False, **more) as answer:
-        return Answer(answer.status, answer.headers, await answer.text())
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -168,7 +133,16 @@ async def test_settings_are_kept_in_cookies_and_only_known_ones(console):
 
 
 @pytest.mark.parametrize(
-    "path", ["/nix", "/alarms/nix", "/devices/x", "/devices/999", f"/alarms/{uuid5(SPACE, 'nix')}"]
+    "path",
+    [
+        "/nix",
+        "/alarms/nix",
+        "/devices/x",
+        "/devices/999",
+        "/devices/0",
+        "/devices/99999999999",
+        f"/alarms/{uuid5(SPACE, 'nix')}",
+    ],
 )
 async def test_what_is_not_here_says_so_with_a_way_out(console, path):
     async with browser(console) as session, session.get(path) as answer:
@@ -184,8 +158,67 @@ async def test_a_fault_is_a_page_that_says_what_is_safe(console):
         page = await answer.text()
     assert answer.status == 500
     assert "消防主机" in page
-    assert "the database is away" not in page
+    assert "a fault" not in page
     assert answer.headers["Content-Security-Policy"]
+    assert "告警仍在接收" not in page  # it does not know
+
+
+@pytest.mark.parametrize("language", ["zh-CN", "en"])
+async def test_while_the_data_are_away_the_page_says_that_no_alarm_comes_and_tries_again(console, language):
+    console.estate.away = True
+    async with browser(console) as session:
+        answer = await get(session, "/alarms?x=%22%3E", headers={"Accept-Language": language})
+        part = await get(session, "/alarms/list", headers=HTMX | {"Accept-Language": language})
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    assert {"zh-CN": "收不到任何告警", "en": "No alarm reaches this page now"}[language] in answer.text
+    assert {"zh-CN": "到现场", "en": "go on site"}[language] in answer.text
+    assert '<meta http-equiv="refresh" content="5; url=/alarms?x=%22%3E">' in answer.text
+    assert answer.text.count("<title>") == 1
+    assert (part.status, part.text, part.headers["Retry-After"]) == (503, "", "5")
+    assert "anju:say" in part.headers["HX-Trigger"]
+
+
+async def test_an_order_that_could_not_be_taken_is_not_sent_once_more_by_the_page(console):
+    async with browser(console) as session:
+        csrf = await token(session)
+        console.identity.away = True
+        answer = await post(session, f"/alarms/{SMOKE}/acknowledge", csrf)
+    assert answer.status == 503
+    assert '<meta http-equiv="refresh" content="5; url=/alarms">' in answer.text
+    assert "不知道刚才的操作是否已执行" in answer.text
+
+
+async def test_a_live_update_of_a_device_reads_no_curve(console):
+    asked = []
+    read = console.estate.series
+
+    async def series(person, device_id, point, since, until, most):
+        asked.append((point, until - since))
+        return await read(person, device_id, point, since, until, most)
+
+    console.estate.series = series
+    async with browser(console) as session:
+        page = (await get(session, "/devices/1?point=temperature&range=7d")).text
+        assert len(asked) == 1  # its table; the curve is drawn by a request of its own
+        live = re.search(r'id="device" class="device-page" hx-get="([^"]+)"', page)[1].replace("&amp;", "&")
+        part = await get(session, live, headers=HTMX)
+        assert len(asked) == 1
+        # The island stands empty in the part, and the page keeps its own (keyed.js).
+        assert re.search(r'<section class="card" id="curve"[^>]*data-island>\s*</section>', part.text)
+        assert "data-chart" not in part.text
+        address = re.search(r'id="figures" hx-get="([^"]+)"', page)[1].replace("&amp;", "&")
+        figures = await get(session, address, headers=HTMX)
+        assert [point for point, _ in asked] == ["temperature"] * 2
+        assert figures.text.strip().startswith("<details")
+        assert figures.text.count("<tr>") == 13
+        assert (await get(session, "/devices/1/figures?point=smoke")).status == 404
+
+
+@pytest.mark.parametrize(("span", "every_s"), [("1h", 5), ("24h", 60), ("7d", 60)])
+async def test_a_longer_curve_is_read_less_often(console, span, every_s):
+    async with browser(console) as session:
+        page = (await get(session, f"/devices/1?range={span}")).text
+    assert f'data-refresh="anju:device:1" data-every="{every_s}"' in page
 
 
 async def test_nothing_active_says_that_there_is_nothing_to_do():
@@ -199,39 +232,6 @@ async def test_names_are_escaped(console):
         page = await answer.text()
     assert "<script>alert" not in page
     assert "&lt;script&gt;" in page
-
-
-async def events(answer, count):
-    seen = []
-    async for line in answer.content:
-        if line.startswith(b"event:"):
-            seen.append(line.decode().split()[1])
-            if len(seen) == count:
-                break
-    return seen
-
-
-async def test_the_stream_greets_wakes_and_beats(console):
-    async with browser(console) as session, session.get("/live?topics=alarms,device:4") as answer:
-        assert answer.headers["Content-Type"].startswith("text/event-stream")
-        assert await events(answer, 1) == ["hello"]
-        console.hub.publish(["alarms"])
-        assert await events(answer, 2) == ["change", "beat"]
-
-
-async def test_a_stream_ends_with_its_session(console):
-    async with browser(console) as session, session.get("/live?topics=alarms") as answer:
-        assert await events(answer, 1) == ["hello"]
-        console.identity.ended = True
-        rest = (await answer.content.read()).decode()
-        assert rest.startswith(("event: bye", "\n", "data"))
-        assert "event: bye" in rest
-    assert len(console.hub) == 0
-
-
-async def test_a_stranger_has_no_stream(console):
-    async with browser(console, None) as session, session.get("/live?topics=alarms") as answer:
-        assert answer.status == 204
 
 
 async def test_scripts_are_asked_about_each_time(console):

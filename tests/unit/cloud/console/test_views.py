@@ -28,6 +28,7 @@ from cloud.console.data import (
 )
 from cloud.console.device.view import device_page, drawn_point
 from cloud.console.devices.view import device_list
+from cloud.console.errors.view import away
 from cloud.console.errors.view import problem as error_page
 from cloud.console.frame.view import frame
 from cloud.console.gateways.view import gateway_lines
@@ -258,3 +259,11 @@ def test_every_error_says_what_happened_and_what_to_do(voice, status, detail):
     assert page.title
     assert len(page.words) > 15
     assert page.again == (status == 500)
+
+
+@pytest.mark.parametrize("voice", [ZH, EN])
+def test_no_page_without_data_promises_that_alarms_are_taken_in(voice):
+    for page in (away(voice, looked=True), away(voice, looked=False), error_page(voice, 500)):
+        assert "消防主机" in page.words or "fire-alarm panel" in page.words
+        assert "仍在接收" not in page.words
+        assert "still taken in" not in page.words
