@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ app.add_typer(profile_app, name="profile")
 
 SiteOption = Annotated[Path, typer.Option("--site", envvar="ANJU_SITE", help="The site file: what is connected.")]
 StateOption = Annotated[Path, typer.Option("--state", envvar="ANJU_STATE", help="Folder where the box keeps all.")]
+EXIT_ENDED = 1
 EXIT_MISTAKE = 2
 """Exit code for what a person must mend: a file, an option, an enrolment."""
 
@@ -45,16 +47,29 @@ def run(
 
 @app.command()
 def enrol(
-    cloud: Annotated[str, typer.Option(envvar="ANJU_CLOUD", help="The cloud's address, https://…")],
     claim: Annotated[str, typer.Option(envvar="ANJU_CLAIM", help="The one-time claim code from the console.")],
     state: StateOption,
+    cloud: Annotated[str, typer.Option(envvar="ANJU_CLOUD", help="The cloud's address, https://…")] = "",
     ca: Annotated[Path | None, typer.Option(envvar="ANJU_CA", help="PEM file of an own certificate authority.")] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(envvar="ANJU_SITE", help="Take the cloud's address, its authority and the proxy from this file."),
+    ] = None,
 ) -> None:
-    """Make this box known to a cloud, once in its life."""
+    """Make this box known to a cloud, once in its life. Say --cloud, or --site with the file that names it."""
     from edge.main import VERSION
     from edge.provision.enrol import enrol as enrol_box
+    from edge.settings import ca_path, load_config, proxy_of, warning_in_clear
 
-    enrolment = asyncio.run(enrol_box(cloud, claim, state, version=VERSION, ca=ca))
+    proxy = None
+    if site is not None:
+        config, _ = load_config(site)
+        cloud, ca, proxy = cloud or config.cloud.url, ca or ca_path(config.cloud, site), proxy_of(config.cloud)
+    if not cloud:
+        raise AnjuError("which cloud? Say --cloud https://…, or --site FILE with the file that names it.")
+    if in_clear := warning_in_clear(cloud):
+        print(f"warning: {in_clear}", file=sys.stderr)
+    enrolment = asyncio.run(enrol_box(cloud, claim, state, version=VERSION, ca=ca, proxy=proxy))
     print(f"enrolled: this box is gateway {enrolment.gateway} at {enrolment.cloud}")
 
 
@@ -62,7 +77,7 @@ def enrol(
 def check(site: SiteOption) -> None:
     """Say every mistake in a site file, or what it connects."""
     from contract.site import inventory_of, resolve
-    from edge.main import load_config
+    from edge.settings import load_config
 
     config, profiles = load_config(site)
     devices = resolve(config, profiles)
@@ -91,9 +106,28 @@ def list_profiles(
 
 
 def main() -> None:
-    """Entry point. What a person can mend is printed as it is, with exit code 2; nothing was started then."""
+    """Entry point. What a person can mend is printed as it is, with exit code 2; nothing was started then.
+
+    What ended a box that ran is printed as well, with exit code 1; a bug shows where it came from.
+    """
     try:
         app()
     except AnjuError as e:
         print(e, file=sys.stderr)
         sys.exit(EXIT_MISTAKE)
+    except BaseExceptionGroup as group:  # of tasks, and maybe of groups of tasks
+        ours, others = group.split(AnjuError)
+        if ours is None or others is not None:
+            raise
+        for problem in _each(ours):
+            print(problem, file=sys.stderr)
+        sys.exit(EXIT_ENDED)
+
+
+def _each(error: BaseException) -> Iterator[BaseException]:
+    """The errors in a group, however deep."""
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _each(part)
+    else:
+        yield error

@@ -1,34 +1,29 @@
 """The box's composition root: the only file that knows every stage. It reads in the order of a reading's way."""
 
 import asyncio
-import fcntl
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any, Final, Never
 
-import msgspec
 import structlog
-from yarl import URL
 
 from contract.clock import boot_id, mono_ns
-from contract.errors import AnjuError
 from contract.kinds import Lane
 from contract.messages import Sample
-from contract.profile import Profile, load_profiles, shipped_profiles
 from contract.records import ConfigReport
 from contract.service import keep_watchdog, notify, until_stopped
-from contract.site import Site, inventory_of, load_site, resolve, site_digest
+from contract.site import inventory_of, resolve, site_digest
 from edge.commands import CommandRunner
-from edge.drivers import DRIVERS, Driver
-from edge.health import BoxStatus, BusStatus, Tally, parse_listen, serve_health
+from edge.counts import BusCounts
+from edge.drivers import DRIVERS, Counted, Driver
+from edge.health import BoxStatus, Tally, parse_listen, serve_health
 from edge.health.status import written_bytes
 from edge.normalise import Normaliser
 from edge.outbox import Outbox
 from edge.seams import Signer
-from edge.secrets import read_secret
+from edge.settings import load_config, only_one, proxy_of, trust_of, warning_in_clear
 from edge.uplink import CloudClock, Uplink
 
 log = structlog.get_logger(__name__)
@@ -39,24 +34,16 @@ LAST_DELIVERY_S: Final = 2.0
 """At a clean stop, so long what is pending may still be delivered."""
 
 
-def load_config(site_path: Path) -> tuple[Site, dict[str, Profile]]:
-    """The site file with the profiles it may name: those shipped, and those in `profiles/` beside it.
-
-    An own profile replaces a shipped one of its id. Raises ConfigError with every mistake.
-    """
-    profiles = load_profiles(shipped_profiles()) | load_profiles(site_path.parent / "profiles")
-    return load_site(site_path, profiles), profiles
-
-
 async def run(
     site_path: Path,
     state_dir: Path,
     health_listen: str,
     *,
-    identify: Callable[[Path], Signer],
+    identify: Callable[[Path, str], Signer],
     stopped: Callable[[], Awaitable[None]],
 ) -> None:
-    """Runs the box until `stopped` returns, then stops cleanly. `identify` gives the identity in a state folder.
+    """Runs the box until `stopped` returns, then stops cleanly. `identify` gives the identity in a state folder, for
+    the cloud at an address.
 
     Raises ConfigError or AnjuError before anything is started, when something is wrong with what it was given.
     """
@@ -64,8 +51,10 @@ async def run(
     site, profiles = load_config(site_path)
     devices, inventory, boot = resolve(site, profiles), inventory_of(site, profiles), boot_id()
     digest = site_digest(site_path)
-    identity = identify(state_dir)
-    ca, proxy = _load_ca(site, site_path), _proxy(site)
+    identity = identify(state_dir, site.cloud.url)
+    ca, proxy = trust_of(site.cloud, site_path), proxy_of(site.cloud)
+    if in_clear := warning_in_clear(site.cloud.url):
+        log.warning(in_clear, url=site.cloud.url)
     started_ns = mono_ns()
 
     async with AsyncExitStack() as stack:
@@ -78,13 +67,13 @@ async def run(
 
         async def consume(samples: Sequence[Sample]) -> None:
             readings = normaliser.take(samples)
-            tally.count(len(samples), readings)
+            tally.count(samples, readings)
             await outbox.put(readings)
 
         async def tick() -> Never:
             while True:
                 readings = normaliser.tick(mono_ns())
-                tally.count(0, readings)
+                tally.count((), readings)
                 await outbox.put(readings)
                 await asyncio.sleep(TICK_S)
 
@@ -115,12 +104,14 @@ async def run(
                 utc_ns=clock.utc_ns(),
                 uplink=uplink.status,
                 streams={lane: outbox.status(lane) for lane in Lane},
-                buses=[_bus_status(name, driver) for name, driver in drivers.items()],
+                buses=[_counts(name, driver) for name, driver in drivers.items()],
                 samples=tally.samples,
+                ignored=normaliser.ignored,
                 readings=tally.readings,
                 online=tally.devices("online"),
                 offline=tally.devices("offline"),
                 unknown=tally.devices(None),
+                errors=tally.errors,
                 written_bytes=written_bytes(),
             )
 
@@ -147,21 +138,30 @@ async def running(work: Mapping[str, Coroutine[Any, Any, None]]) -> AsyncIterato
     stopping = False
 
     async def watched(name: str, part: Coroutine[Any, Any, None]) -> None:
+        nonlocal stopping
         try:
             await part
         except asyncio.CancelledError:
             if stopping:
                 raise
-            raise RuntimeError(f"task {name!r} was cancelled, and nobody asked for it") from None
-
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(watched(name, part), name=name) for name, part in work.items()]
-        try:
-            yield
-        finally:
             stopping = True
-            for task in tasks:
-                task.cancel()
+            raise RuntimeError(f"task {name!r} was cancelled, and nobody asked for it") from None
+        except BaseException:
+            stopping = True  # the group cancels the others now: their ends are no news, and must not hide this one
+            raise
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(watched(name, part), name=name) for name, part in work.items()]
+            try:
+                yield
+            finally:
+                stopping = True
+                for task in tasks:
+                    task.cancel()
+    finally:
+        for part in work.values():
+            part.close()  # one whose task was cancelled before its first step was never awaited
 
 
 async def _deliver_last(outbox: Outbox, uplink: Uplink) -> None:
@@ -176,47 +176,14 @@ async def _deliver_last(outbox: Outbox, uplink: Uplink) -> None:
         pass
 
 
-@contextmanager
-def only_one(state_dir: Path) -> Iterator[None]:
-    """Holds the state folder for this process alone. Raises AnjuError when another one holds it."""
-    with (state_dir / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as e:
-            raise AnjuError(
-                f"another `anju run` uses {state_dir}.\n"
-                "    Stop it first (systemctl stop anju-edge), or name another folder with --state."
-            ) from e
-        yield
+def _counts(name: str, driver: Driver) -> BusCounts:
+    """What a driver counts; one that does not count shows zeros."""
+    return driver.counts() if isinstance(driver, Counted) else BusCounts(bus=name)
 
 
-def _load_ca(site: Site, site_path: Path) -> ssl.SSLContext | None:
-    """Trust in the authority that the site file names, by a path relative to it; None for the system's."""
-    if site.cloud.ca is None:
-        return None
-    path = site_path.parent / site.cloud.ca
-    try:
-        return ssl.create_default_context(cafile=str(path))
-    except OSError as e:  # ssl.SSLError is one
-        raise AnjuError(f"{path} (cloud.ca in {site_path}) cannot be used: {e}. It must be a PEM certificate.") from e
-
-
-def _proxy(site: Site) -> URL | None:
-    """The proxy that the site file names, with its login; the password is looked up now, so that it is there."""
-    proxy = site.cloud.proxy
-    if proxy is None:
-        return None
-    url = URL(proxy.url).with_user(proxy.user or None)
-    return url.with_password(read_secret(proxy.password)) if proxy.password else url
-
-
-def _bus_status(name: str, driver: Driver) -> BusStatus:
-    """What a driver counts; drivers that do not count show zeros."""
-    counts = {field: getattr(driver, field) for field in BusStatus.__struct_fields__ if hasattr(driver, field)}
-    return msgspec.convert({"bus": name} | counts, BusStatus)
-
-
-def run_until_stopped(site_path: Path, state_dir: Path, health_listen: str, identify: Callable[[Path], Signer]) -> None:
+def run_until_stopped(
+    site_path: Path, state_dir: Path, health_listen: str, identify: Callable[[Path, str], Signer]
+) -> None:
     """Runs the box on uvloop until SIGTERM or SIGINT. Raises as `run`, errors of tasks in an ExceptionGroup."""
     import uvloop
 

@@ -4,7 +4,7 @@ A driver knows nothing of words, reports or the outbox: it hands samples to `con
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from contract.messages import Outcome, Sample
 from contract.site import ModbusBus, ResolvedDevice
@@ -33,6 +33,7 @@ class Driver(Protocol):
         """
 
 
+@runtime_checkable
 class Counted(Protocol):
     """Optional: what a driver counts since it started, for the page and the metrics."""
 

@@ -1,7 +1,7 @@
 """How this box is, on a small page for people and as metrics for machines. Nothing of the box depends on it."""
 
 from edge.health.server import parse_listen, serve_health
-from edge.health.status import BoxStatus, BusStatus
+from edge.health.status import BoxStatus, PointError
 from edge.health.tally import Tally
 
-__all__ = ["BoxStatus", "BusStatus", "Tally", "parse_listen", "serve_health"]
+__all__ = ["BoxStatus", "PointError", "Tally", "parse_listen", "serve_health"]

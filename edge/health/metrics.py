@@ -30,6 +30,8 @@ class BoxCollector(Collector):
             devices.add_metric((link,), len(names))
         yield devices
         yield CounterMetricFamily("anju_box_samples", "Values read from devices, failed reads included.", box.samples)
+        yield CounterMetricFamily("anju_box_ignored_samples", "Samples of points that no profile has.", box.ignored)
+        yield GaugeMetricFamily("anju_box_failing_points", "Points whose last read failed.", len(box.errors))
         readings = CounterMetricFamily("anju_box_readings", "Readings worth reporting.", labels=("stream",))
         for lane, count in box.readings.items():
             readings.add_metric((lane,), count)

@@ -8,6 +8,9 @@ from contract.kinds import Lane
 from edge.health.status import BoxStatus
 
 S = 1e9
+MOST_LINES = 20
+WEAR_AFTER_S = 600
+"""Before that, what a start writes would make a day look worse than it is."""
 _STREAMS = {Lane.URGENT: "报警与状态 alarms and states", Lane.BULK: "测量值 measurements"}
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -27,6 +30,7 @@ def render_page(box: BoxStatus) -> str:
         _section("待发 backlog", _backlog(box)),
         _section("总线 buses", _buses(box)),
         _section("设备 devices", _devices(box)),
+        _section("本机 box", _box(box)),
     ]
     title = escape(f"{box.estate} · {box.gateway}")
     return (
@@ -81,10 +85,35 @@ def _buses(box: BoxStatus) -> Iterable[tuple[str, str]]:
 
 def _devices(box: BoxStatus) -> Iterable[tuple[str, str]]:
     yield "在线 online", str(len(box.online))
+    why = {error.device: error.error for error in reversed(box.errors)}
     if box.offline:
-        yield "离线 offline", _mark(False, ", ".join(box.offline))
+        yield "离线 offline", _each(f"{device}: {why[device]}" if device in why else device for device in box.offline)
     if box.unknown:
-        yield "未知 unknown", _mark(False, ", ".join(box.unknown))
+        yield "未知 unknown", _each(f"{device}: {why[device]}" if device in why else device for device in box.unknown)
+    away = {*box.offline, *box.unknown}
+    failing = [f"{error.device} {error.point}: {error.error}" for error in box.errors if error.device not in away]
+    if failing:
+        yield "读不到 cannot be read", _each(failing)
+
+
+def _each(lines: Iterable[str]) -> str:
+    """What is wrong, a line each, the first of many."""
+    said = list(lines)
+    html = "<br>".join(_mark(False, line) for line in said[:MOST_LINES])
+    more = len(said) - MOST_LINES
+    return html + (f"<br>另有 and {more} 个 more" if more > 0 else "")
+
+
+def _box(box: BoxStatus) -> Iterable[tuple[str, str]]:
+    uptime_ns = box.now_ns - box.started_ns
+    yield "运行 running", _ago(uptime_ns)
+    if box.written_bytes is None:
+        return
+    words = f"{box.written_bytes / 1e6:.1f} MB"
+    if uptime_ns >= WEAR_AFTER_S * S:
+        # What wears a memory card out is bytes a day: a card of 32 GB bears a few TB in its life.
+        words += f" · 每天约 about {box.written_bytes / 1e6 / (uptime_ns / S / 86400):.0f} MB a day"
+    yield "存储写入 written to storage", words
 
 
 def _ago(ns: int) -> str:

@@ -11,6 +11,7 @@ from contract.errors import AnjuError
 from edge.health.metrics import registry_of
 from edge.health.page import render_page
 from edge.health.status import BoxStatus
+from edge.settings import is_loopback
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +27,13 @@ def parse_listen(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535:
         raise AnjuError(f"{text!r} is not an address to listen on; write host:port, for example 127.0.0.1:8081")
-    return host.strip("[]"), int(port)
+    host = host.strip("[]")
+    if host in {"", "*"}:
+        raise AnjuError(
+            f"{text!r} would show this box to its whole network; write 127.0.0.1:{port} for this machine alone,\n"
+            f"    or 0.0.0.0:{port} when that is what you want"
+        )
+    return host, int(port)
 
 
 @asynccontextmanager
@@ -52,9 +59,12 @@ async def serve_health(listen: str, snapshot: Callable[[], BoxStatus]) -> AsyncI
         try:
             await web.TCPSite(runner, host, port).start()
             bound = int(runner.addresses[0][1])
-        except OSError as e:
+            if not is_loopback(host):
+                log.warning("the health page can be seen by the whole network: it asks for no password", listen=listen)
+        except (OSError, UnicodeError) as e:  # a name that is none is a UnicodeError
             log.warning("no health page: its address cannot be had; the box goes on without", listen=listen,
-                        problem=e.strerror or str(e), hint="set ANJU_HEALTH_LISTEN to another host:port")  # fmt: skip
+                        problem=getattr(e, "strerror", None) or str(e),
+                        hint="set ANJU_HEALTH_LISTEN to another host:port")  # fmt: skip
             bound = 0
         yield bound
     finally:

@@ -5,27 +5,23 @@ from pathlib import Path
 import msgspec
 
 from contract.kinds import Lane
+from edge.counts import BusCounts
 from edge.seams import StreamStatus, UplinkStatus
 
 
-class BusStatus(msgspec.Struct, frozen=True):
-    """A bus in numbers since this run began, as its driver counts them; 0 where it does not."""
+class PointError(msgspec.Struct, frozen=True):
+    """A point whose last read failed, and why."""
 
-    bus: str
-    connected: bool = False
-    silent_units: int = 0
-    polls: int = 0
-    failures: int = 0
-    skipped: int = 0
-    late: int = 0
-    reconnects: int = 0
-    answers: int = 0
-    latency_sum_s: float = 0.0
-    last_poll_ns: int = 0
+    device: str
+    point: str
+    error: str
 
 
 class BoxStatus(msgspec.Struct, frozen=True):
-    """A box at one moment. `utc_ns` is the cloud's time, None when the box does not know it."""
+    """A box at one moment. `utc_ns` is the cloud's time, None when the box does not know it.
+
+    `ignored` counts samples of points that no profile has; `errors` are the points whose last read failed.
+    """
 
     version: str
     gateway: str
@@ -36,12 +32,14 @@ class BoxStatus(msgspec.Struct, frozen=True):
     utc_ns: int | None
     uplink: UplinkStatus
     streams: dict[Lane, StreamStatus]
-    buses: list[BusStatus]
+    buses: list[BusCounts]
     samples: int
+    ignored: int
     readings: dict[Lane, int]
     online: list[str]
     offline: list[str]
     unknown: list[str]
+    errors: list[PointError]
     written_bytes: int | None
 
 

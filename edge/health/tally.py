@@ -1,31 +1,75 @@
-"""Counts what passes through the box, for the page and the metrics."""
+"""Counts what passes through the box, for the page and the metrics, and says once what cannot be read any more."""
 
 from collections.abc import Iterable, Sequence
 
+import structlog
+
 from contract.kinds import Lane
-from contract.messages import Reading
+from contract.messages import Quality, Reading, Sample
 from contract.records import StateRecord
+from edge.health.status import PointError
+
+log = structlog.get_logger(__name__)
 
 
 class Tally:
-    """Samples and readings since this run began, and which devices are on line."""
+    """Samples and readings since this run began, which devices are on line, and which points cannot be read."""
 
     def __init__(self, devices: Iterable[str], restored: Iterable[StateRecord] = ()) -> None:
         self.samples = 0
         self.readings = dict.fromkeys(Lane, 0)
         self._links: dict[str, str | None] = dict.fromkeys(devices)
+        self._errors: dict[tuple[str, str], str] = {}
+        self._faulty: set[tuple[str, str]] = set()
+        """Points that were said to be unreadable, until they are said to be readable again."""
         for state in restored:
             if state.point == "link" and state.device in self._links:
                 self._links[state.device] = state.value
 
-    def count(self, samples: int, readings: Sequence[Reading]) -> None:
+    def count(self, samples: Sequence[Sample], readings: Sequence[Reading]) -> None:
         """Takes note of one poll and what became of it."""
-        self.samples += samples
+        self.samples += len(samples)
+        errors = self._errors
+        for sample in samples:
+            if sample.raw is None:
+                errors[sample.device, sample.point] = sample.error
+            elif errors:
+                errors.pop((sample.device, sample.point), None)
+        before = dict(self._links) if any(reading.point == "link" for reading in readings) else {}
         for reading in readings:
             self.readings[reading.lane] += 1
             if reading.point == "link" and isinstance(reading.value, str):
                 self._links[reading.device] = reading.value
+            else:
+                self._tell_point(reading)
+        self._tell_links({device: word for device, word in before.items() if self._links[device] != word})
 
     def devices(self, link: str | None) -> list[str]:
         """Devices whose link has this word; None for those never heard of."""
         return [device for device, word in self._links.items() if word == link]
+
+    @property
+    def errors(self) -> list[PointError]:
+        """The points whose last read failed, each with what was said of it last."""
+        return [PointError(device, point, error) for (device, point), error in self._errors.items()]
+
+    def _tell_point(self, reading: Reading) -> None:
+        """Says once that a point of a device that answers cannot be read, and once that it can again."""
+        key = reading.device, reading.point
+        is_unreadable = reading.quality is Quality.FAULT and reading.value is None and key in self._errors
+        if is_unreadable and key not in self._faulty:
+            self._faulty.add(key)
+            log.warning("point cannot be read", device=key[0], point=key[1], why=self._errors[key])
+        elif not is_unreadable and key in self._faulty:
+            self._faulty.discard(key)
+            log.info("point can be read again", device=key[0], point=key[1])
+
+    def _tell_links(self, changed: dict[str, str | None]) -> None:
+        """One line for all devices that were lost together, and one for those that came back; `changed` from what."""
+        lost = [device for device in changed if self._links[device] == "offline"]
+        back = [device for device, word in changed.items() if word == "offline"]
+        if lost:
+            whys = sorted({error for (device, _), error in self._errors.items() if device in lost})
+            log.warning("devices offline", devices=lost, why="; ".join(whys) or "no value for long")
+        if back:
+            log.info("devices online again", devices=back)

@@ -45,6 +45,10 @@ class Link:
         self._good_ns = max(self._good_ns, mono_ns)
         return self._become(ONLINE, mono_ns) if self.word != ONLINE else None
 
+    def is_heard_since(self, mono_ns: int) -> bool:
+        """Whether the device is on line and a value of it was read after this time."""
+        return self.word == ONLINE and self._is_seen and self._good_ns > mono_ns
+
     def failed(self, mono_ns: int) -> Reading | None:
         """A read failed; all failures of one poll carry one time and count once."""
         self._good_ns = self._good_ns or mono_ns

@@ -14,6 +14,8 @@ _S = 1_000_000_000
 _FUZZ = 1e-9
 """Bounds are widened by this share, so that a decimal bound is not missed by a binary rounding."""
 _MAX_DECIMALS = 9
+FAULT_AFTER_ERRORS = 3
+"""Failed reads of a point in a row, while its device answers else, until it is reported as a fault."""
 
 Raw = int | float | str | None
 
@@ -22,8 +24,8 @@ class _Track:
     """One series: its map as plain numbers, and what was reported last. `raw` is None until anything was."""
 
     __slots__ = (
-        "_decimals", "_high", "_low", "_offset", "_scale", "_states", "beat_ns", "deadband", "device", "lane", "point",
-        "quality", "raw", "reported_ns", "value", "value_of",
+        "_decimals", "_high", "_low", "_offset", "_scale", "_states", "beat_ns", "deadband", "device", "errors",
+        "failed_ns", "lane", "point", "quality", "raw", "reported_ns", "value", "value_of",
     )  # fmt: skip
 
     def __init__(self, device: str, point: str, mapped: PointMap, point_type: PointType) -> None:
@@ -43,6 +45,8 @@ class _Track:
         self.value: float | str | None = None
         self.quality = Quality.UNKNOWN
         self.reported_ns = 0
+        self.errors = self.failed_ns = 0
+        """Failed reads in a row, and the time of the first of them."""
 
     def _word(self, raw: Raw) -> tuple[str | None, Quality]:
         """The word of a raw value; none, with quality fault, for one the profile does not know."""
@@ -64,8 +68,10 @@ class Normaliser:
     """Turns samples into readings worth reporting. Holds the last reported value of each series; no I/O, no clock.
 
     A value is reported when it is the first, when it changed (telemetry: by more than the deadband), when its quality
-    changed, or when its heartbeat is due. `restored` are the last states on disk: what they say is not said again
-    after a restart until it changes or its heartbeat is due. `ignored` counts samples of points nobody knows.
+    changed, or when its heartbeat is due. A point that fails FAULT_AFTER_ERRORS times in a row while its device gives
+    other values is reported likewise: quality fault, no value. `restored` are the last states on disk: what they say is
+    not said again after a restart until it changes or its heartbeat is due. `ignored` counts samples of points nobody
+    knows.
     """
 
     def __init__(self, devices: Sequence[ResolvedDevice], restored: Iterable[StateRecord] = ()) -> None:
@@ -102,12 +108,15 @@ class Normaliser:
             changed = link.failed(mono_ns) if raw is None else link.good(mono_ns)
             if changed is not None:
                 readings.append(changed)
-            if raw is None:
-                continue
             track = tracks[device].get(sample.point)
             if track is None:
                 self.ignored += sample.point != "link"
                 continue
+            if raw is None:
+                if self._is_unreadable(track, link, mono_ns):
+                    readings.append(Reading(device, sample.point, None, Quality.FAULT, mono_ns, track.lane))
+                continue
+            track.errors = 0
             # A restored state has a value but no raw one; a time this boot has not reached is of another boot.
             is_due = not track.reported_ns <= mono_ns < track.reported_ns + track.beat_ns
             if raw == track.raw and not is_due:
@@ -118,6 +127,23 @@ class Normaliser:
             track.raw, track.value, track.quality, track.reported_ns = raw, value, quality, mono_ns
             readings.append(Reading(device, sample.point, value, quality, mono_ns, track.lane))
         return readings
+
+    @staticmethod
+    def _is_unreadable(track: _Track, link: Link, mono_ns: int) -> bool:
+        """Takes note of a failed read; whether it is to be reported that the point cannot be read.
+
+        Where the whole device is silent, its link says so and its points only go stale.
+        """
+        if not track.errors:
+            track.failed_ns = mono_ns
+        track.errors += 1
+        if track.errors < FAULT_AFTER_ERRORS or not link.is_heard_since(track.failed_ns):
+            return False
+        is_due = not track.reported_ns <= mono_ns < track.reported_ns + track.beat_ns
+        if not is_due and track.quality is Quality.FAULT and track.value is None:
+            return False
+        track.raw, track.value, track.quality, track.reported_ns = None, None, Quality.FAULT, mono_ns
+        return True
 
     @staticmethod
     def _is_news(track: _Track, raw: Raw, value: float | str | None) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from contract.errors import AnjuError
 from contract.session import ENROL_PATH, EnrolReply, EnrolRequest
@@ -30,34 +31,42 @@ class EnrolError(AnjuError):
     """Enrolment did not work; says what to do next."""
 
 
-async def enrol(cloud: str, claim: str, state_dir: Path, *, version: str, ca: Path | None = None) -> Enrolment:
-    """Enrols this box and keeps its identity in the state folder. Raises EnrolError.
+async def enrol(
+    cloud: str, claim: str, state_dir: Path, *, version: str, ca: Path | None = None, proxy: URL | None = None
+) -> Enrolment:
+    """Enrols this box and keeps its identity in the state folder. `proxy` may hold a login. Raises EnrolError.
 
     The key is on disk before the claim is used, so a power cut in between costs nothing: the same claim with the same
     key gets the same answer.
     """
-    if await asyncio.to_thread((state_dir / IDENTITY_FILE).exists):
-        raise EnrolError(
-            f"This box is enrolled already ({state_dir / IDENTITY_FILE}).\n"
-            f"    To give it a new identity, stop it, move that file away and enrol again."
-        )
     try:
+        if await asyncio.to_thread((state_dir / IDENTITY_FILE).exists):
+            raise EnrolError(
+                f"This box is enrolled already ({state_dir / IDENTITY_FILE}).\n"
+                f"    To give it a new identity, stop it, move that file away and enrol again."
+            )
         key = await asyncio.to_thread(load_or_make_key, state_dir)
         context = None if ca is None else await asyncio.to_thread(ssl.create_default_context, cafile=str(ca))
     except (OSError, ssl.SSLError) as e:
         raise EnrolError(f"{e.strerror or e}: {getattr(e, 'filename', None) or ca or state_dir}") from e
     request = EnrolRequest(claim.strip(), public_bytes(key), platform.node(), version)
-    reply = await _post(cloud.rstrip("/"), request, context)
+    reply = await _post(cloud.rstrip("/"), request, context, proxy)
     enrolment = Enrolment(reply.gateway, reply.estate, cloud.rstrip("/"))
-    await asyncio.to_thread(write_durably, state_dir / IDENTITY_FILE, msgspec.json.encode(enrolment))
+    try:
+        await asyncio.to_thread(write_durably, state_dir / IDENTITY_FILE, msgspec.json.encode(enrolment))
+    except OSError as e:
+        raise EnrolError(
+            f"The cloud took the claim, but {state_dir} cannot keep it: {e.strerror or e}.\n"
+            "    Mend that and enrol once more with the same claim: the key is kept, and the answer will be the same."
+        ) from e
     return enrolment
 
 
-async def _post(cloud: str, request: EnrolRequest, context: ssl.SSLContext | None) -> EnrolReply:
+async def _post(cloud: str, request: EnrolRequest, context: ssl.SSLContext | None, proxy: URL | None) -> EnrolReply:
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     try:
         async with (
-            aiohttp.ClientSession(trust_env=True, timeout=timeout) as http,
+            aiohttp.ClientSession(trust_env=True, timeout=timeout, proxy=proxy) as http,
             http.post(
                 cloud + ENROL_PATH,
                 data=msgspec.json.encode(request),

@@ -1,8 +1,11 @@
 """Who this box is: the gateway id the cloud gave it, and the key that proves it. Both live in the state folder."""
 
+import os
+import pwd
 from pathlib import Path
 
 import msgspec
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -15,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 from contract.errors import AnjuError
 from contract.session import signed_text
 from edge.disk import write_durably
+
+log = structlog.get_logger(__name__)
 
 KEY_FILE = "identity.key"
 IDENTITY_FILE = "identity.json"
@@ -49,18 +54,36 @@ class Identity:
         return self._key.sign(signed_text(self.gateway, nonce, audience))
 
 
-def load_identity(state_dir: Path) -> Identity:
-    """The identity in a state folder. Raises NotEnrolled, or AnjuError when its files cannot be used."""
+def load_identity(state_dir: Path, cloud: str = "") -> Identity:
+    """The identity in a state folder. Raises NotEnrolled, or AnjuError when its files cannot be used.
+
+    Says so where the box was enrolled at another address than `cloud`: it may be the same cloud that has moved, which
+    nobody here can know, so it is no error.
+    """
+    path = state_dir / IDENTITY_FILE
     try:
-        enrolment = msgspec.json.decode((state_dir / IDENTITY_FILE).read_bytes(), type=Enrolment)
+        enrolment = msgspec.json.decode(_read(path), type=Enrolment)
     except FileNotFoundError as e:
         raise NotEnrolled(
             f"this box is not enrolled yet ({state_dir} holds no {IDENTITY_FILE}).\n"
             "    Ask for a claim code in the console, then: anju enrol --cloud URL --claim CODE --state DIR"
         ) from e
-    except (OSError, msgspec.MsgspecError) as e:
-        raise AnjuError(f"{state_dir / IDENTITY_FILE} cannot be used: {e}. Enrol this box anew.") from e
-    return Identity(enrolment, _load_key(state_dir / KEY_FILE))
+    except msgspec.MsgspecError as e:
+        raise AnjuError(f"{path} makes no sense: {e}.\n    Move it away and enrol this box anew.") from e
+    try:
+        key = _load_key(state_dir / KEY_FILE)
+    except FileNotFoundError as e:
+        raise AnjuError(
+            f"{state_dir} has lost its {KEY_FILE}. Put it back from a copy of that folder, or,\n"
+            f"    if there is none, move {IDENTITY_FILE} away and enrol this box anew."
+        ) from e
+    if cloud and _place(cloud) != _place(enrolment.cloud):
+        log.warning(
+            "the site file names another cloud than the one this box was enrolled at: unless that has moved,"
+            " it will refuse this box until it is enrolled there",
+            site_file=cloud, enrolled_at=enrolment.cloud,
+        )  # fmt: skip
+    return Identity(enrolment, key)
 
 
 def load_or_make_key(state_dir: Path) -> Ed25519PrivateKey:
@@ -80,10 +103,56 @@ def public_bytes(key: Ed25519PrivateKey) -> bytes:
 
 
 def _load_key(path: Path) -> Ed25519PrivateKey:
+    data = _read(path)
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError) as e:
-        raise AnjuError(f"{path} cannot be used: {e}. Remove it and enrol this box anew.") from e
+        key = load_pem_private_key(data, password=None)
+    except (ValueError, TypeError) as e:  # TypeError: it is encrypted
+        raise AnjuError(f"{path} makes no sense: {e}. Remove it and enrol this box anew.") from e
     if not isinstance(key, Ed25519PrivateKey):
         raise AnjuError(f"{path} holds another kind of key than Ed25519. Remove it and enrol this box anew.")
     return key
+
+
+def _read(path: Path) -> bytes:
+    """A file of the identity. Raises FileNotFoundError, or AnjuError saying how to get at what is still there."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except PermissionError as e:
+        raise AnjuError(no_rights(path)) from e
+    except OSError as e:
+        raise AnjuError(
+            f"{path} cannot be read: {e.strerror or e}.\n"
+            "    Check the disk (dmesg says more); the identity on it may still be sound, so remove nothing."
+        ) from e
+
+
+def no_rights(path: Path) -> str:
+    """Whose a file is that this process may not use, and how to give it over."""
+    known = next((place for place in (path, *path.parents) if _owner(place)), path)
+    user = _user(os.geteuid())
+    return (
+        f"{path} cannot be read by user {user}: {known} belongs to {_owner(known) or 'somebody else'}.\n"
+        f"    Give it over: sudo chown -R {user}: {path.parent}"
+    )
+
+
+def _owner(path: Path) -> str:
+    """Who owns a file, by name; empty where that cannot be seen."""
+    try:
+        return _user(path.stat().st_uid)
+    except OSError:
+        return ""
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _place(url: str) -> str:
+    """An address as it is compared."""
+    return url.rstrip("/").lower()

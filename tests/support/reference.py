@@ -8,6 +8,9 @@ the state in it reached the disk; but if it did, the next run must not say it ag
 must say it. Two reports of which exactly one may be there are neither: none would be a loss, both a duplicate. So each
 way it can have been is followed to its end, and a mistake is what no way explains.
 
+No question of the simulated estate is refused, so that a point which its device refuses (reported as a fault without a
+value) is none of what the log can imply; such a row is foreign here.
+
 What is in doubt, and nothing else:
   the last answer before a kill: the box asks the next question only once the states in the answer are on disk
   an answer whose point was not asked again for as long as the driver leaves a silent unit alone: it may have come too

@@ -1,6 +1,7 @@
 """The whole box, from a register on a simulated bus to the cloud's side of the uplink."""
 
 import asyncio
+import gc
 import os
 import shutil
 import signal
@@ -11,14 +12,16 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from contract.errors import AnjuError
+from contract.errors import AnjuError, Permanent
 from contract.messages import Command, CommandResult, CommandStatus
 from contract.profile import load_profiles, shipped_profiles
 from contract.records import ConfigReport, InventoryRecord, StateRecord
 from contract.site import load_site
-from edge.main import only_one, run, running
+from edge import cli
+from edge.main import run, running
 from edge.provision import load_identity
 from edge.provision.enrol import enrol
+from edge.settings import only_one, warning_in_clear
 from simulators.estate import Estate
 from simulators.log import TruthLog
 from tests.support.fake_cloud import FakeCloud
@@ -118,6 +121,26 @@ def test_a_state_folder_has_one_box(tmp_path):
         pass
 
 
+def test_a_state_folder_that_cannot_be_used_is_said(tmp_path):
+    (tmp_path / "lock").mkdir()
+    with (
+        pytest.raises(AnjuError, match=r"cannot be used: Is a directory\.\n    It must be there and writable"),
+        only_one(tmp_path),
+    ):
+        pass
+    with pytest.raises(AnjuError, match="No such file or directory"), only_one(tmp_path / "gone"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("url", "is_said"),
+    [("https://anju.example", False), ("http://anju.example", True), ("http://127.0.0.1:8080", False),
+     ("http://localhost", False), ("http://192.168.1.5", True), ("http://[::1]:8080", False), ("no address", False)],
+)  # fmt: skip
+def test_an_address_that_lets_others_read_along_is_said(url, is_said):
+    assert ("not encrypted" in warning_in_clear(url)) is is_said
+
+
 async def anju(*arguments: str, **environment: str):
     return await asyncio.create_subprocess_exec(
         sys.executable, "-c", "from edge.cli import main; main()", *arguments,
@@ -197,6 +220,118 @@ async def test_a_sound_file_is_summed_up_and_an_unknown_box_told_to_enrol(tmp_pa
     assert (code, "not enrolled" in problem) == (2, True)
 
 
+BAD_SITE = """\
+estate: {{name: 西苑小区, timezone: Asia/Shangai}}
+cloud: {{url: "{cloud}"}}
+buses:
+  - id: panel
+    protocol: modbus
+    host: 127.0.0.1
+    port: {port}
+    poll_s: 900
+    devices:
+      - {{id: smoke-1, name: 烟感1, profile: anju-smoke-panel-16, unit: 250}}
+      - {{id: door-1, name: 门1, profile: anju-dor-unit, unit: 2, chanel: 1}}
+"""
+BAD_SITE_SAID = """\
+{site}:1: time zone 'Asia/Shangai' does not exist
+    for China: Asia/Shanghai
+{site}:8: poll_s 900 is longer than the heartbeat of 'fault' of anju-smoke-panel-16 (300 s)
+    at most 300: what is reported later is stale before it is read again
+{site}:10: unit 250 is reserved by the standard
+    units behind a gateway are 1 to 247; a device that speaks TCP itself is 255
+{site}:11: devices[1] has no field 'chanel'
+    did you mean 'channel'?
+{site}:11: profile 'anju-dor-unit' does not exist
+    did you mean 'anju-door-unit'?
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+async def test_every_mistake_of_a_site_file_is_said_and_nothing_at_all_is_started(tmp_path, command):
+    async with estate_and_cloud(tmp_path) as (estate, cloud, site_path):
+        panel = estate.servers["panel"]
+        site_path.write_text(BAD_SITE.format(cloud=cloud.url, port=panel.port))
+        state = tmp_path / "state of nobody"
+        state_option = () if command == "check" else ("--state", str(state))
+        code, out, problem = await said(await anju(command, "--site", str(site_path), *state_option))
+        assert (code, out) == (2, "")
+        assert problem == BAD_SITE_SAID.format(site=site_path)
+        assert not state.exists()
+        assert panel.connections == 0
+
+
+async def test_enrolling_takes_the_way_to_the_cloud_from_the_site_file(tmp_path):
+    async with FakeCloud() as cloud:
+        cloud.claims["CLAIM"] = "gw-1"
+        site = tmp_path / "site.yaml"
+        site.write_text(SITE.format(cloud=cloud.url, port=502))
+        state = str(tmp_path / "state")
+        code, out, problem = await said(await anju("enrol", "--site", str(site), "--claim", "CLAIM", "--state", state))
+        assert (code, problem) == (0, "")
+        assert f"gateway gw-1 at {cloud.url}" in out
+        code, _, problem = await said(await anju("enrol", "--claim", "CLAIM", "--state", state))
+        assert (code, "which cloud?" in problem) == (2, True)
+
+
+async def test_enrolling_at_a_remote_cloud_in_clear_is_warned_of(tmp_path):
+    state = str(tmp_path / "state")
+    code, _, problem = await said(await anju("enrol", "--cloud", "http://0.0.0.0:1", "--claim", "X", "--state", state))
+    assert code == 2
+    assert problem.startswith("warning: http://0.0.0.0:1 is not encrypted")
+
+
+async def test_a_box_enrolled_elsewhere_says_so_at_start(tmp_path, capsys):
+    async with estate_and_cloud(tmp_path) as (_, cloud, site_path):
+        async with box(site_path, tmp_path / "state"):
+            await cloud.until(lambda: bool(cloud.gateways["gw-1"].urgent.items))
+        assert "another cloud" not in capsys.readouterr().out
+        site_path.write_text(site_path.read_text().replace("127.0.0.1", "localhost", 1))
+        async with box(site_path, tmp_path / "state"):
+            await eventually((tmp_path / "state" / "urgent.db").exists)
+        said_of_it = capsys.readouterr().out
+        assert "the site file names another cloud than the one this box was enrolled at" in said_of_it
+        assert f"enrolled_at={cloud.url}" in said_of_it
+
+
+async def test_the_task_that_failed_is_named_and_not_those_it_took_along():
+    async def fails():
+        await asyncio.sleep(0)
+        raise Permanent("the disk is on fire")
+
+    with pytest.raises(ExceptionGroup) as failed:
+        async with running({"uplink": fails(), "watchdog": asyncio.sleep(60), "bus": asyncio.sleep(60)}):
+            await asyncio.sleep(60)
+    assert [str(error) for error in failed.value.exceptions] == ["the disk is on fire"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "printed"),
+    [
+        (AnjuError("mend this"), 2, "mend this\n"),
+        (ExceptionGroup("g", [ExceptionGroup("h", [Permanent("the disk is on fire")]), AnjuError("and this")]), 1,
+         "the disk is on fire\nand this\n"),
+    ],
+)  # fmt: skip
+def test_errors_of_tasks_are_sentences_too(monkeypatch, capsys, error, code, printed):
+    def fails():
+        raise error
+
+    monkeypatch.setattr(cli, "app", fails)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().err) == (code, printed)
+
+
+def test_a_bug_among_them_shows_where_it_came_from(monkeypatch):
+    def fails():
+        raise ExceptionGroup("g", [AnjuError("x"), KeyError("a bug")])
+
+    monkeypatch.setattr(cli, "app", fails)
+    with pytest.raises(ExceptionGroup, match="g"):
+        cli.main()
+
+
 async def test_a_task_that_is_cancelled_by_accident_ends_the_box():
     async def gives_up():
         await asyncio.sleep(0)
@@ -208,6 +343,9 @@ async def test_a_task_that_is_cancelled_by_accident_ends_the_box():
     assert "task 'uplink' was cancelled" in str(failed.value.exceptions[0])
 
 
-async def test_leaving_the_context_cancels_in_peace():
+@pytest.mark.parametrize("steps", [0, 1, 3])
+async def test_leaving_the_context_cancels_in_peace(steps):
     async with running({"bus": asyncio.sleep(60)}):
-        await asyncio.sleep(0)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+    gc.collect()  # a coroutine that nobody awaited would be told of here

@@ -9,8 +9,9 @@ from edge.secrets import read_secret
 
 @pytest.mark.parametrize("variable", ["ANJU_SECRETS", "CREDENTIALS_DIRECTORY"])
 @pytest.mark.parametrize("name", ["proxy", "secret_proxy"])
-def test_a_secret_is_found_by_its_name_or_by_systemds(tmp_path, variable, name):
-    (tmp_path / name).write_text("s3cret\n")
+@pytest.mark.parametrize("end", [b"s3cret\n", b"s3cret\r\n", b"s3cret"])
+def test_a_secret_is_found_by_its_name_or_by_systemds(tmp_path, variable, name, end):
+    (tmp_path / name).write_bytes(end)
     assert read_secret(Secret("proxy"), {variable: str(tmp_path)}) == "s3cret"
 
 

@@ -8,7 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from contract.errors import AnjuError
 from contract.kinds import Lane
-from edge.health import BoxStatus, BusStatus, serve_health
+from contract.messages import Quality, Reading, Sample
+from edge.counts import BusCounts
+from edge.health import BoxStatus, PointError, Tally, serve_health
 from edge.health.page import render_page
 from edge.health.server import parse_listen
 from edge.seams import StreamStatus, UplinkStatus
@@ -22,8 +24,13 @@ def status(**changes) -> BoxStatus:
         "version": "0.1", "gateway": "gw-1", "estate": "<Estate>", "cloud": "https://cloud", "now_ns": 100 * S,
         "started_ns": 10 * S, "utc_ns": 1_800_000_000 * S,
         "uplink": UplinkStatus(connected=True, since_ns=40 * S, sent_blocks=7), "streams": dict.fromkeys(Lane, stream),
-        "buses": [BusStatus("bus", True, 1, 50, 2, 1, 0, 1, 48, 0.5, 99 * S), BusStatus("other")],
-        "samples": 100, "readings": {Lane.URGENT: 5, Lane.BULK: 60}, "online": ["a", "b"], "offline": ["c"],
+        "buses": [
+            BusCounts(bus="bus", connected=True, silent_units=1, polls=50, failures=2, skipped=1, reconnects=1,
+                      answers=48, latency_sum_s=0.5, last_poll_ns=99 * S),
+            BusCounts(bus="other"),
+        ],
+        "samples": 100, "ignored": 4, "errors": [],
+        "readings": {Lane.URGENT: 5, Lane.BULK: 60}, "online": ["a", "b"], "offline": ["c"],
         "unknown": [], "written_bytes": 12345,
     }  # fmt: skip
     return BoxStatus(**fields | changes)
@@ -60,6 +67,8 @@ async def test_serves_metrics_that_parse_and_end_in_units():
     assert samples["anju_box_bus_last_poll_age_seconds", "bus"] == 1.0
     assert ("anju_box_bus_last_poll_age_seconds", "other") not in samples
     assert samples["anju_box_written_bytes_total",] == 12345
+    assert samples["anju_box_ignored_samples_total",] == 4
+    assert samples["anju_box_failing_points",] == 0
     assert not re.search(r"^anju_box_\S+ NaN", text, re.MULTILINE)
 
 
@@ -68,7 +77,85 @@ async def test_a_taken_port_is_said_and_the_box_goes_on():
         assert second == 0
 
 
+async def test_a_host_name_that_is_none_is_said_and_the_box_goes_on(capsys):
+    async with serve_health("panel..lan:8081", status) as port:
+        assert port == 0
+    assert "no health page" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("text", ["8081", "host:", "host:http", "host:70000"])
 def test_a_bad_address_is_told(text):
     with pytest.raises(AnjuError, match="write host:port"):
         parse_listen(text)
+
+
+@pytest.mark.parametrize("text", [":8081", "*:8081", "[]:8081"])
+def test_all_interfaces_are_never_meant_by_accident(text):
+    with pytest.raises(AnjuError, match=r"write 127.0.0.1:8081 for this machine alone,\n    or 0.0.0.0:8081"):
+        parse_listen(text)
+
+
+@pytest.mark.parametrize(("listen", "is_said"), [("127.0.0.1:0", False), ("localhost:0", False), ("0.0.0.0:0", True)])
+async def test_a_page_that_the_network_can_see_is_said(listen, is_said, capsys):
+    async with serve_health(listen, status) as port:
+        assert port
+    assert ("the whole network" in capsys.readouterr().out) is is_said
+
+
+def test_wear_is_told_in_words_once_a_day_can_be_told():
+    hour = 3600 * S
+    worn = status(now_ns=10 * S + 2 * hour, written_bytes=25_000_000)
+    assert "25.0 MB · 每天约 about 300 MB a day" in render_page(worn)
+    assert "a day" not in render_page(status(written_bytes=25_000_000))
+    assert "written to storage" not in render_page(status(written_bytes=None))
+
+
+def test_points_that_cannot_be_read_stand_on_the_page_and_offline_devices_with_their_reason():
+    errors = [PointError("a", "smoke", "exception 2: <illegal> address"), PointError("c", "smoke", "no answer")]
+    page = render_page(status(errors=errors))
+    assert "cannot be read" in page
+    assert "a smoke: exception 2: &lt;illegal&gt; address" in page
+    assert "c: no answer" in page
+    assert "c smoke" not in page, "its link says it"
+    many = render_page(status(errors=[PointError("a", f"point-{i}", "no") for i in range(50)]))
+    assert "and 30 个 more" in many
+
+
+def sample(device, point, raw, at=1, error=""):
+    return Sample(device, point, raw, at, error)
+
+
+def reading(device, point, value, quality=Quality.GOOD):
+    return Reading(device, point, value, quality, 1, Lane.URGENT)
+
+
+def test_row_13_a_point_that_cannot_be_read_is_said_once_and_its_return_once(capsys):
+    tally = Tally(["a"])
+    refused = [sample("a", "smoke", None, error="exception 2: illegal address"), sample("a", "fault", 0)]
+    tally.count(refused, [])
+    assert tally.errors == [PointError("a", "smoke", "exception 2: illegal address")]
+    assert capsys.readouterr().out == "", "one failed read is no news"
+    for _ in range(3):
+        tally.count(refused, [reading("a", "smoke", None, Quality.FAULT)])
+    said = capsys.readouterr().out
+    assert said.count("point cannot be read") == 1
+    assert "exception 2: illegal address" in said
+    for _ in range(2):
+        tally.count([sample("a", "smoke", 1)], [reading("a", "smoke", "smoke")])
+    assert capsys.readouterr().out.count("point can be read again") == 1
+    assert tally.errors == []
+
+
+def test_devices_that_are_lost_together_are_said_in_one_line(capsys):
+    tally = Tally(["a", "b", "c"])
+    tally.count([], [reading(device, "link", "online") for device in "abc"])
+    assert capsys.readouterr().out == ""
+    gone = [sample(device, "smoke", None, error="no answer") for device in "ab"]
+    tally.count(gone, [reading(device, "link", "offline") for device in "ab"])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "devices offline" in line
+    assert "['a', 'b']" in line
+    assert "no answer" in line
+    tally.count([], [reading("b", "link", "online")])
+    assert "devices online again" in capsys.readouterr().out
+    assert (tally.devices("online"), tally.devices("offline")) == (["b", "c"], ["a"])

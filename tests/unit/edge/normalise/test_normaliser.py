@@ -170,6 +170,72 @@ def test_samples_of_nobody_are_counted() -> None:
     assert normaliser.ignored == 2
 
 
+def refused(at_ns: int) -> list[Sample]:
+    """A poll of a device that answers, but for one point."""
+    return [temperature(200, at_ns), Sample("d", "smoke", None, at_ns + 1, "exception 2: illegal address")]
+
+
+def reported(
+    normaliser: Normaliser, polls: Sequence[Sequence[Sample]]
+) -> list[tuple[int, float | str | None, Quality]]:
+    """Which poll brought which report of the state."""
+    return [
+        (number, reading.value, reading.quality)
+        for number, samples in enumerate(polls)
+        for reading in normaliser.take(samples)
+        if reading.point == "smoke"
+    ]
+
+
+def test_row_13_a_point_its_device_refuses_is_a_fault_once_and_good_again_once() -> None:
+    normaliser = Normaliser([detector()])
+    polls = [[temperature(200, NOW), smoke(0, NOW)]]
+    polls += [refused(NOW + number * S) for number in range(1, 10)]
+    polls += [[temperature(200, NOW + 10 * S), smoke(0, NOW + 10 * S)], [smoke(0, NOW + 11 * S)]]
+    assert reported(normaliser, polls) == [
+        (0, "clear", Quality.GOOD), (3, None, Quality.FAULT), (10, "clear", Quality.GOOD),
+    ]  # fmt: skip
+
+
+def test_a_point_refused_from_the_start_is_a_fault_too_and_said_again_by_its_heartbeat() -> None:
+    normaliser = Normaliser([detector()])
+    polls = [refused(NOW + number * 50 * S) for number in range(14)]
+    assert reported(normaliser, polls) == [(2, None, Quality.FAULT), (8, None, Quality.FAULT)]
+
+
+def test_a_device_that_falls_silent_says_nothing_of_its_points() -> None:
+    normaliser = Normaliser([detector()])
+    normaliser.take([temperature(200), smoke(0)])
+    for number in range(1, 10):
+        at_ns = NOW + number * S
+        failed = [Sample("d", point, None, at_ns, "no answer") for point in ("temperature", "smoke")]
+        assert points_of(normaliser.take(failed)) == []
+
+
+def test_a_bus_that_comes_and_goes_makes_no_fault_of_a_point_that_answers() -> None:
+    normaliser = Normaliser([detector()])
+    for number in range(20):
+        at_ns = NOW + number * S
+        normaliser.take([temperature(200, at_ns), smoke(0, at_ns)])
+        failed = [Sample("d", point, None, at_ns + k, "cut") for k in (1, 2) for point in ("temperature", "smoke")]
+        assert points_of(normaliser.take(failed)) == []
+
+
+def test_a_restored_fault_of_a_point_that_is_still_refused_is_not_said_again() -> None:
+    normaliser = Normaliser([detector()], [StateRecord("d", "smoke", None, Quality.FAULT, NOW)])
+    assert reported(normaliser, [refused(NOW + number * S) for number in range(1, 10)]) == []
+
+
+def test_telemetry_that_is_refused_is_a_fault_without_a_value() -> None:
+    normaliser = Normaliser([detector()])
+    for number in range(3):
+        at_ns = NOW + number * S
+        readings = normaliser.take([smoke(0, at_ns), Sample("d", "temperature", None, at_ns + 1, "exception 4")])
+    assert readings == [Reading("d", "temperature", None, Quality.FAULT, at_ns + 1, Lane.BULK)]
+    (again,) = normaliser.take([temperature(200, at_ns + 2)])
+    assert (again.value, again.quality) == (200.0, Quality.GOOD)
+
+
 def test_it_takes_200_000_samples_a_second() -> None:
     normaliser = Normaliser(
         [detector(PointMap(scale=0.1, report=Report(deadband=0.2)), id_=f"d{i}") for i in range(100)]

@@ -1,14 +1,24 @@
 """Enrolment against a cloud over HTTP: the key stays, the words help."""
 
+import os
 import stat
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
+import msgspec
 import pytest
+from yarl import URL
 
 from contract.errors import AnjuError
-from edge.provision import NotEnrolled, load_identity
+from edge.provision import Enrolment, NotEnrolled, load_identity
+from edge.provision import enrol as enrol_module
 from edge.provision.enrol import EnrolError, enrol
-from edge.provision.identity import IDENTITY_FILE, KEY_FILE
+from edge.provision.identity import IDENTITY_FILE, KEY_FILE, load_or_make_key
 from tests.support.fake_cloud import FakeCloud
+from tests.unit.edge.uplink.test_proxy import LOGIN, forward_proxy
+
+NOBODY = 65534
 
 
 async def test_enrols_once_and_loads_what_it_kept(tmp_path):
@@ -69,3 +79,71 @@ def test_without_identity_it_says_how_to_get_one(tmp_path):
     (tmp_path / IDENTITY_FILE).write_text("{}")
     with pytest.raises(AnjuError, match="anew"):
         load_identity(tmp_path)
+
+
+@contextmanager
+def folder_of_another_user():
+    """A state folder with an identity that this process may see and not read, as after `sudo anju enrol`."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        load_or_make_key(folder)
+        (folder / IDENTITY_FILE).write_bytes(msgspec.json.encode(Enrolment("gw", "estate", "https://cloud")))
+        if os.geteuid() != 0:
+            (folder / KEY_FILE).chmod(0)
+            yield folder
+            return
+        folder.chmod(0o755)
+        (folder / IDENTITY_FILE).chmod(0o644)
+        os.seteuid(NOBODY)
+        try:
+            yield folder
+        finally:
+            os.seteuid(0)
+
+
+def test_a_key_of_another_user_is_to_be_given_over_and_never_removed():
+    with folder_of_another_user() as folder, pytest.raises(AnjuError) as told:
+        load_identity(folder)
+    said = str(told.value)
+    assert f"{folder / KEY_FILE} cannot be read by user " in said
+    assert "belongs to " in said
+    assert "sudo chown -R " in said
+    assert "emove" not in said
+    assert "anew" not in said
+
+
+def test_a_disk_that_cannot_be_read_is_to_be_looked_at_and_nothing_removed(tmp_path):
+    load_or_make_key(tmp_path)
+    (tmp_path / IDENTITY_FILE).mkdir()
+    with pytest.raises(AnjuError, match=r"Check the disk .* remove nothing"):
+        load_identity(tmp_path)
+
+
+def test_only_what_was_read_and_makes_no_sense_may_go(tmp_path):
+    (tmp_path / IDENTITY_FILE).write_bytes(msgspec.json.encode(Enrolment("gw", "estate", "https://cloud")))
+    with pytest.raises(AnjuError, match=r"has lost its identity\.key\. Put it back"):
+        load_identity(tmp_path)
+    (tmp_path / KEY_FILE).write_text("no key")
+    with pytest.raises(AnjuError, match=r"makes no sense: .*\. Remove it and enrol this box anew"):
+        load_identity(tmp_path)
+
+
+async def test_an_answer_that_cannot_be_kept_is_said_with_what_to_do(tmp_path, monkeypatch):
+    async with FakeCloud() as cloud:
+        cloud.claims["ABC-123"] = "gw-7"
+        load_or_make_key(tmp_path)
+        # Made while the cloud answers: a name that a file cannot take.
+        enrolling = enrol(cloud.url, "ABC-123", tmp_path, version="0")
+        monkeypatch.setattr(enrol_module, "IDENTITY_FILE", "gone/identity.json")
+        with pytest.raises(EnrolError, match="once more with the same claim"):
+            await enrolling
+
+
+async def test_it_goes_through_a_proxy_that_wants_a_login(tmp_path):
+    seen = []
+    async with FakeCloud() as cloud, forward_proxy(seen) as proxy:
+        cloud.claims["ABC-123"] = "gw-7"
+        with_login = URL(proxy).with_user("estate").with_password("s3cret")
+        enrolment = await enrol(cloud.url, "ABC-123", tmp_path, version="0", proxy=with_login)
+    assert enrolment.gateway == "gw-7"
+    assert seen == [LOGIN]
