@@ -10,12 +10,12 @@ import pytest
 
 from cloud.alarms.engine import NoSuchAlarmError
 from cloud.ingest.ingest import RefusedError
-from cloud.store import alarms, commands, devices
+from cloud.store import alarms, commands, devices, gateways
 from contract.block import Row
 from contract.errors import BlockError
 from contract.kinds import Lane
 from contract.messages import CommandResult, CommandStatus, Event, Quality
-from contract.records import LossReceipt
+from contract.records import LossReceipt, StateRecord
 from contract.session import NO_CURSOR, RefusalReason
 from tests.contract.conftest import Estate
 from tests.support.blocks import BOOT, SECOND, Chain, body, clock, inventory, position, smoke
@@ -392,3 +392,44 @@ async def test_a_device_that_the_box_no_longer_names_keeps_its_history(estate: E
         ("smoke-1", False),
     ]
     assert urgent.boot == BOOT
+
+
+async def believed(estate: Estate, key: str) -> dict[str, bool]:
+    """Whether each point of a device can be believed."""
+    async with estate.store.connect() as connection:
+        device = await connection.fetchval("SELECT id FROM device WHERE key = $1", key)
+        return {point.point: not point.stale for point in (await devices.points(connection, [device]))[device]}
+
+
+async def test_nothing_behind_a_silent_box_is_believed(estate: Estate) -> None:
+    urgent, bulk = await settled(estate)
+    online = StateRecord("smoke-0", "link", "online", Quality.GOOD, AT)
+    await send(estate, urgent, urgent.urgent(online, smoke("smoke", AT)))
+    await send(estate, bulk, bulk.bulk(rows(20.0)))
+    async with estate.store.transaction() as connection:
+        await gateways.beat(connection, estate.gateway, 3, 4)
+    assert await believed(estate, "smoke-0") == {"link": True, "smoke": True, "temperature": True}
+    async with estate.store.transaction() as connection:
+        assert await gateways.silent(connection, [estate.area]) == []
+        await connection.execute("UPDATE gateway SET seen_at = now() - INTERVAL '66 seconds'")
+        assert [(s.hostname, s.devices) for s in await gateways.silent(connection, [estate.area])] == [("box", 3)]
+        (row,) = await gateways.list_gateways(connection, [estate.area])
+        assert (row.silent, row.urgent_backlog, row.bulk_backlog) == (True, 3, 4)
+        (alarm,) = await alarms.list_active(connection, [estate.area])
+        assert alarm.stale
+    assert not any((await believed(estate, "smoke-0")).values())
+    async with estate.store.transaction() as connection:
+        assert await gateways.beat(connection, estate.gateway, 0, 0)  # it was silent until now
+        assert not await gateways.beat(connection, estate.gateway, 0, 0)
+
+
+async def test_an_offline_device_is_not_believed_and_raises_an_alarm(estate: Estate) -> None:
+    urgent, _ = await settled(estate)
+    async with estate.store.transaction() as connection:
+        await gateways.beat(connection, estate.gateway, 0, 0)
+    link = [StateRecord("smoke-0", "link", word, Quality.GOOD, AT + i) for i, word in enumerate(("online", "offline"))]
+    await send(estate, urgent, urgent.urgent(link[0], smoke("clear", AT)), urgent.urgent(link[1]))
+    assert await believed(estate, "smoke-0") == {"link": True, "smoke": False, "temperature": False}
+    async with estate.store.connect() as connection:
+        (alarm,) = await alarms.list_active(connection, [estate.area])
+    assert (alarm.rule, alarm.priority, alarm.kind, alarm.stale) == ("silent", "high", "smoke_detector", False)
