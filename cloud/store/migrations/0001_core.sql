@@ -264,6 +264,17 @@ LEFT JOIN latest ON latest.series = series.id
 LEFT JOIN series AS link_series ON link_series.device = series.device AND link_series.point = 'link'
 LEFT JOIN latest AS link ON link.series = link_series.id;
 
+CREATE VIEW alarm_now AS                  -- an alarm as pages show it
+SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.value, alarm.raised_at, alarm.created_at, alarm.changed_at,
+       alarm.acked_at, person.name AS acked_by, alarm.late, alarm.device, device.name AS device_name, device.kind,
+       source.point, device.building, device.unit, device.floor, device.spot, alarm.estate AS estate_id,
+       area.name AS estate, area.timezone, source.stale
+FROM alarm
+JOIN device ON device.id = alarm.device
+JOIN series_now AS source ON source.series = alarm.series
+JOIN area ON area.id = alarm.estate
+LEFT JOIN person ON person.id = alarm.acked_by;
+
 CREATE INDEX alarm_device ON alarm (device) WHERE state <> 'NORM';
 
 CREATE TABLE alarm_transition (

@@ -26,33 +26,16 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: list_active
 -- What is wrong now, the worst and oldest first.
-SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.value, alarm.raised_at, alarm.created_at, alarm.changed_at, alarm.acked_at,
-       person.name AS acked_by, alarm.late, alarm.device, device.name AS device_name, device.kind, series.point,
-       device.building, device.unit, device.floor, device.spot, alarm.estate AS estate_id, area.name AS estate, area.timezone, series.stale
-FROM alarm JOIN device ON device.id = alarm.device JOIN series_now AS series ON series.series = alarm.series
-JOIN area ON area.id = alarm.estate LEFT JOIN person ON person.id = alarm.acked_by
-WHERE alarm.state <> 'NORM' AND alarm.estate = ANY($1)
-ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], alarm.priority), alarm.raised_at, alarm.id
-LIMIT $2
+SELECT * FROM alarm_now WHERE state <> 'NORM' AND estate_id = ANY($1)
+ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], priority), raised_at, id LIMIT $2
 
 -- name: get
--- One alarm, active or past, with the same columns as list_active.
-SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.value, alarm.raised_at, alarm.created_at, alarm.changed_at, alarm.acked_at,
-       person.name AS acked_by, alarm.late, alarm.device, device.name AS device_name, device.kind, series.point,
-       device.building, device.unit, device.floor, device.spot, alarm.estate AS estate_id, area.name AS estate, area.timezone, series.stale
-FROM alarm JOIN device ON device.id = alarm.device JOIN series_now AS series ON series.series = alarm.series
-JOIN area ON area.id = alarm.estate LEFT JOIN person ON person.id = alarm.acked_by
-WHERE alarm.id = $1 AND alarm.estate = ANY($2)
+-- One alarm, active or past.
+SELECT * FROM alarm_now WHERE id = $1 AND estate_id = ANY($2)
 
 -- name: list_recent
--- Alarms that are over, the newest first, with the same columns as list_active.
-SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.value, alarm.raised_at, alarm.created_at, alarm.changed_at, alarm.acked_at,
-       person.name AS acked_by, alarm.late, alarm.device, device.name AS device_name, device.kind, series.point,
-       device.building, device.unit, device.floor, device.spot, alarm.estate AS estate_id, area.name AS estate, area.timezone, series.stale
-FROM alarm JOIN device ON device.id = alarm.device JOIN series_now AS series ON series.series = alarm.series
-JOIN area ON area.id = alarm.estate LEFT JOIN person ON person.id = alarm.acked_by
-WHERE alarm.state = 'NORM' AND alarm.estate = ANY($1)
-ORDER BY alarm.changed_at DESC LIMIT $2
+-- Alarms that are over, the newest first.
+SELECT * FROM alarm_now WHERE state = 'NORM' AND estate_id = ANY($1) ORDER BY changed_at DESC LIMIT $2
 
 -- name: history
 -- Every transition of an alarm.
