@@ -142,7 +142,7 @@ KINDS: dict[str, Kind] = {
         ),
         _kind(
             "smoke_detector", "烟感", "smoke detector",
-            _s("smoke", "烟雾", "smoke", ("clear", "正常", "clear"), ("smoke", "报警", "smoke")),
+            _s("smoke", "烟雾", "smoke", ("clear", "正常", "clear"), ("smoke", "报警", "alarm")),
             _s("test", "自检", "test", ("idle", "未自检", "idle"), ("testing", "自检中", "testing")),
             _t("obscuration", "%/m", "减光率", "obscuration"),
             _t("temperature", "°C", "温度", "temperature"),

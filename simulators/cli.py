@@ -41,13 +41,21 @@ async def _run(play: Play, log: Path | None, speed: float, control: Path | None)
     async with AsyncExitStack() as stack:
         truth = stack.enter_context(TruthLog(log))
         estate = Estate(play.site, play.profiles, truth, speed, play.scenario.seed)
-        await stack.enter_async_context(estate)
+        try:
+            await stack.enter_async_context(estate)
+        except OSError as e:
+            raise AnjuError(
+                f"cannot listen as the site file says: {e.strerror}.\n"
+                "Does another simulator run? Stop it, or change host and port in the site file."
+            ) from e
         player = Player(play, estate, typer.echo, speed)
         if control is not None:
             await stack.enter_async_context(serve_control(control, estate, player))
-        typer.echo(f"{play.scenario.name}: {play.site.estate.name}, {len(estate.devices)} devices. Ctrl-C stops.")
+        typer.echo(f"{play.scenario.name}: {play.site.estate.name}, {len(estate.devices)} devices")
         for bus, server in estate.servers.items():
             typer.echo(f"  bus {bus} at {server.host}:{server.port}, units {', '.join(map(str, server.units))}")
+        if sys.stdout.isatty():
+            typer.echo("Ctrl-C stops.")
         playing = asyncio.create_task(player.run(), name="player")
         stopped = asyncio.create_task(until_stopped(), name="stop")
         stack.callback(stopped.cancel)
@@ -62,7 +70,7 @@ async def _run(play: Play, log: Path | None, speed: float, control: Path | None)
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Check every stage, say how long each took, leave.")] = False,
-    folder: Annotated[Path, typer.Option(help="Where the demo keeps its data.")] = Path(".demo"),
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps its data and logs.")] = Path(".demo"),
 ) -> None:
     """Run the whole system with a simulated estate: database, cloud, box, console."""
     from simulators.demo.demo import run as run_demo

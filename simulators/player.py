@@ -5,11 +5,12 @@ import random
 from collections.abc import Callable
 
 from contract.errors import Permanent
+from contract.kinds import KINDS, Point
 from contract.site import ResolvedDevice
 from simulators.estate import Estate
 from simulators.modbus.device import Value
 from simulators.modbus.server import Fault
-from simulators.scenario import Living, Play, Ramp, Step, seconds
+from simulators.scenario import Living, Play, Ramp, Set, Step, seconds
 
 Say = Callable[[str], None]
 _PULL = 0.2
@@ -79,10 +80,12 @@ class Player:
         estate, said = self._estate, ""
         if step.set:
             self.set(step.set.device, step.set.point, step.set.value)
-            said = f"{self._name(step.set.device)}: {step.set.point} is {step.set.value}"
+            said = self._words(step.set)
         elif step.ramp:
             group.create_task(self._ramp(step.ramp), name=f"ramp {step.ramp.device}.{step.ramp.point}")
-            said = f"{self._name(step.ramp.device)}: {step.ramp.point} goes to {step.ramp.to:g} in {step.ramp.over}"
+            point = self._point(step.ramp.device, step.ramp.point)
+            unit = f" {point.unit}".rstrip()
+            said = f"{self._name(step.ramp.device)}, {point.en}: to {step.ramp.to:g}{unit} within {step.ramp.over}"
         elif step.fault:
             estate.fail(step.fault.device, fault_of(step.fault))
             said = f"{self._name(step.fault.device)}: {step.fault.kind}"
@@ -124,6 +127,15 @@ class Player:
         value = self._signals[device, point].next()
         value = value if mapped.minimum is None else max(value, mapped.minimum)
         self._estate.set(device, point, value if mapped.maximum is None else min(value, mapped.maximum))
+
+    def _words(self, step: Set) -> str:
+        """What a point is now, in the words of its kind rather than the codes of the file."""
+        point = self._point(step.device, step.point)
+        word = point.word(str(step.value))
+        return f"{self._name(step.device)}, {point.en}: {word.en if word else f'{step.value} {point.unit}'.rstrip()}"
+
+    def _point(self, device: str, point: str) -> Point:
+        return KINDS[self._estate.devices[device].profile.kind].points[point]
 
     def _name(self, device: str) -> str:
         return self._estate.devices[device].device.name

@@ -19,13 +19,15 @@ from typing import IO, Self
 
 import psutil  # type: ignore[import-untyped]
 
+from contract.errors import AnjuError
+
 START_TIMEOUT_S = 120.0  # recovery after a kill replays the log first
 STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.02
 _PORTS_TRIED = 5
 
 
-class PostgresError(Exception):
+class PostgresError(AnjuError):
     """PostgreSQL cannot be started or stopped; the text says why and what to do."""
 
 
@@ -43,17 +45,26 @@ class EmbeddedPostgres:
     `data_dir` is made when new and then holds `cluster/`, `password` and `server.log`. `port` None takes a free one at
     the first start and keeps it for the life of this object. `settings` are server parameters for `postgres -c`.
     As root the server runs as the cluster's owner, `nobody` for a new one, since PostgreSQL refuses to be root.
+    With `ends_with_us` it also ends when the thread that called `start` does, however that comes: killed, say.
 
     start, stop and kill block for up to a few seconds; call them through `asyncio.to_thread` from a loop. Each raises
     PostgresError. A server whose owner died without stopping it is stopped at the next start with its folder.
     """
 
-    def __init__(self, data_dir: Path, port: int | None = None, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int | None = None,
+        *,
+        settings: Mapping[str, str] | None = None,
+        ends_with_us: bool = False,
+    ) -> None:
         self.data_dir = data_dir.absolute()
         self.cluster = self.data_dir / "cluster"
         self.log = self.data_dir / "server.log"
         self.port = port
         self._settings = dict(settings or {})
+        self._ends_with_us = ends_with_us
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
 
@@ -79,9 +90,11 @@ class EmbeddedPostgres:
         """The argument list that runs a program of the installation under the right user."""
         command = [str(self._bin_dir() / program), *arguments]
         account = self._account()
+        # SIGINT has PostgreSQL cut its clients off and shut down in order.
+        become = ["setpriv", "--pdeathsig=INT"] if self._ends_with_us and program == "postgres" else []
         if account is None:
-            return command
-        become = ["setpriv", f"--reuid={account[0]}", f"--regid={account[1]}", "--clear-groups"]
+            return [*become, "--", *command] if become else command
+        become = [*(become or ["setpriv"]), f"--reuid={account[0]}", f"--regid={account[1]}", "--clear-groups"]
         # A checkout below /root is closed to other users. Rather than open the folders to everybody, the server keeps
         # the one capability that lets it through; it does not count as root for that.
         if not all(map(_open_to_all, (self._bin_dir() / program, self.data_dir))):
@@ -259,7 +272,7 @@ class EmbeddedPostgres:
                 check=False,
             )
         except FileNotFoundError as missing:
-            raise PostgresError(f"{missing.filename} is missing; on Debian: apt-get install util-linux") from missing
+            raise _lacks(missing) from missing
         finally:
             pwfile.unlink(missing_ok=True)
         if done.returncode != 0:
@@ -292,14 +305,17 @@ class EmbeddedPostgres:
         }
         options = [word for name, value in parameters.items() for word in ("-c", f"{name}={value}")]
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 -- our own words, no shell
-                self._command("postgres", "-D", self._inside(self.cluster), *options),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                start_new_session=True,  # Ctrl-C is for us: the cloud ends first, then we stop the server
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 -- our own words, no shell
+                    self._command("postgres", "-D", self._inside(self.cluster), *options),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd="/",
+                    start_new_session=True,  # Ctrl-C is for us: the cloud ends first, then we stop the server
+                )
+            except FileNotFoundError as missing:
+                raise _lacks(missing) from missing
         until = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < until:
             if self._process.poll() is not None:
@@ -351,6 +367,10 @@ class EmbeddedPostgres:
         if self._process is not None:
             self._process.wait(STOP_TIMEOUT_S)
             self._process = None
+
+
+def _lacks(missing: FileNotFoundError) -> PostgresError:
+    return PostgresError(f"{missing.filename} is missing; on Debian: apt-get install util-linux")
 
 
 def _alive(process: psutil.Process) -> bool:

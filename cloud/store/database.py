@@ -28,6 +28,7 @@ ACQUIRE_S = 3.0
 COMMAND_S = 15.0
 """A guard who waits longer believes the page is broken; a box tries again."""
 _CLOSE_S = 5.0
+_SAY_EVERY_S = 5.0
 
 
 class Tier(StrEnum):
@@ -175,6 +176,7 @@ SETTINGS = {
 async def _first_connection(url: str, wait_s: float) -> asyncpg.Connection:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait_s
+    say_at = loop.time()
     while True:
         try:
             return await asyncpg.connect(url, timeout=10)
@@ -187,6 +189,9 @@ async def _first_connection(url: str, wait_s: float) -> asyncpg.Connection:
         except UNAVAILABLE as e:
             if loop.time() >= deadline:
                 raise AnjuError(f"no database answers at DATABASE_URL: {say(e)}. Is it started?") from e
+            if loop.time() >= say_at:
+                log.warning("waiting for the database", problem=say(e), left_s=round(deadline - loop.time()))
+                say_at = loop.time() + _SAY_EVERY_S
             await asyncio.sleep(0.5)
 
 

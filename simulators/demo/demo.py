@@ -6,12 +6,18 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from contract.errors import AnjuError
 from contract.service import until_stopped
 from simulators.demo.browser import Browser
 from simulators.demo.estate import Demo, Say, start
 from simulators.demo.once import follow, table
+
+_STOPPED_EARLY = 130
+"""Exit code of `--once` when it was stopped: as a shell has it for Ctrl-C."""
+
+_LOOK_ROUND_S = 0.5
 
 
 async def run(folder: Path, *, once: bool) -> int:
@@ -20,35 +26,49 @@ async def run(folder: Path, *, once: bool) -> int:
     began = time.monotonic()
 
     def say(part: str, doing: str) -> None:
-        console.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  [bold]{part:<9}[/bold] {doing}", soft_wrap=True)
+        took, name = f"{time.monotonic() - began:6.1f} s", f"{part:<9}"
+        console.print(f"[dim]{took}[/dim]  [bold]{name}[/bold] {escape(doing)}", soft_wrap=True)
 
     console.print("[bold]Anju 安居[/bold]: an estate in simulation, a box, the cloud and its console\n")
     stopped = asyncio.create_task(until_stopped(), name="stop")
+    work = asyncio.create_task(_work(folder, console, say, once=once), name="demo")
     try:
-        async with start(folder, say, database_url=os.environ.get("DATABASE_URL", "")) as demo:
-            console.print(
-                f"\n  Open  [bold]{demo.url}[/bold]"
-                f"   login [bold]{demo.login}[/bold]   password [bold]{demo.password}[/bold]\n",
-                soft_wrap=True,
-            )
-            work = _check(demo, console) if once else _show(demo, say)
-            working = asyncio.create_task(work, name="demo")
-            watching = [asyncio.create_task(child.ended(), name=child.name) for child in demo.children]
-            try:
-                await asyncio.wait((working, stopped, *watching), return_when=asyncio.FIRST_COMPLETED)
-                for task in (working, *watching):
-                    if task.done():
-                        return task.result() or 0
-                return 130 if once else 0
-            finally:
-                for task in (working, *watching):
-                    task.cancel()
-                await asyncio.gather(working, *watching, return_exceptions=True)
+        await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+        work.cancel()  # no matter when: also one that is still starting stops what it has started
+        await asyncio.wait((work,))
+        if work.cancelled():
+            return _STOPPED_EARLY if once else 0
+        return work.result()
     except AnjuError as e:
-        console.print(f"\n[bold red]The demo failed:[/bold red] {e}", soft_wrap=True, markup=True)
+        console.print(f"\n[bold red]The demo failed:[/bold red] {escape(str(e))}", soft_wrap=True)
         return 1
     finally:
         stopped.cancel()
+
+
+async def _work(folder: Path, console: Console, say: Say, *, once: bool) -> int:
+    """Starts the system and checks or shows it; fails when a part of it ends."""
+    async with start(folder, say, database_url=os.environ.get("DATABASE_URL", "")) as demo:
+        console.print(
+            f"\n  Open  [bold]{demo.url}[/bold]"
+            f"   login [bold]{demo.login}[/bold]   password [bold]{demo.password}[/bold]\n"
+            f"\n  [bold]Ctrl-C stops it all.[/bold] Its data and logs stay in {escape(str(folder))};"
+            f" to start over: rm -rf {escape(str(folder))}\n",
+            soft_wrap=True,
+        )
+        main = asyncio.create_task(_check(demo, console) if once else _show(demo, say), name="show")
+        watching = [asyncio.create_task(child.ended(), name=child.name) for child in demo.children]
+        try:
+            done, _ = await asyncio.wait((main, *watching), return_when=asyncio.FIRST_COMPLETED)
+            if main in done and main.exception():  # perhaps because a part ended, and that says why
+                done, _ = await asyncio.wait(watching, timeout=_LOOK_ROUND_S, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done - {main}:
+                ended.result()
+            return main.result()
+        finally:
+            for task in (main, *watching):
+                task.cancel()
+            await asyncio.gather(main, *watching, return_exceptions=True)
 
 
 async def _check(demo: Demo, console: Console) -> int:
@@ -56,7 +76,7 @@ async def _check(demo: Demo, console: Console) -> int:
     console.print(table(steps))
     late = [step.what for step in steps if step.late]
     if late:
-        console.print(f"[bold red]Too slow:[/bold red] {', '.join(late)}")
+        console.print(f"[bold red]Too slow:[/bold red] {escape(', '.join(late))}")
     else:
         console.print("Every stage was seen, each within its limit.")
     return 1 if late else 0
@@ -64,13 +84,13 @@ async def _check(demo: Demo, console: Console) -> int:
 
 async def _show(demo: Demo, say: Say) -> int:
     """Tells what the devices do and when the console shows it, for ever."""
+    _, estate, _ = demo.children
     told = 0
-    log = demo.children[1].log
     async with Browser.log_in(demo.url, demo.login, demo.password) as browser:
         listening = asyncio.create_task(_tell_changes(browser, say), name="live")
         try:
             while not listening.done():
-                lines = log.read_text(errors="replace").splitlines()
+                lines = estate.log.read_text(errors="replace").splitlines()
                 for line in lines[told:]:
                     say("devices", line.strip())
                 told = len(lines)

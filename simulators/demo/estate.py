@@ -1,27 +1,28 @@
 """The demo's system, started part by part: database, cloud, simulated estate, box."""
 
 import asyncio
+import fcntl
 import hashlib
+import os
 import re
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiohttp
 import msgspec
-import structlog
 
 from contract.errors import AnjuError
-from simulators.demo.processes import Child, free_port, run_once, tail
+from simulators.demo.processes import POLL_S, READY_S, Child, PortTakenError, free_port, run_once, tail
 from simulators.postgres import EmbeddedPostgres
 
-log = structlog.get_logger()
 ESTATE = "西苑小区"
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
-_READY_S = 60.0
+_ANY_PORT = (0,) * 4
+"""Further tries where another program takes a port between the look and the use."""
 
 
 class Demo(msgspec.Struct, frozen=True):
@@ -46,59 +47,129 @@ async def start(
 ) -> AsyncIterator[Demo]:
     """Starts everything below `folder`, where an earlier demo's data are taken up again; stops it all at the end.
 
-    Uses the database given, or an embedded one; plays the scenario, which must be of the shipped site.
+    Uses the database given, or an embedded one; plays the scenario, which must be of the shipped site. Raises AnjuError
+    saying what is wrong.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     async with AsyncExitStack() as stack:
+        stack.enter_context(_only_one(folder))
         database_url, data = await _database(folder, database_url, stack, say)
-        port = free_port(8080)
-        url = f"http://127.0.0.1:{port}"
-        environment = {"DATABASE_URL": database_url, "ANJU_LISTEN": f"127.0.0.1:{port}", "ANJU_PUBLIC_URL": url}
-        cloud = await _child(stack, "cloud", "anju-cloud", "serve", log=folder / "cloud.log", environment=environment)
-        await _until_ready(f"{url}/readyz", cloud)
-        say("cloud", f"serving {url}")
+        cloud, url, environment = await _cloud(folder, database_url, stack, say)
         login, password = await _login(data, environment)
 
-        site, played = _scenario(folder, url, scenario)
         control, truth = _socket(stack), folder / "devices.jsonl"
-        truth.unlink(missing_ok=True)
-        estate = await _child(
-            stack, "simulated estate", "anju-sim", "run", str(played),
-            "--log", str(truth), "--control", str(control), log=folder / "estate.log",
-        )  # fmt: skip
-        say("estate", f"{ESTATE}: {site.read_text().count('profile:')} simulated devices on Modbus TCP")
+        estate, site = await _estate(folder, url, scenario, control, truth, stack)
+        say("estate", f"{ESTATE}: {site.read_text(encoding='utf-8').count('profile:')} simulated devices on Modbus TCP")
 
         state = data / "box"
-        if not state.exists() or not any(state.iterdir()):
+        if not (state / "identity.json").exists():  # the last that enrolling writes
             claim = await run_once("anju-cloud", "claim", "--estate", ESTATE, environment=environment)
             await run_once("anju", "enrol", "--cloud", url, "--claim", claim, "--state", str(state))
             say("box", "enrolled with a one-time claim; its key stays on it")
-        health = {"ANJU_HEALTH_LISTEN": f"127.0.0.1:{free_port(8081)}"}
-        box = await _child(
-            stack, "box", "anju", "run", "--site", str(site), "--state", str(state),
-            log=folder / "box.log", environment=health,
-        )  # fmt: skip
-        say("box", f"polling every 250 ms; its own page is http://{health['ANJU_HEALTH_LISTEN']}")
-        yield Demo(url, login, password, database_url, control, truth, (cloud, estate, box))
-        say("stopping", "box, estate, cloud, database")
+        box, page = await _box(folder, site, state, stack)
+        say("box", f"polling every 250 ms; {page}")
+        try:
+            yield Demo(url, login, password, database_url, control, truth, (cloud, estate, box))
+        finally:
+            say("stopping", "box, estate, cloud, database")
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Holds the demo's folder for this process alone; the lock goes with us however we die."""
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            lock.seek(0)
+            raise AnjuError(
+                f"a demo runs in {folder} already, as process {lock.read().strip() or 'unknown'}.\n"
+                "Stop that one first (Ctrl-C in its terminal), or name another folder: anju-sim demo --folder FOLDER"
+            ) from e
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
 
 
 async def _database(folder: Path, given: str, stack: AsyncExitStack, say: Say) -> tuple[str, Path]:
     """The database's address, and the folder for what belongs to it: the box enrolled there, the login."""
     if given:
+        say("database", "asking the one that DATABASE_URL names")
+        # At once, where `serve` would wait a minute for a server that is starting; only then is anything written.
+        await run_once("anju-cloud", "migrate", environment={"DATABASE_URL": given})
         data = folder / hashlib.sha256(given.encode()).hexdigest()[:8]
         data.mkdir(exist_ok=True)
-        say("database", "the one that was given")
+        say("database", "answers, and is up to date")
         return given, data
     data = folder / "embedded"
     data.mkdir(exist_ok=True)
     kept = (data / "postgres").exists()
-    server = EmbeddedPostgres(data / "postgres")
-    await asyncio.to_thread(server.start)
+    server = EmbeddedPostgres(data / "postgres", ends_with_us=True)
+    starting = asyncio.create_task(asyncio.to_thread(server.start), name="postgres")
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait((starting,))  # a thread cannot be interrupted
+        if starting.exception() is None:
+            server.stop()
+        raise
     stack.callback(server.stop)
     say("database", f"embedded PostgreSQL, {'with the data of last time' if kept else 'new'} in {data}")
     return server.url, data
+
+
+async def _cloud(folder: Path, database_url: str, stack: AsyncExitStack, say: Say) -> tuple[Child, str, dict[str, str]]:
+    """The cloud, ready, with its address and the environment of its commands."""
+    for wanted in (8080, *_ANY_PORT):
+        port = free_port(wanted)
+        url = f"http://127.0.0.1:{port}"
+        environment = {"DATABASE_URL": database_url, "ANJU_LISTEN": f"127.0.0.1:{port}", "ANJU_PUBLIC_URL": url}
+        cloud = await _child(stack, "cloud", "anju-cloud", "serve", log=folder / "cloud.log", environment=environment)
+        telling = asyncio.create_task(cloud.tell_waiting(say), name="tell")
+        try:
+            await cloud.until_listening({port})
+            await _until_ready(f"{url}/readyz", cloud)
+        except PortTakenError:
+            continue
+        finally:
+            telling.cancel()
+        say("cloud", f"serving {url}")
+        return cloud, url, environment
+    raise AnjuError("the cloud found no free port on 127.0.0.1, as other programs were quicker; start the demo again")
+
+
+async def _estate(
+    folder: Path, url: str, source: Path, control: Path, truth: Path, stack: AsyncExitStack
+) -> tuple[Child, Path]:
+    """The simulated devices, listening, and the site file that names their ports."""
+    for _ in _ANY_PORT:
+        site, scenario, ports = _scenario(folder, url, source)
+        truth.unlink(missing_ok=True)
+        estate = await _child(
+            stack, "estate", "anju-sim", "run", str(scenario),
+            "--log", str(truth), "--control", str(control), log=folder / "estate.log",
+        )  # fmt: skip
+        try:
+            await estate.until_listening(ports)
+        except PortTakenError:
+            continue
+        return estate, site
+    raise AnjuError("the simulated devices found no free ports, as other programs were quicker; start the demo again")
+
+
+async def _box(folder: Path, site: Path, state: Path, stack: AsyncExitStack) -> tuple[Child, str]:
+    """The box, running, and words on where its own page is."""
+    log = folder / "box.log"
+    health = {"ANJU_HEALTH_LISTEN": f"127.0.0.1:{free_port(8081)}"}
+    box = await _child(
+        stack, "box", "anju", "run", "--site", str(site), "--state", str(state), log=log, environment=health
+    )
+    await box.until(lambda: "box runs" in log.read_text(errors="replace"))
+    # A box whose page finds its port taken does its work without one.
+    page = next((f"its own page is http://127.0.0.1:{port}" for port in box.ports()), f"without a page, see {log}")
+    return box, page
 
 
 async def _child(
@@ -111,7 +182,8 @@ async def _child(
 
 
 async def _until_ready(url: str, child: Child) -> None:
-    deadline = time.monotonic() + _READY_S
+    """Waits until it answers. Raises AnjuError where it ended, or its database does not come."""
+    deadline = time.monotonic() + READY_S
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
         while time.monotonic() < deadline:
             if child.process.returncode is not None:
@@ -122,8 +194,8 @@ async def _until_ready(url: str, child: Child) -> None:
                         return
             except (aiohttp.ClientError, TimeoutError):
                 pass
-            await asyncio.sleep(0.05)
-    raise AnjuError(f"the {child.name} is not ready after {_READY_S:.0f} s:\n{tail(child.log)}")
+            await asyncio.sleep(POLL_S)
+    raise AnjuError(f"the {child.name} is not ready after {READY_S:.0f} s:\n{tail(child.log)}")
 
 
 async def _login(data: Path, environment: dict[str, str]) -> tuple[str, str]:
@@ -137,20 +209,29 @@ async def _login(data: Path, environment: dict[str, str]) -> tuple[str, str]:
         "anju-cloud", "user", "add", login, "--estate", ESTATE, "--name", "王芳", "--role", "manager",
         "--password-stdin", environment=environment, stdin=password + "\n",
     )  # fmt: skip
-    kept.touch(mode=0o600)
-    kept.write_text(f"{login} {password}\n")
+    new = kept.with_suffix(".new")  # then renamed: what was killed half-way is not taken for a login
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    new.write_text(f"{login} {password}\n")
+    new.rename(kept)
     return login, password
 
 
-def _scenario(folder: Path, url: str, source: Path) -> tuple[Path, Path]:
-    """The scenario and the shipped site file, with this demo's cloud and with ports that are free."""
-    text = (SCENARIOS / "site.yaml").read_text(encoding="utf-8")
-    text = re.sub(r"port: (\d+)", lambda port: f"port: {free_port(int(port[1]))}", text)
+def _scenario(folder: Path, url: str, source: Path) -> tuple[Path, Path, set[int]]:
+    """The shipped site file and the scenario, with this demo's cloud and with ports that are free, and those ports."""
+    ports: set[int] = set()
+
+    def free(found: re.Match[str]) -> str:
+        port = free_port(int(found[1]))
+        ports.add(port)
+        return f"port: {port}"
+
+    text = re.sub(r"port: (\d+)", free, (SCENARIOS / "site.yaml").read_text(encoding="utf-8"))
     site = folder / "site.yaml"
     site.write_text(re.sub(r'url: "[^"]*"', f'url: "{url}"', text), encoding="utf-8")
     scenario = folder / "scenario.yaml"
     scenario.write_bytes(source.read_bytes())
-    return site, scenario
+    return site, scenario, ports
 
 
 def _socket(stack: AsyncExitStack) -> Path:

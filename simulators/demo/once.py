@@ -47,16 +47,17 @@ async def follow(demo: Demo) -> list[Step]:
 
     Raises AnjuError naming the stage that was not seen in time.
     """
+    earlier = await _commands(demo)
     async with Browser.log_in(demo.url, demo.login, demo.password) as browser:
         await _acknowledge_all(browser)  # what an earlier demo left
         page_at, alarm_url, csrf = await _alarm_in_page(browser)
         acked_at = time.time()
         await browser.post(f"{alarm_url}/acknowledge", csrf)
-        door, command_at, answer_at = await _open_door(browser, alarm_url)
+        order = await open_door(browser, alarm_url)
     said = await _truth(demo, lambda e: isinstance(e, Change) and (e.device, e.value) == (DETECTOR, "smoke"), "smoke")
     read = await _truth(demo, lambda e: _reads_smoke(e, said), "a poll that reads the smoke")
-    told = await _truth(demo, lambda e: isinstance(e, Write) and _utc(e) > command_at, "the order to open")
-    alarm, command, readings = await _stored(demo.database_url, alarm_url.rpartition("/")[2])
+    told = await _truth(demo, lambda e: isinstance(e, Write) and _utc(e) > order.asked_at, "the order to open")
+    alarm, command, readings = await _stored(demo, alarm_url.rpartition("/")[2], earlier)
     stored_at = _time(alarm, "created_at")
     if alarm["state"] != "ACKED" or command["status"] != "executed" or not readings:
         raise AnjuError(f"the database says {alarm['state']}, {command['status']}, {readings} readings")
@@ -67,8 +68,8 @@ async def follow(demo: Demo) -> list[Step]:
         Step("the alarm is in the page", page_at, stored_at, 0.5),
         Step("all, from smoke to page", page_at, _utc(said), 1.0),
         Step("acknowledged, in the database", _time(alarm, "acked_at"), acked_at, 0.5),
-        Step("the door unit has the order", _utc(told), command_at, 0.5),
-        Step(f"{door}: opened, read back, in the page", answer_at, command_at, 3.0),
+        Step("the door unit has the order", _utc(told), order.asked_at, 0.5),
+        Step(f"{order.door}: open, read back, shown", order.shown_at, order.asked_at, 3.0),
         Step(f"{readings} series of readings in the database", time.time()),
     ]
 
@@ -101,22 +102,54 @@ async def _alarm_in_page(browser: Browser) -> tuple[float, str, str]:
     raise AnjuError(f"no alarm of {PLACE} came to the page within {_PATIENCE_S:.0f} s")
 
 
-async def _open_door(browser: Browser, alarm_url: str) -> tuple[str, float, float]:
-    """Opens the door that the alarm's page offers first. Returns its name, when it was asked and when answered."""
+class Order(msgspec.Struct, frozen=True):
+    """The order to open a door: which, when it was asked and when the page said that it was done (UTC seconds)."""
+
+    door: str
+    asked_at: float
+    shown_at: float
+
+
+async def open_door(browser: Browser, alarm_url: str) -> Order:
+    """Opens the door that the alarm's page offers first, and waits for the answer to this very order."""
     report = await browser.get(f"{alarm_url}/report")
     found = re.search(r'href="/devices/(\d+)"><b>([^<]*)</b>', report.partition('id="doors-title"')[2])
     if found is None:
         raise AnjuError("the alarm's page offers no door to open")
     device, name = found[1], found[2].strip()
+    page = f"/devices/{device}/live"
+    before = newest_answer(await browser.get(page))
     question = await browser.get(f"/devices/{device}/ask/unlock")
     asked_at = time.time()
     await browser.post(f"/devices/{device}/commands/unlock", csrf_of(question))
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
-        if "已执行" in await browser.get(f"/devices/{device}/live"):
-            return name, asked_at, time.time()
+        answer = newest_answer(await browser.get(page))
+        if answer != before and answer is not None and answer.tone == "done":
+            return Order(name, asked_at, time.time())
+        if answer != before and answer is not None and answer.tone != "wait":
+            raise AnjuError(f"the page of {name} says of the order to open: {answer.words}")
         await asyncio.sleep(0.02)
     raise AnjuError(f"the page of {name} does not say that it was opened")
+
+
+class PageAnswer(msgspec.Struct, frozen=True):
+    """What a device's page says of an order: since when (as the page writes it), in which tone, in which words."""
+
+    at: str
+    tone: str
+    words: str
+
+
+_ANSWER = re.compile(
+    r'<li><span class="at"><time datetime="([^"]*)".*?<span class="said (\w*)">([^<]*)</span>', re.DOTALL
+)
+
+
+def newest_answer(live: str) -> PageAnswer | None:
+    """What the live part of a device's page says of its newest order, which stands first; None where it had none."""
+    found = _ANSWER.search(live.partition('id="answers-title"')[2])
+    return None if found is None else PageAnswer(*found.groups())
 
 
 async def _truth(demo: Demo, matches: Callable[[Entry], bool], what: str) -> Entry:
@@ -142,12 +175,22 @@ def _utc(entry: Entry) -> float:
     return time.time() - (mono_ns() - entry.mono_ns) / 1e9
 
 
-async def _stored(database_url: str, alarm: str) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """What another process reads from the database: the alarm, the newest command, how many series have readings."""
-    printed = await run_once("anju-cloud", "history", "--estate", ESTATE, environment={"DATABASE_URL": database_url})
-    lines = [json.loads(line) for line in printed.splitlines()]
+async def _history(demo: Demo) -> list[dict[str, Any]]:
+    """What another process reads from the database: alarms, commands and readings, the newest first."""
+    environment = {"DATABASE_URL": demo.database_url}
+    printed = await run_once("anju-cloud", "history", "--estate", ESTATE, environment=environment)
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+async def _commands(demo: Demo) -> set[str]:
+    return {line["id"] for line in await _history(demo) if line["what"] == "command"}
+
+
+async def _stored(demo: Demo, alarm: str, earlier: set[str]) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """The alarm and the command that is not one of the earlier, as stored, and how many series have readings."""
+    lines = await _history(demo)
     found = [line for line in lines if line["what"] == "alarm" and line["id"] == alarm]
-    commands = [line for line in lines if line["what"] == "command"]
+    commands = [line for line in lines if line["what"] == "command" and line["id"] not in earlier]
     if not found or not commands:
         raise AnjuError("the database does not have the alarm and the command that the page shows")
     return found[0], commands[0], sum(line["what"] == "reading" for line in lines)
