@@ -24,15 +24,20 @@ class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A reference to a secret: the name of a file in the box's folder of secrets, never the value."""
 
     secret: Name
+    """The file's name in the folder."""
 
 
 class SitePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where a device is: building, unit, floor and spot, as numbers or words."""
 
     building: str | int = ""
+    """Number or name, as people on the spot say it."""
     unit: str | int = ""
+    """The stairwell or entrance of the building."""
     floor: str | int = ""
+    """Number or name; below ground -1."""
     spot: str | int = ""
+    """What tells it from others there: 走廊, 入口."""
 
 
 RESERVED_UNITS = range(248, 255)
@@ -52,31 +57,47 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """
 
     id: Name
+    """Names it for good: its history goes by this id. Once in the file."""
     name: str
+    """What people call it."""
     profile: str
+    """Its model: one of `anju profile list`, or of your own in `profiles/` beside the site file."""
     unit: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    """Modbus unit id: 1 to 247 behind a gateway; 255 for a device that speaks TCP itself."""
     channel: Annotated[int, msgspec.Meta(ge=0, le=1023)] = 0
+    """Which detector of a panel that serves several under one unit id; counts from 0."""
     place: SitePlace = SitePlace()
+    """Where it is."""
 
 
 class ModbusBus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One Modbus TCP endpoint and the devices behind it. It has one owner on the box: its driver's scheduler."""
 
     id: Name
+    """Names it in logs and on the box's page. Once in the file."""
     protocol: Literal["modbus"]
+    """Modbus TCP, also through a gateway to a serial line."""
     host: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+    """Address or name of the device or gateway; each host and port once in the file."""
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 502
+    """TCP port."""
     poll_s: Annotated[float, msgspec.Meta(ge=0.02, le=3600)] = 1.0
+    """Each unit is asked this often, in seconds; at most the shortest heartbeat of its profiles."""
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=30)] = 1.0
+    """Seconds after which a unit has not answered."""
     devices: list[Device]
+    """What is connected to it."""
 
 
 class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much the box keeps while it cannot send, and how often it seals bulk (the loss bound of a power cut)."""
 
     seal_s: Annotated[float, msgspec.Meta(ge=0.1, le=600)] = 5.0
+    """Telemetry is put on disk this often, in seconds: so much of it a power cut may cost. States go at once."""
     urgent_mb: Annotated[int, msgspec.Meta(ge=8, le=100_000)] = 256
+    """MB for states, events and answers that the cloud does not have yet."""
     bulk_mb: Annotated[int, msgspec.Meta(ge=8, le=1_000_000)] = 2048
+    """MB for telemetry that the cloud does not have yet; when full the oldest goes, and the cloud is told."""
 
 
 class Proxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -88,8 +109,11 @@ class Proxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             pattern=r"^http://[^\s/@]+/?$", description="for example http://proxy.example.org:3128, the login beside it"
         ),
     ]
+    """Its address."""
     user: str = ""
+    """Its login, where it wants one."""
     password: Secret | None = None
+    """Its password, as a secret."""
 
 
 class Cloud(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -99,29 +123,38 @@ class Cloud(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """
 
     proxy: Proxy | None = None
+    """An HTTP proxy on the way."""
     url: Annotated[
         str,
         msgspec.Meta(
             pattern=r"^https?://[^\s/]+/?$", description="for example https://anju.example.org, without a path"
         ),
     ]
+    """The cloud this box was enrolled with."""
     ca: str | None = None
+    """PEM file of an own certificate authority, relative to the site file."""
 
 
 class Estate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The estate's name and time zone."""
 
     name: str
+    """What the box calls it; to which estate it belongs is decided by its claim."""
     timezone: str = "Asia/Shanghai"
+    """Name in the IANA list."""
 
 
 class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything one box needs to know."""
 
     estate: Estate
+    """Which estate this is."""
     cloud: Cloud
+    """Where the box sends."""
     buses: list[ModbusBus]
+    """What the box reads, by endpoint."""
     storage: Storage = Storage()
+    """How much the box keeps."""
 
 
 class ResolvedDevice(msgspec.Struct, frozen=True):
