@@ -12,7 +12,7 @@ _SYSTEMD_PREFIX = "secret_"
 
 
 def read_secret(reference: Secret, environment: Mapping[str, str] = os.environ) -> str:
-    """The text of a secret, without the line's end, be it written here or on Windows.
+    """The text of a secret, without the newline (of any system) at its end.
 
     Looked for in ANJU_SECRETS, else in systemd's CREDENTIALS_DIRECTORY. Raises AnjuError saying where it was sought.
     """
@@ -25,7 +25,7 @@ def read_secret(reference: Secret, environment: Mapping[str, str] = os.environ) 
     for name in (reference.secret, _SYSTEMD_PREFIX + reference.secret):
         path = Path(folder) / name
         try:
-            return path.read_text(encoding="utf-8").rstrip("\r\n")
+            return path.read_text(encoding="utf-8").rstrip("\n")
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as e:
