@@ -7,11 +7,31 @@ import os
 import sqlite3
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-WAL_LIMIT_BYTES = 4 << 20
-"""The write-ahead log is cut back to this when it was larger."""
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+from contract.errors import Retryable
+
+WAL_LIMIT_BYTES = 1 << 20
+"""The write-ahead log goes into the database at this size, and is cut back to it when it was larger."""
+KEEP_DAMAGED = 2
+"""So many damaged files of one name are kept for people to look at; older ones are removed."""
+_PAGE_BYTES = 4096
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT})
+
+
+class DiskError(Retryable):
+    """The disk is full, or it fails; it may work again later."""
+
+
+class DiskFullError(DiskError):
+    """There is no room left on the disk, or none that this may take."""
+
+
+class DamagedError(sqlite3.DatabaseError):
+    """The file holds what no version of ours wrote, though SQLite itself can read it."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -23,10 +43,14 @@ def connect(path: Path) -> sqlite3.Connection:
     fresh = not path.exists()
     db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
     try:
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")  # before anything is read: that would make shared memory
+        if fresh:  # so that the file can give room back; before anything is written
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+        db.execute(f"PRAGMA wal_autocheckpoint = {WAL_LIMIT_BYTES // _PAGE_BYTES}")
+        db.execute("PRAGMA secure_delete = OFF")  # Debian's default overwrites what is deleted: wear, and room for it
         db.execute("PRAGMA temp_store = MEMORY")
     except BaseException:
         db.close()
@@ -42,6 +66,11 @@ def is_damaged(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
 
 
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether there was no room on the disk."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
 def used_bytes(db: sqlite3.Connection) -> int:
     """Bytes of the database in use (pages less free ones); costs no scan."""
     pages, free, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in _SIZES)
@@ -52,17 +81,65 @@ _SIZES = ("page_count", "freelist_count", "page_size")
 
 
 def move_aside(path: Path) -> Path:
-    """Renames a damaged file, and its write-ahead log with it, to NAME.damaged-TIME; returns the new path."""
+    """Renames a damaged file, and its write-ahead log with it, to NAME.damaged-TIME; returns the new path.
+
+    The newest KEEP_DAMAGED such files stay, older ones are removed. Raises OSError.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     aside = path.with_name(f"{path.name}.damaged-{stamp}")
     while aside.exists():
         aside = aside.with_name(f"{aside.name}x")
-    for suffix in ("", "-wal", "-shm"):
-        source = path.with_name(path.name + suffix)
-        if source.exists():
-            source.rename(aside.with_name(aside.name + suffix))
+    for source, suffix in _parts(path):
+        source.rename(aside.with_name(aside.name + suffix))
+    kept = sorted(
+        (old for old in path.parent.glob(f"{path.name}.damaged-*") if not old.name.endswith(("-wal", "-shm"))),
+        key=lambda old: old.name,
+    )
+    for old in kept[:-KEEP_DAMAGED]:
+        for part, _ in _parts(old):
+            part.unlink()
     sync_folder(path.parent)
     return aside
+
+
+def _parts(path: Path) -> Iterator[tuple[Path, str]]:
+    """The files of a database that are there, each with what its name adds to the path."""
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            yield part, suffix
+
+
+def copy_into_memory(path: Path, max_bytes: int) -> sqlite3.Connection:
+    """A database on a disk that cannot be written, as a database in memory. Raises sqlite3.Error and OSError.
+
+    SQLite wants to write where it reads a write-ahead log, so the files are copied to where that is possible.
+    """
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise OSError(f"its {size} bytes are too many for the memory")
+    shared_memory = Path("/dev/shm")  # noqa: S108  # a folder of our own within it
+    with tempfile.TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as folder:
+        copy = Path(folder) / path.name
+        for part, suffix in _parts(path):
+            copy.with_name(copy.name + suffix).write_bytes(part.read_bytes())
+        source = connect(copy)
+        try:
+            return into_memory(source)
+        finally:
+            source.close()
+
+
+def into_memory(source: sqlite3.Connection | None) -> sqlite3.Connection:
+    """A database in memory with all that the source holds, outside any transaction. Raises sqlite3.Error."""
+    memory = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        if source is not None:
+            source.backup(memory)
+    except BaseException:
+        memory.close()
+        raise
+    return memory
 
 
 def sync_folder(folder: Path) -> None:

@@ -62,14 +62,14 @@ class UplinkStatus(msgspec.Struct, frozen=True):
 class Backlog(Protocol):
     """What the uplink needs of the outbox: blocks to send, and what the cloud's answers do to them.
 
-    Every coroutine raises Retryable where the disk is full or fails.
+    Every coroutine raises DiskError (edge/disk.py) where the disk is full or fails: trouble of that stream alone.
     """
 
     async def peek(self, stream: Lane, max_bytes: int) -> list[bytes]:
         """The oldest blocks not yet acknowledged, consecutive, up to `max_bytes`, at least one if there is any."""
 
     async def acknowledge(self, stream: Lane, cursor: Cursor) -> bool:
-        """Deletes delivered blocks; False when the cursor says nothing new of this epoch."""
+        """Lets delivered blocks go; False when the cursor says nothing new of this epoch."""
 
     async def reconcile(self, stream: Lane, cursor: Cursor) -> Standing:
         """Compares the cloud's cursor with our chain, and acknowledges what the cloud turns out to have."""

@@ -5,6 +5,5 @@ by one thread of its own, so that an fsync never holds up the event loop.
 """
 
 from edge.outbox.outbox import Outbox
-from edge.outbox.worker import DiskError
 
-__all__ = ["DiskError", "Outbox"]
+__all__ = ["Outbox"]

@@ -1,11 +1,17 @@
 """Where a stream stands, and what the box remembers beside it. Plain data."""
 
 import secrets
+from typing import Annotated, Final
 
 import msgspec
 
 from contract.kinds import Lane
 from contract.session import Cursor
+
+_MAX: Final = 2**63 - 1
+Number = Annotated[int, msgspec.Meta(ge=0, le=_MAX)]
+Seq = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+"""A row's place in the file; an inventory that is put before all others may bring it below 0."""
 
 
 class Chain(msgspec.Struct, frozen=True):
@@ -14,15 +20,15 @@ class Chain(msgspec.Struct, frozen=True):
     `announced` is the inventory that this epoch has carried (urgent only).
     """
 
-    epoch: int
-    tail_seq: int = 0
-    tail_number: int = 0
-    tail_checksum: int = 0
-    head_seq: int = 0
-    head_checksum: int = 0
+    epoch: Annotated[int, msgspec.Meta(ge=1, le=_MAX)]
+    tail_seq: Seq = 0
+    tail_number: Number = 0
+    tail_checksum: Number = 0
+    head_seq: Seq = 0
+    head_checksum: Number = 0
     boot: bytes = b""
-    sealed_ns: int = 0
-    announced: int = 0
+    sealed_ns: Number = 0
+    announced: Number = 0
 
     @property
     def tail(self) -> Cursor:
@@ -47,11 +53,11 @@ class Loss(msgspec.Struct, frozen=True):
     """
 
     stream: Lane
-    epoch: int
-    first: int
-    last: int
-    checksum: int
-    items: int
+    epoch: Number
+    first: Number
+    last: Number
+    checksum: Number
+    items: Number
     reason: str
 
 

@@ -7,7 +7,7 @@ their new head when they are handed out (`rechain_block`, which always gives the
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,38 +28,29 @@ from contract.errors import BlockError
 from contract.kinds import Lane
 from contract.records import ClockRecord, InventoryRecord, Record, StateRecord, encode_records
 from contract.session import Cursor
-from edge.disk import connect, move_aside, used_bytes
-from edge.outbox.chain import Chain, Loss, new_epoch
+from edge.disk import DamagedError, DiskFullError
+from edge.outbox.beside import MAX_INT, as_count, load_boots, load_inventory, load_losses, load_states
+from edge.outbox.chain import Loss, new_epoch
+from edge.outbox.room import Room
+from edge.outbox.store import Store
 from edge.seams import BootTime
 
 log = structlog.get_logger(__name__)
 
 EVICT_PARTS: Final = 64
-"""A full file gives up this fraction of its quota at once, so that losses are few and each is declared once."""
+"""A full file gives up this fraction of what it may hold at once, so that losses are few and each is declared once."""
+SHRINK_PAGES: Final = 64
+"""So many free pages at a time are given back to a disk that is full."""
+SETTLE_BYTES: Final = 4 << 20
+"""Above this, delivered blocks are deleted without waiting for the next commit."""
 KEEP_INVENTORIES: Final = 32
-KEEP_BOOTS: Final = 64
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS chain (id INTEGER PRIMARY KEY CHECK (id = 0), json BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS blocks (
-    seq INTEGER PRIMARY KEY, items INTEGER NOT NULL, checksum BLOB NOT NULL, bytes BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS losses (id INTEGER PRIMARY KEY, json BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS states (
-    device TEXT NOT NULL, point TEXT NOT NULL, boot BLOB NOT NULL, record BLOB NOT NULL, PRIMARY KEY (device, point)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS inventories (rank INTEGER PRIMARY KEY, id INTEGER NOT NULL UNIQUE, record BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS boots (
-    rank INTEGER PRIMARY KEY, boot BLOB NOT NULL UNIQUE, last_mono_ns INTEGER NOT NULL, clock BLOB
-);
-"""
 
 
-class StreamFile:
+class StreamFile(Store):
     """The blocks of one stream on disk. Every method is one transaction; call from one thread only.
 
-    Raises sqlite3.OperationalError when the disk is full or fails (nothing was changed then), and
-    sqlite3.DatabaseError when the file is damaged (see `replace`).
+    Raises sqlite3.OperationalError when the disk is full or fails (nothing was changed then), DiskFullError where
+    there is room, but not for this, and sqlite3.DatabaseError when the file is damaged (see `replace`).
     """
 
     def __init__(
@@ -71,82 +62,11 @@ class StreamFile:
         boot: bytes,
         inventory: InventoryRecord,
         now_ns: Callable[[], int],
+        room: Room,
     ) -> None:
-        self.path, self.stream, self.quota_bytes = path, stream, quota_bytes
-        self.chain = Chain(0)
-        self.undeclared = False
+        super().__init__(path, stream, quota_bytes=quota_bytes, boot=boot, room=room)
         self._inventory, self._inventory_id = inventory, inventory.inventory_id
-        self._boot, self._now_ns = boot, now_ns
-        self._db: sqlite3.Connection
-
-    def open(self) -> None:
-        """Opens the file, or begins a new one. A damaged one is moved aside and its loss noted."""
-        try:
-            self._open()
-        except sqlite3.OperationalError:
-            raise
-        except (sqlite3.DatabaseError, msgspec.DecodeError) as e:
-            self.replace(f"{e}")
-
-    def _open(self) -> None:
-        self._db = connect(self.path)
-        try:
-            for statement in filter(str.strip, _SCHEMA.split(";\n")):
-                self._db.execute(statement)
-            row = self._db.execute("SELECT json FROM chain").fetchone()
-            chain = msgspec.json.decode(row[0], type=Chain) if row else Chain(new_epoch())
-            self.chain = chain
-            if chain.boot != self._boot:  # a restart within one boot writes nothing: it must work on a full disk
-                self._enter_boot()
-            self.used_bytes = used_bytes(self._db)
-            self.undeclared = self._db.execute("SELECT EXISTS (SELECT 1 FROM losses)").fetchone()[0] == 1
-        except BaseException:
-            self._db.close()
-            raise
-
-    def _enter_boot(self) -> None:
-        """Notes how far the boot before came, and begins to count this one's times."""
-        chain = self.chain
-        with self._transaction():
-            if chain.boot:
-                self._db.execute("UPDATE boots SET last_mono_ns = ? WHERE boot = ?", (chain.sealed_ns, chain.boot))
-            self._db.execute("INSERT OR IGNORE INTO boots (boot, last_mono_ns) VALUES (?, 0)", (self._boot,))
-            self._db.execute("DELETE FROM boots WHERE rank <= (SELECT max(rank) FROM boots) - ?", (KEEP_BOOTS,))
-            self._move(msgspec.structs.replace(chain, boot=self._boot, sealed_ns=0))
-
-    def replace(self, problem: str) -> None:
-        """Moves this file aside as damaged and begins an empty one in a new epoch; what it held is noted as lost."""
-        if hasattr(self, "_db"):
-            self._db.close()
-        aside = move_aside(self.path)
-        log.error("outbox file was damaged and moved aside; the box goes on with a new one",
-                  file=str(self.path), moved_to=aside.name, problem=problem)  # fmt: skip
-        self._open()
-        with self._transaction():
-            self._note(Loss(self.stream, 0, 0, 0, 0, 0, f"{self.path.name} was damaged, moved aside as {aside.name}"))
-
-    def close(self) -> None:
-        """Closes the file; all that was committed is in it."""
-        self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        before = self.chain
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            self.chain = before
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        self.used_bytes = used_bytes(self._db)
-
-    def _move(self, chain: Chain) -> None:
-        """The chain's new state, as part of the transaction."""
-        self._db.execute("INSERT OR REPLACE INTO chain VALUES (0, ?)", (msgspec.json.encode(chain),))
-        self.chain = chain
+        self._now_ns = now_ns
 
     # Sealing
 
@@ -156,15 +76,15 @@ class StreamFile:
         The inventory goes first where this epoch has not carried it yet; without it and without records nothing is
         sealed. Raises BlockError when they do not fit into one block.
         """
-        self.make_room()
         if self.chain.announced != self._inventory_id:
             records = [self._inventory, *records]
         if not records:
             return
         body = encode_records(records)
-        with self._transaction():
+        self.make_room()
+        with self.transaction():
             self._seal(body, len(records), inventory=0, base_ns=0)
-            self._db.executemany(
+            self.db.executemany(
                 "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)",
                 [
                     (record.device, record.point, self._boot, msgspec.msgpack.encode(record))
@@ -174,17 +94,20 @@ class StreamFile:
             )
             for record in records:
                 if isinstance(record, ClockRecord):
-                    self._db.execute(
+                    self.db.execute(
                         "UPDATE boots SET clock = ? WHERE boot = ?", (msgspec.msgpack.encode(record), record.boot)
                     )
-            self._move(msgspec.structs.replace(self.chain, announced=self._inventory_id))
+            self.move(msgspec.structs.replace(self.chain, announced=self._inventory_id))
 
     def append_rows(self, rows: Sequence[Row]) -> None:
-        """Seals readings, counted by this run's inventory, as one block. Raises BlockError above a block's size."""
+        """Seals readings, counted by this run's inventory, as one block.
+
+        Raises BlockError above a block's size, and DiskFullError where bulk would take urgent's room.
+        """
         base_ns = min(row.mono_ns for row in rows)
         body = encode_columns(rows, base_ns)
-        self.make_room()
-        with self._transaction():
+        self.make_room(len(body))
+        with self.transaction():
             self._seal(body, len(rows), inventory=self._inventory_id, base_ns=base_ns)
 
     def _seal(self, body: bytes, items: int, *, inventory: int, base_ns: int) -> None:
@@ -203,7 +126,7 @@ class StreamFile:
         )
         block = encode_block(header, body)
         self._insert(chain.head_seq + 1, items, block)
-        self._move(
+        self.move(
             msgspec.structs.replace(
                 chain, head_seq=chain.head_seq + 1, head_checksum=checksum_of(block), sealed_ns=sealed_ns
             )
@@ -211,14 +134,15 @@ class StreamFile:
 
     def _insert(self, seq: int, items: int, block: bytes) -> None:
         checksum = checksum_of(block).to_bytes(8, "little")
-        self._db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", (seq, items, checksum, block))
+        self.db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", (seq, items, checksum, block))
 
     # Delivering
 
     def peek(self, max_bytes: int) -> list[bytes]:
         """The oldest blocks in the order of their chain, at least one if there is any, else up to `max_bytes`.
 
-        A damaged block is given up, and its loss noted.
+        A damaged block is given up, and its loss noted. What comes before a block that the disk does not read is
+        handed out first.
         """
         while True:
             blocks: list[bytes] = []
@@ -232,20 +156,24 @@ class StreamFile:
             except BlockError as e:
                 if not blocks:
                     seq = self.chain.tail_seq + 1
-                    log.exception("a stored block is damaged and given up", stream=self.stream)
+                    log.error("a stored block is damaged and given up", stream=self.stream, problem=str(e))  # noqa: TRY400
                     self.give_up(seq, f"block was damaged on disk: {e}")
                     continue
+            except sqlite3.Error:
+                if not blocks:
+                    raise
             return blocks
 
     def _walk(self) -> Iterator[tuple[Cursor, bytes]]:
         """Pending blocks in their place of the chain, oldest first. Raises BlockError at a damaged one."""
         at = self.chain.tail
         expected = self.chain.tail_seq
-        rows = self._db.execute("SELECT seq, CAST(bytes AS BLOB) FROM blocks WHERE seq > ? ORDER BY seq", (expected,))
+        rows = self.db.execute("SELECT seq, CAST(bytes AS BLOB) FROM blocks WHERE seq > ? ORDER BY seq", (expected,))
         for seq, data in rows:
             expected += 1
             if seq != expected:
                 raise BlockError("block is missing")
+            data = data or b""  # damage may have made it NULL
             header, _, _ = split_block(data)
             if (header.epoch, header.number, header.previous) != (at.epoch, at.number + 1, at.checksum):
                 data = rechain_block(data, at.epoch, at.number + 1, at.checksum)
@@ -265,41 +193,43 @@ class StreamFile:
         except BlockError:
             return None
 
-    def acknowledge(self, cursor: Cursor) -> int:
-        """Deletes what was delivered and moves the tail; how many items that were.
+    def acknowledge(self, cursor: Cursor) -> int | None:
+        """Moves the tail over what was delivered; how many items that were.
 
-        0 when the cursor says nothing new, or nothing of this chain.
+        On disk with the next commit, which may be that of a seal, or with `settle`: of a crash in between comes a
+        repeat, which the cloud knows. None when the cursor says nothing new, or nothing of this chain.
         """
         chain = self.chain
         if cursor.epoch != chain.epoch or not chain.tail_number < cursor.number <= chain.head_number:
-            return 0
+            return None
         seq = chain.tail_seq + cursor.number - chain.tail_number
-        with self._transaction():
-            (items,) = self._db.execute("SELECT coalesce(sum(items), 0) FROM blocks WHERE seq <= ?", (seq,)).fetchone()
-            self._db.execute("DELETE FROM blocks WHERE seq <= ?", (seq,))
-            self._move(
-                msgspec.structs.replace(chain, tail_seq=seq, tail_number=cursor.number, tail_checksum=cursor.checksum)
-            )
-        return int(items)
+        items, size = self.db.execute(
+            "SELECT total(items), total(length(bytes)) FROM blocks WHERE seq > ? AND seq <= ?", (chain.tail_seq, seq)
+        ).fetchone()
+        self.chain = msgspec.structs.replace(
+            chain, tail_seq=seq, tail_number=cursor.number, tail_checksum=cursor.checksum
+        )
+        self.unsettled_bytes += max(1, as_count(size))
+        return as_count(items)
 
     def open_epoch(self) -> None:
         """A new chain for all that is pending; on the urgent stream it begins with the inventory."""
-        with self._transaction():
+        with self.transaction():
             self._begin_epoch()
 
     def _begin_epoch(self) -> None:
-        self._move(msgspec.structs.replace(self.chain, epoch=new_epoch(), tail_number=0, tail_checksum=0, announced=0))
+        self.move(msgspec.structs.replace(self.chain, epoch=new_epoch(), tail_number=0, tail_checksum=0, announced=0))
         if self.stream is Lane.URGENT:
             self._announce_first()
 
     def _announce_first(self) -> None:
         """The inventory before all that is pending, so that a cloud that knows nothing can make sense of the rest."""
         chain, body = self.chain, encode_records([self._inventory])
-        oldest = self._db.execute(
+        oldest = self.db.execute(
             "SELECT CAST(bytes AS BLOB) FROM blocks WHERE seq = ?", (chain.tail_seq + 1,)
         ).fetchone()
         try:
-            found = decode_block(oldest[0]) if oldest else None
+            found = decode_block(oldest[0] or b"") if oldest else None
         except BlockError:
             found = None
         if found is None:
@@ -311,24 +241,89 @@ class StreamFile:
             )
             self._insert(chain.tail_seq, 1, encode_block(header, body))
             chain = msgspec.structs.replace(chain, tail_seq=chain.tail_seq - 1)
-        self._move(msgspec.structs.replace(chain, announced=self._inventory_id))
+        self.move(msgspec.structs.replace(chain, announced=self._inventory_id))
 
     # Giving up
 
-    def make_room(self) -> None:
-        """While the file is above its quota, gives up its oldest blocks, a part of the quota at a time."""
-        while self.used_bytes > self.quota_bytes and self.chain.pending:
-            size, last = 0, 0
-            rows = self._db.execute("SELECT seq, length(bytes) FROM blocks ORDER BY seq")
-            for seq, length in rows:
-                size, last = size + length, seq
-                if size >= self.quota_bytes // EVICT_PARTS:
-                    break
-            rows.close()
-            if not last:
+    def make_room(self, body_bytes: int = 0) -> None:
+        """Gives up the oldest blocks until a body of so many bytes fits the quota, and the room that urgent leaves.
+
+        Bulk alone gives way to the disk. Raises DiskFullError where that is in vain.
+        """
+        # A block is written twice: to the write-ahead log, and from there to its place.
+        need = 2 * body_bytes
+        if self.used_bytes + need > self._limit_bytes():
+            self.settle()
+        while self.used_bytes + need > (limit := self._limit_bytes()):
+            if not self.chain.pending:
+                break
+            self.give_up_oldest(max(limit // EVICT_PARTS, self.used_bytes + need - limit), "storage was full")
+        if self.stream is Lane.BULK:
+            self._shrink()
+            if self.used_bytes + need > self._limit_bytes():
+                raise DiskFullError("the disk has no room for bulk: what is left is kept for urgent")
+
+    def _limit_bytes(self) -> int:
+        """Most that the file may hold now: its quota, and for bulk no more than leaves urgent's room free."""
+        spare = self.room.spare_bytes() if self.stream is Lane.BULK and not self.in_memory else None
+        if spare is None:
+            return self.quota_bytes
+        return max(0, min(self.quota_bytes, self.path.stat().st_size + spare))
+
+    def _shrink(self) -> None:
+        """Gives free pages back to the disk while urgent's room is not all there."""
+        while not self.in_memory and (self.room.spare_bytes() or 0) < 0:
+            if not self.db.execute("PRAGMA freelist_count").fetchone()[0]:
                 return
-            log.warning("outbox is full: its oldest blocks were given up", stream=self.stream, bytes=size)
-            self.give_up(last, "storage was full")
+            size = self.path.stat().st_size
+            checkpoint = "PRAGMA wal_checkpoint(TRUNCATE);"
+            # As a script: that runs each statement to its end, which `execute` does not do where no rows come.
+            self.db.executescript(f"{checkpoint} PRAGMA incremental_vacuum({SHRINK_PAGES}); {checkpoint}")
+            if self.path.stat().st_size >= size:
+                return
+
+    def give_way(self) -> None:
+        """Frees room on a full disk, at the cost of the oldest blocks where it must be."""
+        if self.in_memory:
+            return
+        if self.stream is Lane.BULK:
+            with suppress(DiskFullError):
+                self.make_room()
+        elif self.chain.pending:
+            self.give_up_oldest(self.used_bytes // EVICT_PARTS, "the disk was full")
+
+    def tend(self) -> None:
+        """What is done from time to time: the tail goes to disk, bulk makes room, the stream leaves the memory."""
+        self.return_to_disk()
+        self.settle()
+        if self.stream is Lane.BULK:
+            self.give_way()
+        self.room.restore()
+
+    def give_up_oldest(self, size: int, reason: str) -> None:
+        """Gives up the oldest blocks, of so many bytes or a little more."""
+        freed, last = 0, None
+        rows = self.db.execute(
+            "SELECT seq, length(bytes) FROM blocks WHERE seq > ? ORDER BY seq", (self.chain.tail_seq,)
+        )
+        for seq, length in rows:
+            freed, last = freed + (length or 0), seq
+            if freed >= size:
+                break
+        rows.close()
+        if last is None:
+            raise DamagedError("blocks that should be there are not")
+        log.warning("the oldest blocks were given up", stream=self.stream, bytes=freed, reason=reason)
+        self.give_up(last, reason)
+
+    def give_up_unreadable(self, problem: str) -> None:
+        """Gives up the oldest block, which the disk does not read; where that fails too, the whole file."""
+        if not self.chain.pending:
+            return
+        try:
+            self.give_up(self.chain.tail_seq + 1, problem)
+        except sqlite3.Error as e:
+            raise DamagedError(f"a block cannot be read nor deleted: {e}") from e
 
     def give_up(self, last_seq: int, reason: str) -> None:
         """Gives up all blocks up to a row and notes the loss.
@@ -337,69 +332,60 @@ class StreamFile:
         cannot bring it past a gap of its own.
         """
         chain = self.chain
-        with self._transaction():
-            items, checksum = self._db.execute(
-                "SELECT coalesce(sum(items), 0), (SELECT CAST(checksum AS BLOB) FROM blocks WHERE seq = :last)"
+        with self.transaction():
+            items, checksum = self.db.execute(
+                "SELECT total(items), (SELECT CAST(checksum AS BLOB) FROM blocks WHERE seq = :last)"
                 " FROM blocks WHERE seq <= :last",
                 {"last": last_seq},
             ).fetchone()
-            after = int.from_bytes(checksum or b"", "little")
+            after = int.from_bytes((checksum or b"")[:8], "little") & MAX_INT
             last_number = chain.tail_number + last_seq - chain.tail_seq
-            self._db.execute("DELETE FROM blocks WHERE seq <= ?", (last_seq,))
-            self._note(Loss(self.stream, chain.epoch, chain.tail_number + 1, last_number, after, items, reason))
-            self._move(msgspec.structs.replace(chain, tail_seq=last_seq, tail_number=last_number, tail_checksum=after))
+            self.db.execute("DELETE FROM blocks WHERE seq <= ?", (last_seq,))
+            first, lost = chain.tail_number + 1, as_count(items)
+            self.note(Loss(self.stream, chain.epoch, first, last_number, after, lost, reason))
+            self.move(msgspec.structs.replace(chain, tail_seq=last_seq, tail_number=last_number, tail_checksum=after))
             if self.stream is Lane.URGENT:
                 self._begin_epoch()
 
     def _note(self, loss: Loss) -> None:
-        self._db.execute("INSERT INTO losses (json) VALUES (?)", (msgspec.json.encode(loss),))
+        self.db.execute("INSERT INTO losses (json) VALUES (?)", (msgspec.json.encode(loss),))
         self.undeclared = True
 
     def losses(self) -> list[tuple[int, Loss]]:
         """Losses not yet declared, by their id."""
-        rows = self._db.execute("SELECT id, json FROM losses ORDER BY id").fetchall()
-        return [(number, msgspec.json.decode(text, type=Loss)) for number, text in rows]
+        return load_losses(self.db, self.stream)
 
     def declared(self, loss_id: int) -> None:
         """Forgets a loss that is now a record on the urgent stream."""
-        with self._transaction():
-            self._db.execute("DELETE FROM losses WHERE id = ?", (loss_id,))
+        with self.transaction():
+            self.db.execute("DELETE FROM losses WHERE id = ?", (loss_id,))
         self.undeclared = bool(self.losses())
 
     # What is kept beside the blocks
 
     def states(self) -> list[StateRecord]:
         """The last state of each series. Times of another boot mean nothing in this one and are 0."""
-        decoder, states = msgspec.msgpack.Decoder(StateRecord), []
-        for boot, data in self._db.execute("SELECT boot, record FROM states"):
-            try:
-                state = decoder.decode(data)
-            except msgspec.DecodeError:
-                continue  # damaged on disk: as if never seen, so it will be reported anew
-            states.append(state if boot == self._boot else msgspec.structs.replace(state, mono_ns=0))
-        return states
+        return load_states(self.db, self._boot, self._now_ns())
 
     def keep_inventory(self) -> None:
         """Keeps this run's inventory beside the bulk blocks that name it, so that it can be sent again."""
-        if self.inventory(self._inventory_id) is not None:
+        if load_inventory(self.db, self._inventory_id) is not None:
             return
-        with self._transaction():
-            self._db.execute(
+        with self.transaction():
+            self.db.execute(
                 "INSERT OR REPLACE INTO inventories (id, record) VALUES (?, ?)",
                 (self._inventory_id, msgspec.msgpack.encode(self._inventory)),
             )
-            self._db.execute(
+            self.db.execute(
                 "DELETE FROM inventories WHERE rank <= (SELECT max(rank) FROM inventories) - ?", (KEEP_INVENTORIES,)
             )
 
     def inventory(self, inventory_id: int) -> InventoryRecord | None:
         """A kept inventory, or None."""
-        row = self._db.execute("SELECT record FROM inventories WHERE id = ?", (inventory_id,)).fetchone()
-        return msgspec.msgpack.decode(row[0], type=InventoryRecord) if row else None
+        if inventory_id == self._inventory_id:
+            return self._inventory
+        return load_inventory(self.db, inventory_id)
 
     def boots(self) -> list[BootTime]:
         """The boots this box remembers, in their order; the last is this one."""
-        return [
-            BootTime(boot, last, msgspec.msgpack.decode(clock, type=ClockRecord) if clock else None)
-            for boot, last, clock in self._db.execute("SELECT boot, last_mono_ns, clock FROM boots ORDER BY rank")
-        ]
+        return load_boots(self.db, self._boot)

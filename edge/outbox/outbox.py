@@ -2,57 +2,54 @@
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Never, Self
 
 import structlog
 
 from contract.block import Row
 from contract.clock import mono_ns
-from contract.errors import BlockError
 from contract.kinds import Lane
 from contract.messages import Quality, Reading
 from contract.records import InventoryRecord, LossReceipt, Record, StateRecord
 from contract.session import Cursor
 from contract.site import Storage
+from edge.disk import DiskError
 from edge.outbox.chain import Loss
-from edge.outbox.file import StreamFile
-from edge.outbox.stream import Stream, Waiting
-from edge.outbox.worker import DiskError
+from edge.outbox.file import SETTLE_BYTES, StreamFile
+from edge.outbox.room import Measure, Room, measure_disk
+from edge.outbox.sealers import RETRY_S, BulkSealer, UrgentSealer
+from edge.outbox.stream import Stream
 from edge.seams import BootTime, Standing, StreamStatus
 
 log = structlog.get_logger(__name__)
 
-MAX_BATCH: Final = 1_000
-"""Most records that one urgent block takes when many wait for the same fsync."""
-MAX_PENDING_RECORDS: Final = 20_000
-MAX_PENDING_ROWS: Final = 100_000
-"""What is kept in memory while the disk fails; above it the oldest go, are counted, and are declared once it works."""
-SEAL_ROWS: Final = 20_000
-"""So many buffered readings are sealed before their time."""
-RETRY_S: Final = 1.0
-"""How long to wait after the disk refused a block."""
+TEND_S: Final = 30.0
+"""How often the disk is looked after; so long a delivered block may still be on it."""
+UNREADABLE_TRIES: Final = 10
+"""When the oldest blocks could not be read so often in succession, the first of them is given up."""
 
 
 class Outbox:
     """Two chained streams of blocks on disk. Make one with `open`; one at a time for a state folder."""
 
     def __init__(
-        self, streams: dict[Lane, Stream], inventory: InventoryRecord, seal_s: float, now_ns: Callable[[], int]
+        self,
+        urgent: Stream,
+        bulk: Stream,
+        losses: asyncio.Event,
+        *,
+        inventory: InventoryRecord,
+        seal_s: float,
+        now_ns: Callable[[], int],
     ) -> None:
-        self._streams, self._urgent, self._bulk = streams, streams[Lane.URGENT], streams[Lane.BULK]
+        self._urgent, self._bulk, self._losses, self._now_ns = urgent, bulk, losses, now_ns
+        self._streams = {Lane.URGENT: urgent, Lane.BULK: bulk}
+        self._records, self._rows = UrgentSealer(urgent, bulk), BulkSealer(bulk, seal_s)
         self._positions = {(s.device, s.point): i for i, s in enumerate(inventory.series)}
-        self._seal_s = seal_s
         self._states: list[StateRecord] = []
-        self._waiting: deque[Waiting] = deque()
-        self._batch_limit = MAX_BATCH
-        self._rows: list[Row] = []
-        self._losses = asyncio.Event()
-        self._now_ns = now_ns
-        self._closing = False
 
     @classmethod
     @asynccontextmanager
@@ -64,53 +61,68 @@ class Outbox:
         storage: Storage,
         inventory: InventoryRecord,
         now_ns: Callable[[], int] = mono_ns,
+        measure: Measure = measure_disk,
     ) -> AsyncIterator[Self]:
         """The outbox of a state folder, sealing until the context ends; then all that waits is sealed.
 
-        Announces the inventory on the urgent stream when its epoch has not carried it. Raises DiskError
-        when the disk does not let it open; a damaged file is moved aside instead.
+        Announces the inventory on the urgent stream when its epoch has not carried it. Always opens: a damaged file is
+        moved aside, and on a disk that cannot be written the outbox is in memory, which `status` says.
         """
-        quotas = {Lane.URGENT: storage.urgent_mb, Lane.BULK: storage.bulk_mb}
-        streams = {
-            lane: Stream(
+        room, losses = Room(state_dir, storage.urgent_mb << 20, measure), asyncio.Event()
+        urgent, bulk = (
+            Stream(
                 StreamFile(
-                    state_dir / f"{lane}.db", lane, quota_bytes=mb << 20, boot=boot, inventory=inventory, now_ns=now_ns
-                )
+                    state_dir / f"{lane}.db", lane, quota_bytes=mb << 20, boot=boot, inventory=inventory, now_ns=now_ns,
+                    room=room,
+                ),
+                losses,
             )
-            for lane, mb in quotas.items()
-        }
-        outbox = cls(streams, inventory, storage.seal_s, now_ns)
+            for lane, mb in ((Lane.URGENT, storage.urgent_mb), (Lane.BULK, storage.bulk_mb))
+        )  # fmt: skip
+        outbox = cls(urgent, bulk, losses, inventory=inventory, seal_s=storage.seal_s, now_ns=now_ns)
         try:
-            for stream in streams.values():
+            for stream in (urgent, bulk):
                 await stream.worker.run(StreamFile.open)
-                stream.refresh()
-            outbox._states = await outbox._urgent.worker.run(StreamFile.states)
-            await outbox._bulk.worker.run(StreamFile.keep_inventory)
+                stream.changed()
+            outbox._states = await urgent.worker.run(StreamFile.states)
             await outbox._announce()
             async with asyncio.TaskGroup() as tasks:
-                sealers = [
-                    tasks.create_task(outbox._seal_urgent(), name="outbox urgent"),
-                    tasks.create_task(outbox._seal_bulk(), name="outbox bulk"),
+                records = tasks.create_task(outbox._records.run(), name="outbox urgent")
+                rows = tasks.create_task(outbox._rows.run(), name="outbox bulk")
+                others = [
+                    tasks.create_task(outbox._declare_losses(), name="outbox losses"),
+                    tasks.create_task(outbox._tend(), name="outbox disk"),
                 ]
-                losses = tasks.create_task(outbox._declare_losses(), name="outbox losses")
                 try:
                     yield outbox
                 finally:
-                    losses.cancel()
-                    await asyncio.wait([losses])
-                    # Not cancelled: a block half-way through its thread would be sealed a second time.
-                    outbox._closing = True
-                    for stream in streams.values():
-                        stream.wake.set()
-                    await asyncio.wait(sealers)
+                    for task in others:
+                        task.cancel()
+                    await asyncio.wait(others)
+                    await outbox._seal_last(rows, records)
         finally:
-            for stream in streams.values():
+            for stream in (urgent, bulk):
                 await stream.worker.close()
 
+    async def _seal_last(self, rows: asyncio.Task[None], records: asyncio.Task[None]) -> None:
+        """Seals what waits; what bulk loses in that is still declared on urgent.
+
+        The sealers are not cancelled: a block half-way through its thread would be sealed a second time.
+        """
+        for stream, sealing in ((self._bulk, rows), (self._urgent, records)):
+            receipt = self._take_dropped(Lane.BULK)
+            if receipt is not None:
+                self._records.add([receipt], patient=True)
+            stream.closing = True
+            stream.wake.set()
+            await asyncio.wait([sealing])
+
     async def _announce(self) -> None:
+        with suppress(DiskError):  # it is then sent from memory when the cloud asks for it
+            await self._bulk.worker.run(StreamFile.keep_inventory)
         try:
             await self._urgent.worker.run(lambda file: file.append_records(()))
-            self._urgent.refresh()
+            self._urgent.changed()
         except DiskError as e:
             self._urgent.fails(e)  # the next block that can be sealed carries it
 
@@ -128,137 +140,24 @@ class Outbox:
                 states.append(StateRecord(r.device, r.point, _word(r.value), r.quality, r.mono_ns))
             else:
                 rows.append(Row(self._positions[r.device, r.point], r.mono_ns, _number(r.value), Quality(r.quality)))
+        # States first: they do not wait for a bulk that is behind.
+        done = self._records.add(states, patient=False) if states else None
         if rows:
-            self._rows += rows
-            if len(self._rows) >= MAX_PENDING_ROWS and not self._bulk.failing:
-                await self.flush()  # faster than the disk: whoever polls waits for it
-            elif len(self._rows) >= SEAL_ROWS:
-                self._bulk.wake.set()
-            self._bound_rows()
-        if states:
-            done = self._add(states, patient=False)
-            if not self._urgent.failing:
-                await done
+            await self._rows.add(rows)
+        if done is not None and not self._urgent.failing:
+            await done
 
     async def record(self, record: Record) -> None:
-        """Puts a record on the urgent stream; returns once it is on disk, however long that takes."""
-        await self._add([record], patient=True)
-
-    def _add(self, records: Sequence[Record], *, patient: bool) -> asyncio.Future[None]:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.extend(Waiting(record, None, patient=patient) for record in records[:-1])
-        self._waiting.append(Waiting(records[-1], done, patient=patient))
-        self._bound_records()
-        self._urgent.wake.set()
-        return done
+        """Puts a record on the urgent stream; returns once it is on disk, or in memory where that took its place."""
+        await self._records.add([record], patient=True)
 
     async def flush(self) -> None:
         """Seals the bulk readings in memory now; returns when they are on disk or the disk refused."""
-        self._bulk.progress.clear()
-        self._bulk.wake.set()
-        await self._bulk.progress.wait()
+        await self._rows.flush()
 
-    # Sealing
+    # Looking after what is kept
 
-    async def _seal_urgent(self) -> None:
-        """Seals what waits at once; what comes while an fsync is under way shares the next (group commit)."""
-        stream = self._urgent
-        while True:
-            await stream.wake.wait()
-            stream.wake.clear()
-            while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_limit))]
-                records = [waiting.record for waiting in batch]
-                try:
-                    await stream.worker.run(lambda file, records=records: file.append_records(records))  # type: ignore[misc]
-                except BlockError:
-                    if len(batch) > 1:
-                        self._waiting.extendleft(reversed(batch))
-                        self._batch_limit = len(batch) // 2
-                        continue
-                    log.exception("a record is too large for a block and is dropped")
-                    stream.dropped += 1
-                except DiskError as e:
-                    self._waiting.extendleft(reversed(batch))
-                    self._urgent_failed(e)
-                    if self._closing:
-                        log.exception("records are lost: the disk refused them", records=len(self._waiting))
-                        return
-                    await asyncio.sleep(RETRY_S)
-                    continue
-                self._batch_limit = MAX_BATCH
-                stream.works()
-                self._sealed(stream, len(batch))
-                for waiting in batch:
-                    waiting.free()
-            if self._closing:
-                return
-
-    def _urgent_failed(self, error: DiskError) -> None:
-        self._urgent.fails(error)
-        for waiting in self._waiting:
-            if not waiting.patient:
-                waiting.free()
-
-    async def _seal_bulk(self) -> None:
-        """Seals the readings in memory each seal interval, earlier when they are many or when asked."""
-        stream = self._bulk
-        while True:
-            try:
-                async with asyncio.timeout(self._seal_s):
-                    await stream.wake.wait()
-            except TimeoutError:
-                pass
-            stream.wake.clear()
-            while self._rows:
-                rows, self._rows = self._rows[:MAX_PENDING_ROWS], self._rows[MAX_PENDING_ROWS:]
-                try:
-                    await stream.worker.run(lambda file, rows=rows: file.append_rows(rows))  # type: ignore[misc]
-                except DiskError as e:
-                    stream.fails(e)
-                    self._rows = rows + self._rows
-                    self._bound_rows()
-                    break
-                stream.works()
-                self._sealed(stream, len(rows))
-            stream.progress.set()
-            if self._closing:
-                if self._rows:
-                    log.error("readings are lost: the disk refused them", readings=len(self._rows))
-                return
-
-    def _sealed(self, stream: Stream, items: int) -> None:
-        stream.sealed_blocks += 1
-        stream.sealed_items += items
-        self._changed(stream)
-
-    def _changed(self, stream: Stream) -> None:
-        stream.refresh()
-        if stream.file.undeclared or stream.dropped:
-            self._losses.set()
-
-    def _bound_rows(self) -> None:
-        excess = len(self._rows) - MAX_PENDING_ROWS
-        if excess > 0 and self._bulk.failing:
-            del self._rows[:excess]
-            self._bulk.dropped += excess
-
-    def _bound_records(self) -> None:
-        """While the disk fails, the oldest states above the bound go; records that someone waits for stay."""
-        excess = len(self._waiting) - MAX_PENDING_RECORDS
-        if excess <= 0 or not self._urgent.failing:
-            return
-        kept: deque[Waiting] = deque()
-        for waiting in self._waiting:
-            if excess > 0 and not waiting.patient:
-                waiting.free()
-                excess -= 1
-                self._urgent.dropped += 1
-            else:
-                kept.append(waiting)
-        self._waiting = kept
-
-    async def _declare_losses(self) -> None:
+    async def _declare_losses(self) -> Never:
         """Puts a receipt on the urgent stream for everything that was given up, for ever."""
         while True:
             try:
@@ -271,44 +170,79 @@ class Outbox:
 
     async def _declare_once(self) -> None:
         for lane, stream in self._streams.items():
-            if stream.dropped:
-                items, stream.dropped = stream.dropped, 0
-                reason = "the disk refused them and too many waited in memory"
-                await self._declare(Loss(lane, 0, 0, 0, 0, items, reason))
-                stream.lost_items += items
+            receipt = self._take_dropped(lane)
+            if receipt is not None:
+                await self.record(receipt)
+                stream.lost_items += receipt.items
             if stream.file.undeclared:
                 for loss_id, loss in await stream.worker.run(StreamFile.losses):
-                    await self._declare(loss)
+                    await self.record(self._receipt(loss))
                     stream.lost_items += loss.items
                     await stream.worker.run(lambda file, loss_id=loss_id: file.declared(loss_id))  # type: ignore[misc]
 
-    async def _declare(self, loss: Loss) -> None:
-        receipt = LossReceipt(
+    def _take_dropped(self, lane: Lane) -> LossReceipt | None:
+        """The receipt for what did not even become a block since the last such receipt."""
+        stream = self._streams[lane]
+        items, stream.dropped = stream.dropped, 0
+        if not items:
+            return None
+        return self._receipt(Loss(lane, 0, 0, 0, 0, items, "never written: the disk refused them for long"))
+
+    def _receipt(self, loss: Loss) -> LossReceipt:
+        return LossReceipt(
             loss.stream, loss.epoch, loss.first, loss.last, loss.checksum, loss.items, loss.reason, self._now_ns()
         )
-        await self.record(receipt)
+
+    async def _tend(self) -> None:
+        """Looks after the disk, for ever; while a disk refuses, what was dropped meanwhile is declared from here."""
+        while True:
+            for stream in self._streams.values():
+                try:
+                    await stream.worker.run(StreamFile.tend)
+                except DiskError as e:
+                    log.warning("the disk cannot be looked after", stream=stream.file.stream, problem=str(e))
+                stream.changed()
+            await asyncio.sleep(TEND_S)
 
     # Delivering
 
     async def peek(self, stream: Lane, max_bytes: int) -> list[bytes]:
         """The oldest blocks not yet acknowledged, consecutive, at least one if there is any, else up to `max_bytes`.
 
-        A block that was damaged on disk is given up and declared.
+        A block that was damaged on disk, or stays unreadable, is given up and declared; the answer may be empty then.
         """
-        blocks = await self._streams[stream].worker.run(lambda file: file.peek(max_bytes))
-        self._changed(self._streams[stream])
+        of = self._streams[stream]
+        try:
+            blocks = await of.worker.run(lambda file: file.peek(max_bytes))
+        except DiskError as e:
+            of.unreadable += 1
+            if of.unreadable < UNREADABLE_TRIES:
+                raise
+            of.unreadable = 0
+            problem = f"it could not be read from disk: {e}"
+            await of.worker.run(lambda file: file.give_up_unreadable(problem))
+            blocks = []
+        else:
+            of.unreadable = 0
+        of.changed()
         return blocks
 
     async def acknowledge(self, stream: Lane, cursor: Cursor) -> bool:
-        """Deletes delivered blocks and durably moves the tail; False when the cursor says nothing new of this epoch."""
+        """Lets delivered blocks go; False when the cursor says nothing new of this epoch.
+
+        The tail is on disk with the next block, or within TEND_S.
+        """
         of = self._streams[stream]
         before = of.file.chain.tail_number
         items = await of.worker.run(lambda file: file.acknowledge(cursor))
-        if not items:
+        if items is None:
             return False
         of.delivered_blocks += cursor.number - before
         of.delivered_items += items
-        self._changed(of)
+        if of.file.unsettled_bytes > SETTLE_BYTES:
+            with suppress(DiskError):  # tried again with the next block, or when the disk is looked after
+                await of.worker.run(StreamFile.settle)
+        of.changed()
         return True
 
     async def reconcile(self, stream: Lane, cursor: Cursor) -> Standing:
@@ -329,14 +263,14 @@ class Outbox:
         of = self._streams[stream]
         await of.worker.run(StreamFile.open_epoch)
         log.warning("a new epoch was opened", stream=stream, epoch=of.file.chain.epoch, pending=of.file.chain.pending)
-        self._changed(of)
+        of.changed()
 
     async def give_up_first(self, stream: Lane, reason: str) -> None:
         """Gives up the oldest pending block, which nobody will ever take, and declares it."""
         of = self._streams[stream]
         if of.file.chain.pending:
             await of.worker.run(lambda file: file.give_up(file.chain.tail_seq + 1, reason))
-            self._changed(of)
+            of.changed()
 
     async def inventory(self, inventory_id: int) -> InventoryRecord | None:
         """The inventory that pending bulk blocks name, or None when this box does not have it any more."""
@@ -374,7 +308,7 @@ class Outbox:
         of = self._streams[stream]
         return StreamStatus(
             pending_blocks=of.file.chain.pending,
-            waiting_items=len(self._waiting) if stream is Lane.URGENT else len(self._rows),
+            waiting_items=len(self._records if stream is Lane.URGENT else self._rows),
             used_bytes=of.file.used_bytes,
             quota_bytes=of.file.quota_bytes,
             sealed_blocks=of.sealed_blocks,
@@ -382,7 +316,7 @@ class Outbox:
             delivered_blocks=of.delivered_blocks,
             delivered_items=of.delivered_items,
             lost_items=of.lost_items,
-            failing=of.failing,
+            failing=of.failing or (of.file.in_memory and f"kept in memory only: {of.file.in_memory}"),
         )
 
 

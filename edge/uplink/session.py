@@ -11,13 +11,16 @@ from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.messages import Command
 from contract.session import (
+    BEAT_PATH,
     CHALLENGE_PATH,
     DOWN_PATH,
     HEARTBEAT_S,
     SESSION_PATH,
+    Beat,
     BlocksReply,
     ChallengeReply,
     ChallengeRequest,
+    Cursor,
     Refusal,
     SessionReply,
     SessionRequest,
@@ -32,7 +35,16 @@ BLOCKS_TIMEOUT_S = 120.0
 """A full request on a slow mobile link takes its time."""
 DOWN_SILENCE_S = 3 * HEARTBEAT_S
 _MAX_DETAIL = 8192
+MAX_REPLY_BYTES = 64 << 10
+"""No answer of the cloud is this large; the box reads no more of one."""
+MIN_EXPIRES_S, MAX_EXPIRES_S = 60.0, 24 * 3600.0
+"""A token is taken to last neither shorter (the box would do nothing but sign) nor longer than this."""
+MIN_TIME_NS, MAX_TIME_NS = 1_577_836_800_000_000_000, 4_102_444_800_000_000_000
+"""2020 to 2100, UTC: a cloud that says another time is wrong about it."""
+_MAX_NUMBER = 2**63 - 1
 _JSON = {"Content-Type": "application/json"}
+PLAIN = {"Accept-Encoding": "identity"}
+"""Answers are small; nothing of them is to be decompressed."""
 
 
 class SessionLost(Retryable):
@@ -54,6 +66,16 @@ class Opened(msgspec.Struct, frozen=True):
     sent_ns: int
     received_ns: int
 
+    @property
+    def expires_s(self) -> float:
+        """How long the token lasts, within reason."""
+        return min(max(self.reply.expires_s, MIN_EXPIRES_S), MAX_EXPIRES_S)
+
+    @property
+    def time_ns(self) -> int | None:
+        """The cloud's time, or None where it cannot be right."""
+        return self.reply.time_ns if MIN_TIME_NS <= self.reply.time_ns <= MAX_TIME_NS else None
+
 
 class Requests:
     """One cloud, spoken to over one connection pool. Every method raises Retryable where something is in the way."""
@@ -71,6 +93,8 @@ class Requests:
             sent_ns = mono_ns()
             reply = await self._json(SESSION_PATH, request, SessionReply)
             received_ns = mono_ns()
+            for cursor in (reply.urgent, reply.bulk):
+                _check_cursor(cursor)
         self.token = reply.token
         return Opened(reply, sent_ns, received_ns)
 
@@ -80,7 +104,7 @@ class Requests:
             self._url + path, data=msgspec.json.encode(body), headers=_JSON, timeout=timeout, allow_redirects=False
         ) as response:
             await _raise_for(response)
-            return msgspec.json.decode(await response.read(), type=model)
+            return msgspec.json.decode(await _read(response), type=model)
 
     async def send(self, stream: Lane, blocks: list[bytes]) -> BlocksReply | Refusal:
         """Posts consecutive blocks; the cloud's cursor after COMMIT, or why it refused them (409)."""
@@ -94,10 +118,25 @@ class Requests:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
+                answer: BlocksReply | Refusal
                 if response.status == 409:
-                    return msgspec.json.decode(await response.read(), type=Refusal)
+                    answer = msgspec.json.decode(await _read(response), type=Refusal)
+                else:
+                    await _raise_for(response)
+                    answer = msgspec.json.decode(await _read(response), type=BlocksReply)
+                _check_cursor(answer.cursor)
+                return answer
+
+    async def beat(self, urgent_blocks: int, bulk_blocks: int) -> None:
+        """Tells that the box lives, and how many blocks it keeps."""
+        headers = {**_JSON, "Authorization": f"Bearer {self.token}"}
+        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
+        body = msgspec.json.encode(Beat(urgent_blocks, bulk_blocks))
+        with _network_errors():
+            async with self._http.post(
+                self._url + BEAT_PATH, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
                 await _raise_for(response)
-                return msgspec.json.decode(await response.read(), type=BlocksReply)
 
     async def listen(self) -> AsyncGenerator[bytes, None]:
         """The lines of the down stream, without its heartbeats; it ends when the cloud ends it.
@@ -119,6 +158,22 @@ class Requests:
 def decode_command(line: bytes) -> Command:
     """A line of the down stream. Raises msgspec.MsgspecError (DecodeError, ValidationError)."""
     return msgspec.json.decode(line, type=Command)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body. Raises ValueError above MAX_REPLY_BYTES, having read hardly more than that."""
+    body = bytearray()
+    async for part in response.content.iter_any():
+        body += part
+        if len(body) > MAX_REPLY_BYTES:
+            raise ValueError(f"more than {MAX_REPLY_BYTES} bytes")
+    return bytes(body)
+
+
+def _check_cursor(cursor: Cursor) -> None:
+    """Raises ValueError for numbers that no cloud of ours keeps, before anything is done with them."""
+    if not all(0 <= number <= _MAX_NUMBER for number in (cursor.epoch, cursor.number, cursor.checksum)):
+        raise ValueError(f"a cursor out of range: {cursor}")
 
 
 async def _raise_for(response: aiohttp.ClientResponse) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final, Never
 
 import aiohttp
@@ -16,11 +16,12 @@ from contract.clock import mono_ns
 from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.messages import Command
-from contract.session import BlocksReply, Cursor, Refusal, RefusalReason
+from contract.session import BEAT_S, BlocksReply, Cursor, Refusal, RefusalReason
+from edge.disk import DiskError
 from edge.seams import Backlog, Signer, Standing, UplinkStatus
 from edge.uplink.backoff import Backoff
 from edge.uplink.clock import CloudClock, clock_for
-from edge.uplink.session import Busy, Opened, Requests, SessionLost, Unsound, decode_command
+from edge.uplink.session import PLAIN, Busy, Opened, Requests, SessionLost, Unsound, decode_command
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,10 @@ DISK_PATIENCE_S: Final = 5.0
 """So long the session waits for the disk to take its clock record; delivering goes on without, to make room."""
 RENEW_AT: Final = 0.8
 """The token is renewed after this part of its life."""
+DISK_RETRY_S: Final = 1.0
+"""A stream whose file fails is tried again at least this often; the rest of the session knows nothing of it."""
+SHARED_SAID_NS: Final = 3600 * 1_000_000_000
+"""So long the box says that another one speaks under its identity."""
 
 
 class Uplink:
@@ -59,6 +64,7 @@ class Uplink:
         self._request_bytes = REQUEST_BYTES
         self._gap: Cursor | None = None
         self._waiting: set[Lane] = set()
+        self._shared_ns: int | None = None
         self.status = UplinkStatus(connected=False, since_ns=mono_ns())
 
     async def run(self) -> Never:
@@ -66,7 +72,9 @@ class Uplink:
         backoff = self._make_backoff()
         connector = aiohttp.TCPConnector(ssl=self._ca or True, limit=4)
         # trust_env: where the site file names no proxy, the environment may, as everywhere.
-        async with aiohttp.ClientSession(connector=connector, trust_env=True, proxy=self._proxy) as http:
+        async with aiohttp.ClientSession(
+            connector=connector, trust_env=True, proxy=self._proxy, headers=PLAIN, auto_decompress=False
+        ) as http:
             while True:
                 requests = Requests(http, self._url)
                 try:
@@ -83,23 +91,23 @@ class Uplink:
 
     async def _serve(self, requests: Requests, opened: Opened, backoff: Backoff) -> Never:
         await self._keep_clock(opened)
-        for stream, cursor in ((Lane.URGENT, opened.reply.urgent), (Lane.BULK, opened.reply.bulk)):
-            if await self._outbox.reconcile(stream, cursor) is Standing.DIVERGED:
-                log.warning("the cloud goes on elsewhere than this box: a restored disk or cloud", stream=stream)
-                await self._outbox.open_epoch(stream)
         self._connected()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._renew(requests, opened), name="uplink renew")
             tasks.create_task(self._listen(requests), name="uplink down")
-            tasks.create_task(self._send_all(requests, Lane.URGENT, backoff), name="uplink urgent")
-            tasks.create_task(self._send_all(requests, Lane.BULK, backoff), name="uplink bulk")
+            tasks.create_task(self._beat(requests), name="uplink beat")
+            for stream, cursor in ((Lane.URGENT, opened.reply.urgent), (Lane.BULK, opened.reply.bulk)):
+                tasks.create_task(self._send_all(requests, stream, cursor, backoff), name=f"uplink {stream}")
         raise AssertionError("each task of a session runs until it is lost")
 
     # Time
 
     async def _keep_clock(self, opened: Opened) -> None:
         """The clock record that data need is on the urgent stream, on disk, before any bulk leaves."""
-        record = self._clock.observe(opened.sent_ns, opened.received_ns, opened.reply.time_ns)
+        if opened.time_ns is None:
+            log.error("the cloud's time cannot be right and is not used", utc_ns=str(opened.reply.time_ns))
+            return
+        record = self._clock.observe(opened.sent_ns, opened.received_ns, opened.time_ns)
         if record is not None:
             try:
                 async with asyncio.timeout(DISK_PATIENCE_S):
@@ -109,9 +117,17 @@ class Uplink:
 
     async def _renew(self, requests: Requests, opened: Opened) -> Never:
         while True:
-            await asyncio.sleep(opened.reply.expires_s * RENEW_AT)
+            await asyncio.sleep(opened.expires_s * RENEW_AT)
             opened = await requests.open(self._identity, self._version)
             await self._keep_clock(opened)
+
+    async def _beat(self, requests: Requests) -> Never:
+        """Says that the box lives, also when it has nothing else to say."""
+        while True:
+            kept = {lane: self._outbox.status(lane).pending_blocks for lane in Lane}
+            with suppress(Busy):  # the loops of the streams wait as long as the cloud asks for
+                await requests.beat(kept[Lane.URGENT], kept[Lane.BULK])
+            await asyncio.sleep(BEAT_S)
 
     # Down
 
@@ -132,22 +148,32 @@ class Uplink:
 
     # Up
 
-    async def _send_all(self, requests: Requests, stream: Lane, session_backoff: Backoff) -> Never:
-        """Sends what is pending, one request at a time, for as long as the session lasts."""
-        backoff = self._make_backoff()
+    async def _send_all(self, requests: Requests, stream: Lane, cursor: Cursor, session_backoff: Backoff) -> Never:
+        """Sends what is pending, one request at a time, for as long as the session lasts.
+
+        What is wrong with this stream's file, or with its blocks, is waited out here and slows no other stream.
+        """
+        backoff, agreed = self._make_backoff(), False
         while True:
-            await self._outbox.wait_for_blocks(stream)
-            if stream is Lane.BULK:
-                await self._let_urgent_pass()
-            blocks = await self._outbox.peek(stream, self._request_bytes)
-            if not blocks:
-                continue
             try:
+                if not agreed:
+                    await self._agree(stream, cursor)
+                    agreed = True
+                await self._outbox.wait_for_blocks(stream)
+                if stream is Lane.BULK:
+                    await self._let_urgent_pass()
+                blocks = await self._outbox.peek(stream, self._request_bytes)
+                if not blocks:
+                    continue
                 answer = await self._send(requests, stream, blocks)
                 if isinstance(answer, BlocksReply):
                     await self._committed(stream, blocks, answer)
                 else:
                     await self._refused(stream, blocks, answer)
+            except DiskError as e:
+                self._troubled(stream, str(e))
+                await asyncio.sleep(min(backoff.next_s(), DISK_RETRY_S))
+                continue
             except (Busy, Unsound) as e:
                 # peek checks each block anew, so a copy of ours that is damaged is found before the next attempt.
                 self._troubled(stream, str(e))
@@ -158,6 +184,12 @@ class Uplink:
                 session_backoff.reset()
             else:
                 await asyncio.sleep(backoff.next_s())
+
+    async def _agree(self, stream: Lane, cursor: Cursor) -> None:
+        """Takes up the cloud's cursor, once a session."""
+        if await self._outbox.reconcile(stream, cursor) is Standing.DIVERGED:
+            log.warning("the cloud goes on elsewhere than this box: a restored disk or cloud", stream=stream)
+            await self._outbox.open_epoch(stream)
 
     async def _send(self, requests: Requests, stream: Lane, blocks: list[bytes]) -> BlocksReply | Refusal:
         """One request. After one that failed the next is half as large, for slow links and strict proxies."""
@@ -179,7 +211,7 @@ class Uplink:
     async def _committed(self, stream: Lane, blocks: list[bytes], reply: BlocksReply) -> None:
         if reply.quarantined:
             log.error("the cloud set blocks aside that it could not take", stream=stream, blocks=reply.quarantined)
-        moved = await self._outbox.acknowledge(stream, reply.cursor)
+        moved = await self._acknowledge(stream, reply.cursor)
         self.status = msgspec.structs.replace(
             self.status,
             sent_blocks=self.status.sent_blocks + len(blocks),
@@ -187,8 +219,19 @@ class Uplink:
             quarantined=self.status.quarantined + reply.quarantined,
         )
         self._flows(stream)
+        if stream is Lane.BULK:
+            self._gap = None
         if not moved and reply.cursor != self._outbox.acked(stream):
             raise SessionLost("the cloud acknowledged something else than what was sent")
+
+    async def _acknowledge(self, stream: Lane, cursor: Cursor) -> bool:
+        """Acknowledges, however long the disk refuses it; the blocks need not be sent again for that."""
+        while True:
+            try:
+                return await self._outbox.acknowledge(stream, cursor)
+            except DiskError as e:
+                self._troubled(stream, str(e))
+                await asyncio.sleep(DISK_RETRY_S)
 
     async def _refused(self, stream: Lane, blocks: list[bytes], refusal: Refusal) -> None:
         """Does what a refusal asks for; then the blocks are sent again."""
@@ -203,6 +246,7 @@ class Uplink:
                 stream=stream, gateway=self._identity.gateway,
                 hint="if two boxes share this identity, enrol one of them anew",
             )  # fmt: skip
+            self._shared_ns = mono_ns()
             await self._outbox.open_epoch(stream)
         elif refusal.reason == RefusalReason.INVENTORY:
             inventory = await self._outbox.inventory(refusal.inventory)
@@ -212,21 +256,23 @@ class Uplink:
                 await self._outbox.record(inventory)
         elif refusal.reason == RefusalReason.CLOCK:
             boot = split_block(blocks[0])[0].boot
-            record = clock_for(await self._outbox.boots(), boot)
+            own = self._clock.record
+            record = own if own and own.boot == boot else clock_for(await self._outbox.boots(), boot)
             if record is None:
-                raise Retryable("the boot of the oldest blocks has no clock record yet")
+                raise Busy("the boot of the oldest blocks has no clock record yet")
             await self._outbox.record(record)
         else:
-            raise Retryable(f"the cloud refused blocks for a reason unknown here: {refusal.reason}; update this box")
+            raise Busy(f"the cloud refused blocks for a reason unknown here: {refusal.reason}; update this box")
 
     async def _close_gap(self, stream: Lane, cursor: Cursor) -> None:
         standing = await self._outbox.reconcile(stream, cursor)
-        if standing is Standing.BEHIND:
-            # Receipts for what was given up may be on their way. A gap that is still there after them will stay.
+        if standing is Standing.BEHIND and self._gap == cursor:
+            standing = Standing.DIVERGED  # what was on its way then has arrived, and the gap is still there
+        elif standing is Standing.BEHIND:
+            # Receipts for what was given up may be on their way: sent again only once they are there.
             await self._let_urgent_pass()
-            if self._gap == cursor and not self._outbox.status(Lane.URGENT).pending_blocks:
-                standing = Standing.DIVERGED
-            self._gap = cursor
+            if not self._outbox.status(Lane.URGENT).pending_blocks:
+                self._gap = cursor
         if standing is Standing.DIVERGED:
             await self._outbox.open_epoch(stream)
 
@@ -235,7 +281,7 @@ class Uplink:
     def _connected(self) -> None:
         log.info("cloud connected", url=self._url, gateway=self._identity.gateway)
         self.status = msgspec.structs.replace(
-            self.status, connected=True, since_ns=mono_ns(), problem="", sessions=self.status.sessions + 1
+            self.status, connected=True, since_ns=mono_ns(), problem=self._shared(), sessions=self.status.sessions + 1
         )
 
     def _troubled(self, stream: Lane, problem: str) -> None:
@@ -250,7 +296,13 @@ class Uplink:
             log.info("blocks flow again", stream=stream)
             self._waiting.discard(stream)
         if not self._waiting:
-            self.status = msgspec.structs.replace(self.status, problem="")
+            self.status = msgspec.structs.replace(self.status, problem=self._shared())
+
+    def _shared(self) -> str:
+        """What people are told for an hour after another box was heard under this one's identity."""
+        if self._shared_ns is None or mono_ns() - self._shared_ns > SHARED_SAID_NS:
+            return ""
+        return "another box speaks under this box's identity (or this disk was restored): enrol one of them anew"
 
     def _disconnected(self, problem: Retryable) -> None:
         said = str(problem)

@@ -7,12 +7,13 @@ async with FakeCloud() as cloud:
 
 import asyncio
 import contextlib
+import inspect
 import secrets
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from aiohttp import web
@@ -25,11 +26,14 @@ from contract.kinds import Lane
 from contract.messages import Command
 from contract.records import ClockRecord, InventoryRecord, LossReceipt
 from contract.session import (
+    BEAT_PATH,
     CHALLENGE_PATH,
     DOWN_PATH,
     ENROL_PATH,
     MAX_REQUEST_BYTES,
     SESSION_PATH,
+    Beat,
+    BeatReply,
     BlocksReply,
     ChallengeReply,
     ChallengeRequest,
@@ -57,6 +61,7 @@ class FakeGateway:
     clocks: dict[bytes, ClockRecord] = field(default_factory=dict)
     commands: asyncio.Queue[Command | bytes | None] = field(default_factory=asyncio.Queue)
     refusals: list[str] = field(default_factory=list)
+    beats: list[Beat] = field(default_factory=list)
     orders: list[Lane] = field(default_factory=list)
     """The stream of each request, in the order they came."""
 
@@ -67,14 +72,15 @@ class FakeGateway:
 class FakeCloud:
     """An aiohttp server on a free port of this machine; what it shall do wrong next is in `faults`.
 
-    A fault is called once, with the request, before a blocks request is read, and answers it (or raises).
+    A fault is called once, with the request, before a blocks request is read, and answers it, at once or
+    as a coroutine (or raises, or answers None: then the request is served).
     """
 
     def __init__(self, *, expires_s: float = 900.0, heartbeat_s: float = 0.2) -> None:
         self.gateways: dict[str, FakeGateway] = {}
         self.claims: dict[str, str | int] = {}
         """Claim code to gateway id, or to the status that refuses it."""
-        self.faults: deque[Callable[[web.Request], web.StreamResponse]] = deque()
+        self.faults: deque[Callable[[web.Request], Any]] = deque()
         self.cut_after_commit = 0
         """So many requests are committed, and their connection is cut before the answer."""
         self.expires_s, self.heartbeat_s = expires_s, heartbeat_s
@@ -109,6 +115,7 @@ class FakeCloud:
         app.router.add_post(CHALLENGE_PATH, self._challenge)
         app.router.add_post(SESSION_PATH, self._session)
         app.router.add_get(DOWN_PATH, self._down)
+        app.router.add_post(BEAT_PATH, self._beat)
         for lane in Lane:
             app.router.add_post(blocks_path(lane), self._blocks)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -179,7 +186,11 @@ class FakeCloud:
     async def _blocks(self, request: web.Request) -> web.StreamResponse:
         lane = Lane(request.path.rpartition("/")[2])
         if self.faults:
-            return self.faults.popleft()(request)
+            fault = self.faults.popleft()(request)
+            if inspect.isawaitable(fault):
+                fault = await fault
+            if fault is not None:
+                return fault
         gateway = self._authorised(request)
         if gateway is None:
             return web.Response(status=401)
@@ -231,6 +242,13 @@ class FakeCloud:
             gateway.clocks[record.boot] = record
         elif isinstance(record, LossReceipt):
             gateway.stream(record.stream).pass_over(record)
+
+    async def _beat(self, request: web.Request) -> web.Response:
+        gateway = self._authorised(request)
+        if gateway is None:
+            return web.Response(status=401)
+        gateway.beats.append(msgspec.json.decode(await request.read(), type=Beat))
+        return web.Response(body=msgspec.json.encode(BeatReply(time.time_ns())), content_type="application/json")
 
     async def _down(self, request: web.Request) -> web.StreamResponse:
         gateway = self._authorised(request)

@@ -1,5 +1,6 @@
 """Whatever happens to a stream's file, everything is delivered exactly once or declared lost, in an unbroken chain."""
 
+import random
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,10 +14,12 @@ from contract.kinds import Lane
 from contract.messages import Event, Quality
 from contract.records import InventoryRecord, LossReceipt
 from edge.outbox.file import StreamFile
+from edge.outbox.room import Room
 from tests.support.reference_stream import ReferenceStream, Refused
 from tests.unit.edge.outbox.examples import INVENTORY, Ticking
 
-QUOTA_BYTES = 160 << 10
+QUOTA_BYTES = 80 << 10
+"""Of which an empty file takes some 45 kB."""
 
 
 class FileMachine(RuleBasedStateMachine):
@@ -37,7 +40,7 @@ class FileMachine(RuleBasedStateMachine):
     def open(self):
         self.file = StreamFile(
             self.folder / "stream.db", self.stream, quota_bytes=QUOTA_BYTES, boot=self.boot.to_bytes(16, "little"),
-            inventory=INVENTORY, now_ns=self.now,
+            inventory=INVENTORY, now_ns=self.now, room=Room(self.folder, 1 << 20, lambda _: (1 << 40, 1 << 40)),
         )  # fmt: skip
         self.file.open()
 
@@ -48,17 +51,35 @@ class FileMachine(RuleBasedStateMachine):
             self.file.close()
             shutil.rmtree(self.folder)
 
-    @rule(count=st.integers(1, 40), size=st.sampled_from([1, 300]))
+    @rule(count=st.integers(1, 40), size=st.sampled_from([0, 300]))
     def seal(self, count, size):
         ids = list(range(self.next, self.next + count))
         self.next += count
         self.put += ids
+        noise = random.Random(self.next)  # what does not compress
         if self.stream is Lane.BULK:
-            self.file.append_rows([Row(2, self.now(), float(n), Quality.GOOD) for n in ids])
+            now = self.now()
+            times = [now + noise.randrange(2**31) * 1_000_000 * bool(size) for _ in ids]
+            self.file.append_rows([Row(2, at, float(n), Quality.GOOD) for n, at in zip(ids, times, strict=True)])
         else:
-            # Random-looking text, so that it does not compress away and the quota is reached.
-            text = "".join(str(hash((n, self.next))) for n in range(size // 10 + 1))
-            self.file.append_records([Event("smoke-1", "pressed", {"n": n, "text": text}, 1) for n in ids])
+            texts = [noise.randbytes(size // 2).hex() for _ in ids]
+            records = [Event("smoke-1", "pressed", {"n": n, "text": t}, 1) for n, t in zip(ids, texts, strict=True)]
+            self.file.append_records(records)
+
+    @rule()
+    def overflow(self):
+        """Seals until the oldest blocks must go."""
+        for _ in range(1_000):
+            tail = self.file.chain.tail_seq
+            self.seal(1_000 if self.stream is Lane.BULK else 40, 300)
+            if self.file.chain.tail_seq > tail:
+                assert self.file.undeclared
+                return
+        raise AssertionError("the quota was never reached")
+
+    @rule()
+    def settle(self):
+        self.file.settle()
 
     @rule(max_bytes=st.sampled_from([1, 2_000, 1 << 20]), heard=st.booleans())
     def send(self, max_bytes, heard):
@@ -115,12 +136,12 @@ class FileMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.file.chain.pending > 0)
     @rule(data=st.data())
     def damage(self, data):
-        seqs = [row[0] for row in self.file._db.execute("SELECT seq FROM blocks")]
+        seqs = [row[0] for row in self.file.db.execute("SELECT seq FROM blocks")]
         seq = data.draw(st.sampled_from(seqs))
         # Whatever the block held is lost; the reference learns from the declared loss how much.
-        (block,) = self.file._db.execute("SELECT bytes FROM blocks WHERE seq = ?", (seq,)).fetchone()
+        (block,) = self.file.db.execute("SELECT bytes FROM blocks WHERE seq = ?", (seq,)).fetchone()
         block = block[:90] + bytes([block[90] ^ 1]) + block[91:]
-        self.file._db.execute("UPDATE blocks SET bytes = ? WHERE seq = ?", (block, seq))
+        self.file.db.execute("UPDATE blocks SET bytes = ? WHERE seq = ?", (block, seq))
 
     @invariant()
     def stays_within_quota(self):

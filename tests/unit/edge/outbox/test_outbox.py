@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import threading
 
 import pytest
 
@@ -11,7 +12,7 @@ from contract.messages import Event, Quality
 from contract.records import ClockRecord, ConfigReport, InventoryRecord, LossReceipt, StateRecord, decode_records
 from contract.session import Cursor
 from contract.site import Storage
-from edge.outbox import Outbox
+from edge.outbox import Outbox, sealers
 from edge.outbox import outbox as outbox_module
 from edge.seams import Standing
 from tests.support.reference_stream import ReferenceStream
@@ -85,7 +86,7 @@ async def test_puts_share_a_block_while_an_fsync_is_under_way(tmp_path):
 
 
 async def test_bulk_is_sealed_by_time_by_number_and_at_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(outbox_module, "SEAL_ROWS", 10)
+    monkeypatch.setattr(sealers, "SEAL_ROWS", 10)
     async with opened(tmp_path) as outbox:
         await outbox.put([telemetry(float(n), n * 1_000_000) for n in range(10)])
         await asyncio.wait_for(outbox.wait_for_blocks(Lane.BULK), 5)
@@ -146,8 +147,8 @@ async def test_damage_found_while_running_is_survived(tmp_path):
         for n in range(200):
             await outbox.put([state("smoke", n)])
         worker = outbox._urgent.worker
-        await worker.run(lambda file: file._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
-        await worker.run(lambda file: file._db.execute("PRAGMA shrink_memory"))
+        await worker.run(lambda file: file.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        await worker.run(lambda file: file.db.execute("PRAGMA shrink_memory"))
         data = bytearray((tmp_path / "urgent.db").read_bytes())
         with (tmp_path / "urgent.db").open("r+b") as file:
             file.seek(4096)
@@ -160,38 +161,58 @@ async def test_damage_found_while_running_is_survived(tmp_path):
     assert list(tmp_path.glob("urgent.db.damaged-*"))
 
 
-async def test_a_full_disk_does_not_stop_the_box(tmp_path, monkeypatch):
-    monkeypatch.setattr(outbox_module, "RETRY_S", 0.02)
-    monkeypatch.setattr(outbox_module, "MAX_PENDING_ROWS", 100)
+async def test_states_do_not_wait_for_a_bulk_that_is_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(sealers, "MAX_PENDING_ROWS", 10)
     async with opened(tmp_path) as outbox:
         await deliver(outbox)
-        for stream in (outbox._urgent, outbox._bulk):
-            await stream.worker.run(
-                lambda file: file._db.execute(
-                    f"PRAGMA max_page_count = {file._db.execute('PRAGMA page_count').fetchone()[0]}"
-                ).fetchone()
-            )
-        big = {"text": "".join(str(hash((n, "x"))) for n in range(2000))}
-        waiting = asyncio.create_task(outbox.record(Event("smoke-1", "pressed", big, 1)))
-        await outbox.put([telemetry(hash((n, 0.7)) * 1.0, n) for n in range(90)])
-        while not outbox.status(Lane.URGENT).failing or not outbox.status(Lane.BULK).failing:
-            await outbox.flush()
-            await outbox.put([telemetry(hash((n, 0.3)) * 1.1, n) for n in range(100)])
-            await asyncio.sleep(0.01)
-        await outbox.put([telemetry(hash((n, 0.2)) * 1.1, n) for n in range(100)])
-        await asyncio.wait_for(outbox.put([state("smoke", 5)]), 1)
-        assert not waiting.done()
-        for stream in (outbox._urgent, outbox._bulk):
-            await stream.worker.run(lambda file: file._db.execute("PRAGMA max_page_count = 100000").fetchone())
-        await asyncio.wait_for(waiting, 5)
+        gate = threading.Event()
+        stuck = asyncio.create_task(outbox._bulk.worker.run(lambda _: gate.wait(10)))
+        put = asyncio.create_task(outbox.put([*(telemetry(1.0, n) for n in range(20)), state("smoke", 5)]))
+        await asyncio.wait_for(outbox.wait_for_blocks(Lane.URGENT), 5)
+        assert (await pending(outbox)).records == [StateRecord("smoke-1", "smoke", "smoke", Quality.GOOD, 5)]
+        assert not put.done()
+        gate.set()
+        await asyncio.gather(stuck, put)
+
+
+async def test_the_tail_is_on_disk_with_the_next_block_and_a_crash_before_repeats_what_the_cloud_knows(tmp_path):
+    (tmp_path / "live").mkdir()
+    async with opened(tmp_path / "live") as outbox:
+        await outbox.put([state("smoke", 1)])
+        cloud = await pending(outbox)
+        assert await outbox.acknowledge(Lane.URGENT, cloud.cursor)
+        assert outbox.status(Lane.URGENT).pending_blocks == 0
+        shutil.copytree(tmp_path / "live", tmp_path / "before")
+        await outbox.put([state("clear", 2)])
+        shutil.copytree(tmp_path / "live", tmp_path / "after")
+    for name, blocks in (("before", 2), ("after", 1)):
+        async with opened(tmp_path / name) as outbox:
+            assert outbox.status(Lane.URGENT).pending_blocks == blocks
+            known = len(cloud.items)
+            for block in await outbox.peek(Lane.URGENT, 1 << 20):
+                cloud.take(block)
+            assert [r.mono_ns for r in cloud.items[known:]] == ([] if name == "before" else [2])
+
+
+async def test_the_tail_is_on_disk_in_time_without_a_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(outbox_module, "TEND_S", 0.02)
+    (tmp_path / "live").mkdir()
+    async with opened(tmp_path / "live") as outbox:
+        await deliver(outbox)
+        await eventually(lambda: not outbox._urgent.file.unsettled_bytes)
+        shutil.copytree(tmp_path / "live", tmp_path / "killed")
+    async with opened(tmp_path / "killed") as outbox:
+        assert outbox.status(Lane.URGENT).pending_blocks == 0
+
+
+async def test_a_backlog_that_is_delivered_leaves_the_disk_as_it_goes(tmp_path, monkeypatch):
+    monkeypatch.setattr(outbox_module, "SETTLE_BYTES", 1000)
+    async with opened(tmp_path) as outbox:
+        await outbox.put([telemetry(hash((n, 0.1)) * 1.1e-3, n * 1_000_003) for n in range(5_000)])
         await outbox.flush()
-        await eventually(lambda: outbox.status(Lane.BULK).lost_items > 0)
-        records = (await pending(outbox)).records
-        assert [type(r) for r in records[:2]] == [Event, StateRecord]
-        receipt = next(r for r in records if isinstance(r, LossReceipt))
-        assert (receipt.stream, receipt.first) == (Lane.BULK, 0)
-        assert receipt.items > 0
-        assert not outbox.status(Lane.URGENT).failing
+        before = outbox.status(Lane.BULK).used_bytes
+        await deliver(outbox, Lane.BULK)
+        assert outbox.status(Lane.BULK).used_bytes < before - 20_000
 
 
 async def test_reconcile_tells_agreement_from_a_restored_disk(tmp_path):

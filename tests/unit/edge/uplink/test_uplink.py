@@ -1,10 +1,15 @@
 """The uplink over real HTTP against a cloud that follows the rules, and against one that does not."""
 
 import asyncio
+import contextlib
+import gzip
 import shutil
+import sqlite3
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
+import structlog
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -12,11 +17,12 @@ from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.messages import Command
 from contract.records import ClockRecord, InventoryRecord, LossReceipt, StateRecord
-from contract.session import NO_CURSOR, Cursor, RefusalReason
+from contract.session import NO_CURSOR, BlocksReply, Cursor, RefusalReason
 from contract.site import Storage
 from edge.outbox import Outbox
+from edge.outbox import outbox as outbox_module
 from edge.provision.identity import Enrolment, Identity, public_bytes
-from edge.uplink import CloudClock, Uplink
+from edge.uplink import CloudClock, Uplink, session
 from edge.uplink import uplink as uplink_module
 from edge.uplink.backoff import Backoff
 from tests.support.fake_cloud import FakeCloud
@@ -147,7 +153,8 @@ async def test_a_revoked_token_opens_a_new_session(tmp_path):
         assert cloud.sessions == 2
 
 
-async def test_the_token_is_renewed_before_it_ends(tmp_path):
+async def test_the_token_is_renewed_before_it_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "MIN_EXPIRES_S", 0.1)
     async with FakeCloud(expires_s=0.2) as cloud, box(tmp_path, cloud) as outbox:
         await cloud.until(lambda: cloud.sessions >= 4)
         assert outbox.uplink.status.sessions == 1
@@ -179,16 +186,23 @@ async def test_a_second_box_of_one_identity_is_told_and_loses_nothing(tmp_path):
             await fill(outbox, 0, 3)
             await delivered(outbox)
         shutil.copytree(one, two)
-        async with box(one, cloud) as first, box(two, cloud, boot=b"the other's boot") as second:
-            await fill(first, 3, 3)
-            await delivered(first)
-            await fill(second, 100, 3)
-            await delivered(second)
-            await fill(first, 6, 3)
-            await delivered(first)
+        with structlog.testing.capture_logs() as logs:
+            async with box(one, cloud) as first:
+                await fill(first, 3, 3)
+                await delivered(first)
+                assert first.uplink.status.problem == ""
+                async with box(two, cloud, boot=b"the other's boot") as second:
+                    await fill(second, 100, 3)
+                    await delivered(second)
+                    await fill(first, 6, 3)
+                    await delivered(first)
+                    # Long after its blocks flow again, it is still said.
+                    assert "another box speaks under this box's identity" in first.uplink.status.problem
         assert sorted(words(cloud)) == [*range(9), 100, 101, 102]
-        refused = set(cloud.gateways["gw"].refusals)
-        assert RefusalReason.CLOSED_EPOCH in refused or RefusalReason.GAP in refused or RefusalReason.FORK in refused
+        assert RefusalReason.CLOSED_EPOCH in cloud.gateways["gw"].refusals
+        said = [entry for entry in logs if "another box speaks under this box's identity" in entry["event"]]
+        assert said
+        assert all((entry["log_level"], entry["gateway"]) == ("error", "gw") for entry in said)
 
 
 async def test_a_cloud_that_forgot_everything_gets_inventory_and_clock_again(tmp_path):
@@ -247,6 +261,34 @@ async def test_bulk_given_up_before_the_cloud_ever_knew_of_it(tmp_path):
         assert values(cloud) == [1, 2, 3]
 
 
+async def test_a_gap_waits_for_receipts_that_are_on_their_way(tmp_path, monkeypatch):
+    """A new epoch for every gap would do as well, but then the cloud knows repeats by their boot alone."""
+    monkeypatch.setattr(uplink_module, "BULK_PATIENCE_S", 0.2)
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        await fill(outbox, 0, 1)
+        await delivered(outbox)
+        epoch = outbox.head(Lane.BULK).epoch
+
+        def refuse_urgent(request):
+            cloud.faults.append(refuse_urgent)
+            return web.Response(status=503) if request.path.endswith(Lane.URGENT) else None
+
+        await cloud.stop()
+        for n in range(1, 4):
+            await outbox.put([telemetry(float(n), n * 1_000_000)])
+            await outbox.flush()
+        await outbox.give_up_first(Lane.BULK, "test")
+        cloud.faults.append(refuse_urgent)
+        await cloud.start()
+        refusals = cloud.gateways["gw"].refusals
+        await eventually(lambda: refusals.count(RefusalReason.GAP) >= 3)
+        assert outbox.head(Lane.BULK).epoch == epoch
+        cloud.faults.clear()
+        await delivered(outbox)
+        assert outbox.head(Lane.BULK).epoch == epoch
+        assert values(cloud) == [0, 2, 3]
+
+
 async def test_a_gap_that_no_receipt_closes_opens_a_new_epoch(tmp_path):
     async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
         for n in range(3):
@@ -272,14 +314,17 @@ async def test_urgent_first_and_bulk_not_for_ever_behind_it(tmp_path, monkeypatc
 
             def refuse_urgent(request):
                 cloud.faults.append(refuse_urgent)
-                return web.Response(status=503)
+                return web.Response(status=503) if request.path.endswith(Lane.URGENT) else None
 
             cloud.faults.append(refuse_urgent)
             await outbox.put([state("smoke", 1000)])
-            await outbox.put([telemetry(1000.0, 1)])
             await eventually(lambda: outbox.uplink.status.problem != "")
+            await outbox.put([telemetry(1000.0, 1)])
+            await cloud.until(lambda: values(cloud)[-1] == 1000.0)
+            assert 1000 not in words(cloud)
             cloud.faults.clear()
             await delivered(outbox)
+            assert words(cloud)[-1] == 1000
 
 
 async def test_commands_come_down_and_a_dead_stream_is_opened_again(tmp_path):
@@ -302,6 +347,118 @@ async def test_a_silent_down_stream_is_dead_after_three_heartbeats(tmp_path, mon
     monkeypatch.setattr("edge.uplink.session.DOWN_SILENCE_S", 0.3)
     async with FakeCloud(heartbeat_s=60) as cloud, box(tmp_path, cloud):
         await cloud.until(lambda: cloud.sessions >= 2)
+
+
+async def test_a_bulk_that_cannot_be_read_slows_neither_alarms_nor_the_session(tmp_path, monkeypatch):
+    monkeypatch.setattr(uplink_module, "DISK_RETRY_S", 0.02)
+    monkeypatch.setattr(outbox_module, "UNREADABLE_TRIES", 20)
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        await delivered(outbox)
+        peek = outbox._bulk.file.peek
+
+        def bad(_):
+            raise sqlite3.OperationalError("disk I/O error")
+
+        monkeypatch.setattr(outbox._bulk.file, "peek", bad)
+        await outbox.put([telemetry(1.0, 1)])
+        await outbox.flush()
+        await eventually(lambda: "disk I/O error" in outbox.uplink.status.problem)
+        await outbox.put([state("smoke", 7)])
+        await cloud.until(lambda: words(cloud) == [7], timeout_s=1)
+        # It stays so: the block is given up, and said to be.
+        await cloud.until(lambda: any(isinstance(r, LossReceipt) for r in cloud.gateways["gw"].urgent.items))
+        monkeypatch.setattr(outbox._bulk.file, "peek", peek)
+        await outbox.put([telemetry(2.0, 2)])
+        await delivered(outbox)
+        assert values(cloud) == [2.0]
+        assert cloud.sessions == 1
+
+
+async def test_an_acknowledgement_that_the_disk_refuses_is_tried_again_in_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(uplink_module, "DISK_RETRY_S", 0.02)
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        await delivered(outbox)
+        requests = len(cloud.gateways["gw"].orders)
+        acknowledge, refused = outbox._urgent.file.acknowledge, []
+
+        def refuses(cursor):
+            if len(refused) < 5:
+                refused.append(cursor)
+                raise sqlite3.OperationalError("database or disk is full")
+            return acknowledge(cursor)
+
+        monkeypatch.setattr(outbox._urgent.file, "acknowledge", refuses)
+        await outbox.put([state("smoke", 7)])
+        await delivered(outbox)
+        assert len(refused) == 5
+        assert (words(cloud), cloud.sessions) == ([7], 1)
+        assert len(cloud.gateways["gw"].orders) == requests + 1
+
+
+async def test_bulk_that_waits_for_a_clock_ends_no_session(tmp_path):
+    async with FakeCloud() as cloud:
+        cloud.utc_ns = lambda: 2**70  # a time that cannot be is not used, and nothing breaks of it
+        async with box(tmp_path, cloud) as outbox:
+            await fill(outbox, 0, 1)
+            await eventually(lambda: "no clock record" in outbox.uplink.status.problem)
+            await outbox.put([state("smoke", 7)])
+            await cloud.until(lambda: words(cloud)[-1] == 7)
+            assert cloud.sessions == 1
+            assert not any(isinstance(r, ClockRecord) for r in cloud.gateways["gw"].urgent.items)
+
+
+@pytest.mark.parametrize("expires_s", [0.0, -1.0, 1e-9, 1e308])
+async def test_a_token_that_is_said_to_last_no_time_is_not_renewed_in_a_loop(tmp_path, expires_s):
+    async with FakeCloud(expires_s=expires_s) as cloud, box(tmp_path, cloud) as outbox:
+        await fill(outbox, 0, 2)
+        await delivered(outbox)
+        await asyncio.sleep(0.1)
+        assert (words(cloud), cloud.sessions) == ([0, 1], 1)
+
+
+async def test_a_cursor_that_cannot_be_is_refused(tmp_path):
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        await delivered(outbox)
+        answer = BlocksReply(Cursor(1, 1, 2**63))
+        cloud.faults.append(lambda _: web.Response(body=msgspec.json.encode(answer)))
+        await outbox.put([state("smoke", 1)])
+        await delivered(outbox)
+        assert (words(cloud), cloud.sessions) == ([1], 2)
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end(tmp_path):
+    sent = []
+
+    async def endless(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while len(sent) < 1_000:
+                await response.write(b" " * 65_536)
+                sent.append(65_536)
+        return response
+
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        await delivered(outbox)
+        cloud.faults.append(endless)
+        await outbox.put([state("smoke", 1)])
+        await delivered(outbox)
+        assert words(cloud) == [1]
+        assert len(sent) < 500
+
+
+async def test_an_answer_that_would_unpack_to_much_is_not_unpacked(tmp_path):
+    bomb = gzip.compress(b" " * (10 << 20) + msgspec.json.encode(BlocksReply(NO_CURSOR)))
+    assert len(bomb) < session.MAX_REPLY_BYTES
+    headers = {"Content-Encoding": "gzip"}
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        await delivered(outbox)
+        cloud.faults.append(lambda _: web.Response(body=bomb, headers=headers))
+        with structlog.testing.capture_logs() as logs:
+            await outbox.put([state("smoke", 1)])
+            await delivered(outbox)
+        assert any("answered something unexpected" in str(entry.get("problem")) for entry in logs)
+        assert words(cloud) == [1]
 
 
 async def test_an_unknown_gateway_is_said_and_tried_again(tmp_path, monkeypatch):
@@ -349,3 +506,14 @@ async def test_it_can_be_stopped_in_the_moment_its_session_fails(tmp_path, monke
     monkeypatch.setattr(Uplink, "_serve", serve)
     async with asyncio.timeout(5), FakeCloud() as cloud, box(tmp_path, cloud):
         await serving.wait()
+
+
+async def test_it_says_that_it_lives_and_what_it_keeps(tmp_path, monkeypatch):
+    monkeypatch.setattr(uplink_module, "BEAT_S", 0.05)
+    async with FakeCloud() as cloud, box(tmp_path / "box", cloud) as outbox:
+        await outbox.put([state("smoke", 1)])
+        await delivered(outbox)
+        beats = cloud.gateways["gw"].beats
+        known = len(beats)
+        await eventually(lambda: len(beats) >= known + 3)
+        assert (beats[-1].urgent_blocks, beats[-1].bulk_blocks) == (0, 0)
