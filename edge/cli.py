@@ -47,7 +47,7 @@ def run(
 
 @app.command()
 def enrol(
-    claim: Annotated[str, typer.Option(envvar="ANJU_CLAIM", help="The one-time claim code from the console.")],
+    claim: Annotated[str, typer.Option(envvar="ANJU_CLAIM", help="The one-time claim code (`anju-cloud claim`).")],
     state: StateOption,
     cloud: Annotated[str, typer.Option(envvar="ANJU_CLOUD", help="The cloud's address, https://…")] = "",
     ca: Annotated[Path | None, typer.Option(envvar="ANJU_CA", help="PEM file of an own certificate authority.")] = None,

@@ -104,13 +104,13 @@ class Gateways:
         code_hash = token_hash(normal_claim(request.claim))
         claim = await gateways.lock_claim(connection, code_hash)
         if claim is None:
-            return None, "this claim is not known; check the code, or ask for a new one in the console"
+            return None, "this claim is not known; check the code, or ask for a new one (`anju-cloud claim`)"
         if claim.gateway and claim.public_key and hmac.compare_digest(claim.public_key, request.public_key):
             return EnrolReply(str(claim.gateway), str(claim.estate)), ""  # the power failed before it had the answer
         if claim.used:
-            return None, "this claim was used already; ask for a new one in the console"
+            return None, "this claim was used already; ask for a new one (`anju-cloud claim`)"
         if claim.expired:
-            return None, "this claim has expired; ask for a new one in the console"
+            return None, "this claim has expired; ask for a new one (`anju-cloud claim`)"
         hostname, version = storable(request.hostname, 100), storable(request.version, 50)
         gateway = await gateways.put_gateway(connection, claim.estate, request.public_key, hostname, version)
         await gateways.use_claim(connection, code_hash, gateway)

@@ -17,14 +17,12 @@ from edge.provision.identity import IDENTITY_FILE, Enrolment, load_or_make_key, 
 TIMEOUT_S = 30.0
 
 _REFUSALS = {
-    400: "The cloud did not understand the request. Is this the address of an Anju cloud?",
-    403: "The cloud does not let this box enrol. Ask who administers it.",
-    404: "The cloud does not know this claim code. Compare it with the console, letter by letter.",
-    409: "This claim code was used already. Ask for a new one in the console.",
-    410: "This claim code has expired. Ask for a new one in the console.",
-    422: "The cloud did not accept the claim code's form. Compare it with the console, letter by letter.",
-    429: "Too many attempts. Wait a minute, then try again.",
+    403: "The cloud does not let this box enrol. Ask who runs it.",
+    404: "There is no Anju cloud at this address. It is the server's alone, without a path: https://anju.example.com",
+    405: "There is no Anju cloud at this address. It is the server's alone, without a path: https://anju.example.com",
+    429: "Too many attempts. Wait a quarter of an hour, then try again.",
 }
+"""What an answer means that has no sentence of its own: the cloud gives one for each claim that it refuses."""
 
 
 class EnrolError(AnjuError):
@@ -84,7 +82,7 @@ async def _post(cloud: str, request: EnrolRequest, context: ssl.SSLContext | Non
             f"The certificate of {cloud} is not trusted: {e.certificate_error}.\n"
             "    With an own certificate authority, name its file: --ca FILE. Else check the box's date and time."
         ) from e
-    except aiohttp.InvalidURL as e:
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as e:
         raise EnrolError(f"{cloud!r} is not an address. It looks like https://anju.example.com") from e
     except (aiohttp.ClientError, TimeoutError, OSError) as e:
         raise EnrolError(

@@ -66,7 +66,7 @@ def load_identity(state_dir: Path, cloud: str = "") -> Identity:
     except FileNotFoundError as e:
         raise NotEnrolled(
             f"this box is not enrolled yet ({state_dir} holds no {IDENTITY_FILE}).\n"
-            "    Ask for a claim code in the console, then: anju enrol --cloud URL --claim CODE --state DIR"
+            "    Get a claim code (`anju-cloud claim`), then: anju enrol --cloud URL --claim CODE --state DIR"
         ) from e
     except msgspec.MsgspecError as e:
         raise AnjuError(f"{path} makes no sense: {e}.\n    Move it away and enrol this box anew.") from e

@@ -49,9 +49,7 @@ async def test_a_cut_after_the_claim_was_used_is_mended_by_trying_again(tmp_path
     ("status", "said"),
     [
         (403, "this claim is not known"),
-        (404, "does not know"),
-        (409, "used already"),
-        (410, "expired"),
+        (404, "no Anju cloud at this address"),
         (500, "500"),
         (429, "Too many"),
     ],
