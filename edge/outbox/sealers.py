@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -10,6 +10,7 @@ import structlog
 
 from contract.block import Row
 from contract.errors import BlockError
+from contract.kinds import Lane
 from contract.records import Record
 from edge.disk import DiskError, DiskFullError
 from edge.outbox.file import StreamFile
@@ -26,6 +27,11 @@ SEAL_ROWS: Final = 20_000
 """So many buffered readings are sealed before their time."""
 RETRY_S: Final = 1.0
 """How long to wait after the disk refused a block."""
+_WAYS: Final[tuple[tuple[Lane, Callable[[StreamFile], object]], ...]] = (
+    (Lane.BULK, StreamFile.give_way),
+    (Lane.URGENT, lambda file: file.room.release()),
+    (Lane.URGENT, StreamFile.give_way),
+)
 
 
 class Waiting:
@@ -53,7 +59,7 @@ class UrgentSealer:
         self._waiting: deque[Waiting] = deque()
         self._batch_limit = MAX_BATCH
         self._ways = 0
-        """How many gave way to the block that is to be sealed."""
+        """How many of _WAYS were gone for the block that is to be sealed."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -105,14 +111,15 @@ class UrgentSealer:
     async def _overcome(self, error: DiskError) -> bool:
         """True when it can be tried again at once.
 
-        On a full disk bulk gives way to urgent, then urgent's own oldest go; in the end the stream goes on in memory.
+        On a full disk first bulk gives way to urgent, then the ballast, then urgent's own oldest go; in the end the
+        stream goes on in memory.
         """
-        ways = (self._bulk, self._stream)
-        if isinstance(error, DiskFullError) and self._ways < len(ways):
-            stream = ways[self._ways]
+        if isinstance(error, DiskFullError) and self._ways < len(_WAYS):
+            lane, way = _WAYS[self._ways]
+            stream = self._bulk if lane is Lane.BULK else self._stream
             self._ways += 1
             with suppress(DiskError):
-                await stream.worker.run(StreamFile.give_way)
+                await stream.worker.run(way)
             stream.changed()
             return True  # whatever that gave: meanwhile there may be room
         self._ways = 0

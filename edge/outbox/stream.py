@@ -13,7 +13,7 @@ from edge.outbox.worker import FileWorker
 
 log = structlog.get_logger(__name__)
 
-MEMORY_AFTER_NS: Final = 10_000_000_000
+MEMORY_AFTER_NS: Final = 3_000_000_000
 """When the disk has refused every block for so long, the stream goes on in memory, so that alarms leave the box."""
 
 

@@ -171,6 +171,19 @@ async def test_the_first_start_of_a_box_may_be_on_a_full_disk(disk):
         assert outbox.status(Lane.URGENT).lost_items == 0
 
 
+async def test_an_alarm_may_have_the_ballast_where_bulk_has_nothing_to_give(disk, monkeypatch):
+    monkeypatch.setattr(stream_module, "MEMORY_AFTER_NS", 1 << 62)
+    async with opened(disk) as outbox:
+        await deliver(outbox, Lane.URGENT)
+        await eventually((disk.state / "ballast").exists)
+        disk.fill()
+        for n in range(200):
+            await asyncio.wait_for(outbox.put([state("smoke", n)]), 1)
+        assert not outbox.status(Lane.URGENT).failing
+        assert not outbox._urgent.file.in_memory
+        assert len(states(await deliver(outbox, Lane.URGENT))) == 200
+
+
 async def test_a_disk_that_stays_full_lets_alarms_leave_from_memory(disk):
     async with opened(disk) as outbox:
         await deliver(outbox, Lane.URGENT)
