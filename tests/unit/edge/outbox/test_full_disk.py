@@ -8,6 +8,7 @@ import pytest
 
 from contract.block import decode_block, decode_columns
 from contract.kinds import Lane
+from contract.messages import Event
 from contract.records import ConfigReport, LossReceipt, StateRecord
 from contract.session import Cursor
 from contract.site import Storage
@@ -104,6 +105,14 @@ async def test_something_else_fills_the_disk_and_bulk_gives_way(disk):
         assert (outbox.restored_states(), states(await deliver(outbox, Lane.URGENT))) == ([], ["smoke"])
         await eventually(lambda: outbox.status(Lane.BULK).pending_blocks < 40)
         assert outbox.status(Lane.BULK).pending_blocks > 0
+        # Urgent has its whole share, though nothing was free.
+        for n in range(40):
+            event = Event("smoke-1", "pressed", {"n": n, "text": _random.randbytes(32_000).hex()}, 1)
+            await asyncio.wait_for(outbox.record(event), 5)
+            assert not outbox.status(Lane.URGENT).failing
+            assert not outbox._urgent.file.in_memory
+        events = [r for r in await deliver(outbox, Lane.URGENT) if isinstance(r, Event)]
+        assert [r.fields["n"] for r in events] == list(range(40))
         await deliver(outbox, Lane.BULK)
         await settled(outbox)
         disk.free()

@@ -17,7 +17,7 @@ from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.messages import Command
 from contract.records import ClockRecord, InventoryRecord, LossReceipt, StateRecord
-from contract.session import NO_CURSOR, BlocksReply, Cursor, RefusalReason
+from contract.session import NO_CURSOR, BlocksReply, Cursor, RefusalReason, SessionReply
 from contract.site import Storage
 from edge.outbox import Outbox
 from edge.outbox import outbox as outbox_module
@@ -416,14 +416,24 @@ async def test_a_token_that_is_said_to_last_no_time_is_not_renewed_in_a_loop(tmp
         assert (words(cloud), cloud.sessions) == ([0, 1], 1)
 
 
-async def test_a_cursor_that_cannot_be_is_refused(tmp_path):
+@pytest.mark.parametrize(("said", "taken"), [(0.0, 60.0), (900.0, 900.0), (1e308, 86400.0), (float("inf"), 86400.0)])
+def test_a_token_lasts_within_reason(said, taken):
+    reply = SessionReply("t", said, 0, NO_CURSOR, NO_CURSOR)
+    assert session.Opened(reply, 0, 0).expires_s == taken
+
+
+async def test_a_cursor_that_cannot_be_moves_nothing(tmp_path):
     async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
         await delivered(outbox)
-        answer = BlocksReply(Cursor(1, 1, 2**63))
-        cloud.faults.append(lambda _: web.Response(body=msgspec.json.encode(answer)))
+
+        def strange(_):
+            head = outbox.head(Lane.URGENT)
+            return web.Response(body=msgspec.json.encode(BlocksReply(Cursor(head.epoch, head.number, 2**63))))
+
+        cloud.faults.append(strange)
         await outbox.put([state("smoke", 1)])
         await delivered(outbox)
-        assert (words(cloud), cloud.sessions) == ([1], 2)
+        assert words(cloud) == [1]
 
 
 async def test_an_answer_without_end_is_not_read_to_its_end(tmp_path):
@@ -457,7 +467,7 @@ async def test_an_answer_that_would_unpack_to_much_is_not_unpacked(tmp_path):
         with structlog.testing.capture_logs() as logs:
             await outbox.put([state("smoke", 1)])
             await delivered(outbox)
-        assert any("answered something unexpected" in str(entry.get("problem")) for entry in logs)
+        assert any("JSON is malformed" in str(entry.get("problem")) for entry in logs)
         assert words(cloud) == [1]
 
 
