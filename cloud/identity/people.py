@@ -1,7 +1,7 @@
 """Logging in, and what a person may do where."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
@@ -44,13 +44,14 @@ ROLES: dict[str, frozenset[Right]] = {
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Somebody who is logged in, with the estates where they have each right."""
+    """Somebody who is logged in until `session_ends`, with the estates where they have each right."""
 
     id: int
     login: str
     name: str
     language: str | None
     roles: tuple[str, ...]
+    session_ends: datetime
     rights: dict[Right, tuple[int, ...]]
 
     def estates(self, right: Right) -> tuple[int, ...]:
@@ -163,7 +164,7 @@ class People:
         ordered = {right: tuple(sorted(estates)) for right, estates in rights.items()}
         held = {entry.partition(" ")[0] for entry in row.rights}
         roles = tuple(role for role in ROLES if role in held)
-        return Person(row.id, row.login, row.name, row.language, roles, ordered)
+        return Person(row.id, row.login, row.name, row.language, roles, row.expires_at, ordered)
 
     async def log_out(self, token: str, person: Person, address: str) -> None:
         """Ends the session."""

@@ -84,7 +84,7 @@ class EventRow(msgspec.Struct, frozen=True):
 async def search(
     connection: Connection, estates: Sequence[int], words: Sequence[str], kind_words: Mapping[str, str], limit: int
 ) -> list[DeviceRow]:
-    """Devices of these estates whose name, place or kind has every word, by place.
+    """Devices of these estates whose name, key, place or kind has every word, by place.
 
     `kind_words` says what kinds are called.
     """

@@ -49,6 +49,7 @@ class SessionRow(msgspec.Struct, frozen=True):
     login: str
     name: str
     language: str | None
+    expires_at: datetime
     rights: list[str]
 
 

@@ -1,5 +1,5 @@
 -- name: search
--- The devices a person may see whose name, place or kind has every word, with their worst news: link and active alarms.
+-- The devices a person may see whose name, key, place or kind has every word, with their worst news: link and active alarms.
 -- $2 are the words' patterns, $3 and $4 kinds and their words. Nobody carries out a command of a device that is gone.
 SELECT device.id, device.gateway, device.name, device.kind, device.profile, device.building, device.unit, device.floor, device.spot,
        CASE WHEN device.active AND gateway.revoked_at IS NULL THEN device.commands ELSE '{}' END AS commands, gateway.hostname, area.id AS estate_id, area.name AS estate, area.timezone, link.state AS link, link.at AS link_at,
@@ -9,7 +9,7 @@ FROM device JOIN area ON area.id = device.estate JOIN gateway ON gateway.id = de
 LEFT JOIN series_now AS link ON link.device = device.id AND link.point = 'link'
 LEFT JOIN unnest($3::text[], $4::text[]) AS words(kind, words) ON words.kind = device.kind
 WHERE device.active AND device.estate = ANY($1)
-  AND concat_ws(' ', device.name, area.name, nullif(device.building, '') || '号楼', 'building ' || nullif(device.building, ''),
+  AND concat_ws(' ', device.name, device.key, area.name, nullif(device.building, '') || '号楼', 'building ' || nullif(device.building, ''),
                 nullif(device.unit, '') || '单元', 'unit ' || nullif(device.unit, ''), nullif(device.floor, '') || '层',
                 'floor ' || nullif(device.floor, ''), device.spot, device.kind, words.words) ILIKE ALL($2::text[])
 ORDER BY area.name, device.building, device.unit, device.floor, device.name, device.id LIMIT $5

@@ -48,14 +48,14 @@ INSERT INTO person_session (token_hash, person, expires_at) VALUES ($1, $2, now(
 
 -- name: session
 -- Who a token is, and what they may do where: one row a role and estate.
-SELECT person.id, person.login, person.name, person.language,
+SELECT person.id, person.login, person.name, person.language, person_session.expires_at,
        coalesce(array_agg(DISTINCT person_grant.role || ' ' || estate.id) FILTER (WHERE estate.id IS NOT NULL), '{}') AS rights
 FROM person_session JOIN person ON person.id = person_session.person
 LEFT JOIN person_grant ON person_grant.person = person.id
 LEFT JOIN area AS node ON node.id = person_grant.area
 LEFT JOIN area AS estate ON estate.level = 'estate' AND starts_with(estate.path, node.path)
 WHERE token_hash = $1 AND expires_at > now() AND NOT person.disabled
-GROUP BY person.id
+GROUP BY person.id, person_session.expires_at
 
 -- name: close_session
 -- Logged out.
