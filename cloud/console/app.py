@@ -58,7 +58,7 @@ def console(
 
     `https` says whether browsers reach it that way (ANJU_PUBLIC_URL): cookies are then `Secure`.
     """
-    pages = Web(identity, alarms_data, zone=zone, https=https, now=now)
+    pages = Web(identity, alarms_data, gateways_data, zone=zone, https=https, now=now)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(pages.csrf.check)])
     app.mount("/static", StaticWithRevalidation(directory=STATIC), name="static")
     for router in (

@@ -50,7 +50,8 @@ class Action(StrEnum):
 class Person(msgspec.Struct, frozen=True):
     """Who is signed in. `role` is the vocabulary's name (operator); `language` their own setting, if they made one.
 
-    `session` tells one session of a person from another; it is not the session's token.
+    `session` tells one session of a person from another; it is not the session's token. `session_ends` is when they
+    have to sign in again.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Person(msgspec.Struct, frozen=True):
     actions: frozenset[Action] = frozenset()
     language: str | None = None
     session: str = ""
+    session_ends: datetime | None = None
 
     def may(self, action: Action) -> bool:
         """Whether this person's role allows the action somewhere; where is the store's check."""
@@ -78,7 +80,8 @@ class Place(msgspec.Struct, frozen=True):
 class AlarmRow(msgspec.Struct, frozen=True):
     """One alarm as it stands. `value` is the point's value when last judged, `limit` what it was held against.
 
-    `state_until` is when a shelved alarm comes back; `late` means that it was over before the cloud heard of it.
+    `state_until` is when a shelved alarm comes back; `late` means that it was over before the cloud heard of it;
+    `stale` that its device, or the box behind it, says nothing, so that nobody knows how it stands there now.
     """
 
     id: UUID
@@ -98,6 +101,7 @@ class AlarmRow(msgspec.Struct, frozen=True):
     acked_at: datetime | None = None
     state_until: datetime | None = None
     late: bool = False
+    stale: bool = False
 
 
 class Transition(msgspec.Struct, frozen=True):
@@ -196,6 +200,16 @@ class GatewayRow(msgspec.Struct, frozen=True):
     devices: int = 0
 
 
+class SilentGateway(msgspec.Struct, frozen=True):
+    """A box that says nothing, since when, and how many devices nobody knows of because of it."""
+
+    id: str
+    name: str
+    estate: str
+    seen_at: datetime | None
+    devices: int
+
+
 class Acknowledged(StrEnum):
     """What came of an acknowledgement."""
 
@@ -203,6 +217,16 @@ class Acknowledged(StrEnum):
     ALREADY = "already"
     """Somebody was quicker, or the alarm has ended; nothing was changed."""
     MISSING = "missing"
+
+
+class SignedOut(StrEnum):
+    """Why a browser that was signed in is so no more."""
+
+    EXPIRED = "expired"
+    ENDED = "ended"
+    """By somebody: the account was disabled, its password changed, or the session ended elsewhere."""
+    LEFT = "left"
+    """By the person, with the button."""
 
 
 class SignIn(msgspec.Struct, frozen=True):
@@ -275,7 +299,10 @@ class GatewaysData(Protocol):
     """Gateways, as the person may see them."""
 
     async def gateways(self, person: Person) -> Sequence[GatewayRow]:
-        """All boxes, by estate and name."""
+        """All boxes, by estate and name. Boxes of one name carry the beginning of their ids."""
+
+    async def silent(self, person: Person) -> Sequence[SilentGateway]:
+        """Those that say nothing, named in the same way."""
 
 
 class Identity(Protocol):
@@ -283,6 +310,9 @@ class Identity(Protocol):
 
     async def person(self, request: Request) -> Person | None:
         """Who the request's session says, or None; also None once the session was ended or the rights taken away."""
+
+    def signed_out(self, request: Request) -> SignedOut | None:
+        """Why a request without a person has none; None for a browser in which nobody was signed in before."""
 
     async def sign_in(self, request: Request, response: Response, login: str, password: str) -> SignIn:
         """Check a login; on success set the session cookie on the response."""

@@ -1,23 +1,25 @@
 """How a route answers: who asks, in which language, and the page, partial or redirect that it gets back."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path as FilePath
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 import jinja2
+import msgspec
 from fastapi import Path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from cloud.console import i18n
-from cloud.console.data import Action, AlarmsData, Identity, Person
+from cloud.console.data import Action, AlarmRow, AlarmsData, GatewaysData, Identity, Person, SilentGateway
 from cloud.console.frame.view import Frame, frame
-from cloud.console.security import Csrf
+from cloud.console.i18n import N_
+from cloud.console.security import Csrf, local_path
 from cloud.console.words import Voice
 from cloud.console.words.times import TICK_WORDS
 
@@ -29,6 +31,17 @@ SIZE_COOKIE = "anju_size"
 THEMES = ("auto", "light", "dark")
 SIZES = ("normal", "large")
 
+BUSY_WORDS = {
+    "sending": N_("Sending…"),
+    "slow": N_("No answer yet…"),
+    "unknown": N_(
+        "No answer: whether it was done is not known. Look on site and at the fire-alarm panel, and here once the "
+        "connection is back; do not press again and again."
+    ),
+    "unread": N_("No answer: this could not be read. Check the network, and try again."),
+}
+"""What a page says of a request that it has under way, or that came to nothing (busy.js)."""
+
 DeviceId = Annotated[int, Path(ge=1, lt=1 << 31)]
 """A device's number in an address, as far as the database counts."""
 PersonDependency = Callable[[Request], Awaitable[Person]]
@@ -38,6 +51,13 @@ class NotSignedInError(Exception):
     """The request has no session; the browser is sent to the login page."""
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """What is wrong now, for the strip and for what a page says of it: active alarms, and boxes that say nothing."""
+
+    active: Sequence[AlarmRow]
+    silent: Sequence[SilentGateway]
+
+
 class Web:
     """Renders for one console: its templates by language, its identity, its token against forged posts."""
 
@@ -45,13 +65,15 @@ class Web:
         self,
         identity: Identity,
         alarms: AlarmsData,
+        gateways: GatewaysData,
         *,
         zone: ZoneInfo,
         https: bool,
         now: Callable[[], datetime] | None = None,
     ) -> None:
         self.identity = identity
-        self.alarms = alarms
+        self._alarms = alarms
+        self._gateways = gateways
         self.zone = zone
         self.https = https
         self.now = now or (lambda: datetime.now(UTC))
@@ -87,6 +109,14 @@ class Web:
         )
         return Voice(i18n.texts(language), self.zone, self.now())
 
+    async def standing(self, request: Request, person: Person) -> Standing:
+        """What is wrong now, read once a request."""
+        known: Standing | None = getattr(request.state, "standing", None)
+        if known is None:
+            known = Standing(await self._alarms.active_alarms(person), await self._gateways.silent(person))
+            request.state.standing = known
+        return known
+
     async def page(self, request: Request, person: Person, template: str, **context: Any) -> Response:
         """A whole page in the frame: state strip, navigation, content."""
         context["frame"] = await self.frame(request, person)
@@ -94,8 +124,8 @@ class Web:
 
     async def frame(self, request: Request, person: Person) -> Frame:
         """The state strip and navigation as they stand now."""
-        voice = self.voice(request)
-        return frame(voice, person, await self.alarms.active_alarms(person), request.url.path)
+        standing = await self.standing(request, person)
+        return frame(self.voice(request), person, standing.active, standing.silent, request.url.path)
 
     def render(self, request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
         """A template alone: a partial, or a page without the frame (login, errors)."""
@@ -107,6 +137,7 @@ class Web:
             "theme": _one_of(THEMES, request.cookies.get(THEME_COOKIE)),
             "size": _one_of(SIZES, request.cookies.get(SIZE_COOKIE)),
             "tick_words": json.dumps({name: voice.t(text) for name, text in TICK_WORDS.items()}, ensure_ascii=False),
+            "busy_words": json.dumps({name: voice.t(text) for name, text in BUSY_WORDS.items()}, ensure_ascii=False),
             "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
             "zone": str(voice.zone),
             "now": voice.now.timestamp(),
@@ -130,20 +161,28 @@ class Web:
         # json.dumps, since it escapes what is not ASCII, and headers are Latin-1.
         return Response(status_code=204, headers={"HX-Trigger": json.dumps(triggers)})
 
+    def to_login(self, request: Request) -> Response:
+        """Send the browser to the login page, which says why, and back to where it was afterwards."""
+        why = self.identity.signed_out(request)
+        query = {"next": _place(request)} | ({"why": why.value} if why else {})
+        if is_htmx(request):
+            return Response(status_code=401, headers={"HX-Redirect": f"/login?{urlencode(query)}"})
+        return RedirectResponse(f"/login?{urlencode(query)}", 303)
+
 
 def is_htmx(request: Request) -> bool:
     """Whether htmx asks for a part, and not the browser for a page."""
     return request.headers.get("HX-Request") == "true"
 
 
-def to_login(request: Request) -> Response:
-    """Send the browser to the login page, and back here afterwards."""
-    if is_htmx(request):
-        return Response(status_code=401, headers={"HX-Redirect": "/login"})
-    if request.method != "GET":
-        return RedirectResponse("/login", 303)
-    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
+def _place(request: Request) -> str:
+    """The page that somebody is on: the one asked for, or the one that a part or a form was asked for from."""
+    if request.method == "GET" and not is_htmx(request):
+        return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    page = urlsplit(request.headers.get("HX-Current-URL") or request.headers.get("Referer", ""))
+    if page.netloc != request.headers.get("Host"):
+        return "/alarms"
+    return local_path(page.path + (f"?{page.query}" if page.query else ""), "/alarms")
 
 
 def _one_of(choices: tuple[str, ...], wish: str | None) -> str:

@@ -20,7 +20,8 @@ SCREENS = {
     "nothing found": "/devices?q=zzz",
     "device": "/devices/1?range=24h",
     "door": "/devices/4",
-    "question": "/devices/4/ask/unlock",
+    "silent door": "/devices/17",
+    "question": "/devices/17/ask/unlock",
     "gateways": "/gateways",
     "more": "/more",
     "missing": "/nix",
@@ -120,7 +121,7 @@ async def test_a_row_keeps_its_place_while_somebody_is_on_it(chromium, console):
         await first.get_by_role("button", name="确认").focus()
         console.estate.raise_smoke("9", "5")
         bar = page.locator("[data-new-bar]")
-        await expect(bar).to_have_text("1 条新告警，点击显示")
+        await expect(bar).to_have_text("1 条新告警：9号楼1单元5层 烟感报警，点击显示")
         await expect(first).to_contain_text("3号楼2单元7层")
         await bar.click()
         await expect(first).to_contain_text("9号楼1单元5层")
@@ -137,7 +138,8 @@ async def test_a_door_is_asked_about_opened_and_answered(chromium, console):
         console.hub.publish(["alarms", "device:4"])  # an update must not take the question away
         await door.get_by_role("button", name="开门").click()
         await expect(door).to_contain_text("等待应答")
-        await expect(door).to_contain_text("已执行，门已开")
+        await expect(door).to_contain_text("已执行，门锁已开 5 秒")
+        await expect(door.get_by_role("link", name="开门")).to_be_focused()
 
 
 async def test_the_page_says_when_it_is_not_live_and_catches_up(chromium):

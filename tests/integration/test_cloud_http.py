@@ -519,7 +519,7 @@ async def test_a_person_logs_in_and_out(cloud: RunningCloud) -> None:
     assert "Secure" not in cookie
     assert (await browser.get("/alarms")).status == 200
     kept = dict(browser.cookies)
-    assert (await browser.post("/logout")).headers["Location"] == "/login"
+    assert (await browser.post("/logout")).headers["Location"] == "/login?why=left"
     browser.cookies = kept  # a copy of the cookie opens nothing either
     assert (await browser.get("/alarms")).status == 303
     assert {row[0] for row in await cloud.rows("SELECT action FROM audit")} >= {"login", "logout"}

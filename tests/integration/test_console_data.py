@@ -206,3 +206,36 @@ async def test_without_a_database_the_console_says_that_no_alarm_comes(fresh_pla
                 await asyncio.sleep(0.1)
         response, _ = await listening(browser, "alarms")
         response.close()
+
+
+async def test_a_box_that_falls_silent_is_told_on_every_page_and_nothing_behind_it_is_believed(
+    cloud: RunningCloud,
+) -> None:
+    estate, browser = await made(cloud, "西苑小区", "wang")
+    _, stranger = await made(cloud, "东苑", "li")
+    calm = (await browser.get("/devices")).body.decode()
+    assert "网关离线：" not in calm
+    await cloud.rows(
+        "UPDATE gateway SET seen_at = now() - INTERVAL '2 minutes' WHERE id = $1", UUID(estate.box.gateway)
+    )
+    for path in ("/alarms", "/devices/list"):
+        assert "3 台设备状态未知" in (await browser.get(path)).body.decode()
+    assert "1 台网关离线" in (await browser.get("/more")).body.decode()
+    assert "报警，状态未知" in (await browser.get(f"/alarms/{await estate.alarm()}")).body.decode()
+    assert "1 台网关离线" not in (await stranger.get("/more")).body.decode()
+
+
+async def test_a_device_is_found_by_its_key(cloud: RunningCloud) -> None:
+    _, browser = await made(cloud, "西苑小区", "wang")
+    found = (await browser.get("/devices/list?q=door-0")).body.decode()
+    assert "单元门" in found
+    assert "烟感" not in found
+
+
+async def test_a_session_says_until_when_it_lasts_and_why_it_ended(cloud: RunningCloud) -> None:
+    _, browser = await made(cloud, "西苑小区", "wang")
+    assert "data-session-ends" in (await browser.get("/alarms")).body.decode()
+    await cloud.cloud.people.set_disabled("wang", disabled=True, by="test")
+    assert (await browser.get("/more")).headers["Location"] == "/login?next=%2Fmore&why=ended"
+    del browser.cookies["anju"]  # as the browser does once the session's time is over
+    assert (await browser.get("/more")).headers["Location"] == "/login?next=%2Fmore&why=expired"

@@ -35,10 +35,13 @@ from cloud.console.data import (
     Priority,
     Series,
     SessionState,
+    SignedOut,
     SignIn,
+    SilentGateway,
     Transition,
 )
 from cloud.console.live.hub import Hub
+from cloud.console.live.routes import BEAT_S
 from cloud.console.live.seats import Seats
 from contract.errors import Retryable
 from contract.messages import CommandStatus, Quality
@@ -66,13 +69,17 @@ class FakeIdentity:
     def __init__(self) -> None:
         self.ended = False
         self.away = False
+        self.ends: datetime | None = None
 
     async def person(self, request: Request) -> Person | None:
         if self.away:
             raise Retryable("the database is away", after_s=2)
         key = request.cookies.get(COOKIE, "")
         person = None if self.ended else PEOPLE.get(key)
-        return msgspec.structs.replace(person, session=key) if person else None
+        return msgspec.structs.replace(person, session=key, session_ends=self.ends) if person else None
+
+    def signed_out(self, request: Request) -> SignedOut | None:
+        return SignedOut.ENDED if COOKIE in request.cookies else None
 
     async def sign_in(self, request: Request, response: Response, login: str, password: str) -> SignIn:
         if login == "locked":
@@ -99,6 +106,7 @@ class FakeEstate:
         self.answer_after_s = 0.5
         self.broken = False
         self.away = False
+        self.silent_rows = [] if quiet else _silent(self.start)
         self.estates = [1]
         """Whose wake-ups a person may hear."""
 
@@ -138,7 +146,7 @@ class FakeEstate:
 
     async def doors_near(self, person: Person, alarm: AlarmRow) -> Sequence[DeviceRow]:
         doors = [row for row in self.device_rows.values() if row.kind in {"door", "vehicle_gate"}]
-        return sorted(doors, key=lambda row: row.place.building != alarm.place.building)[:3]
+        return sorted(doors, key=lambda row: row.place.building != alarm.place.building)[:6]
 
     def raise_smoke(self, building: str = "7", floor: str = "12") -> AlarmRow:
         """A new smoke alarm, now."""
@@ -248,6 +256,13 @@ class FakeEstate:
             GatewayRow("gw-4", "北门岗亭", ESTATE, NEVER),
         ]  # fmt: skip
 
+    async def silent(self, person: Person) -> Sequence[SilentGateway]:
+        return self.silent_rows
+
+
+def _silent(now):
+    return [SilentGateway("gw-3", "地下车库", ESTATE, now - timedelta(minutes=47), 12)]
+
 
 def _smoke(device_id, name, place, now, **over):
     points = {
@@ -307,6 +322,11 @@ def _devices(now):
             PointNow("link", "online", GOOD, now), PointNow("running", "running", GOOD, now),
             PointNow("fault", "fault", FAULT, now - timedelta(minutes=3)),
         )),
+        _door(17, "后门", at("3", "1"), now, points=[
+            *offline, PointNow("contact", "closed", STALE, now - timedelta(minutes=47)),
+            PointNow("lock", "locked", STALE, now - timedelta(minutes=47)),
+            PointNow("held_open", "normal", STALE, now - timedelta(minutes=47)),
+        ]),
     ]  # fmt: skip
     return {row.id: row for row in rows}
 
@@ -335,10 +355,11 @@ def _alarms(now, devices):
     acked = {"acked_by": "李强", "acked_at": now - timedelta(minutes=21)}
     return [
         row("smoke", "smoke", Priority.CRITICAL, UNACK, 1, "smoke", timedelta(seconds=134), "smoke"),
-        row("held", "door_held_open", Priority.HIGH, UNACK, 12, "held_open", timedelta(minutes=9), "held"),
-        row("lift", "lift_fault", Priority.HIGH, ACKED, 16, "fault", timedelta(minutes=24), "fault", **acked),
+        row("held", "held_open", Priority.HIGH, UNACK, 12, "held_open", timedelta(minutes=9), "held"),
+        row("lift", "fault", Priority.HIGH, ACKED, 16, "fault", timedelta(minutes=24), "fault", **acked),
         row("level", "water_level", Priority.MEDIUM, RTNUN, 15, "level", timedelta(minutes=67), 0.43, limit=0.6),
-        row("pump", "silent", Priority.MEDIUM, ACKED, 13, "link", timedelta(minutes=47), "offline", **acked),
+        row("pump", "silent", Priority.MEDIUM, ACKED, 13, "link", timedelta(minutes=47), "offline", stale=True,
+            **acked),
         row("dirty", "contamination", Priority.LOW, AlarmState.SHLVD, 3, "contamination", timedelta(hours=5), "dirty",
             state_until=now + timedelta(hours=2)),
         row("old", "smoke", Priority.CRITICAL, AlarmState.NORM, 2, "smoke", timedelta(hours=9), "clear",
@@ -358,19 +379,27 @@ def _history(row):
 def _commands(now):
     def row(key, device, point, status, minutes, reason=""):
         sent = now - timedelta(minutes=minutes)
-        return CommandRow(key, device, point, {}, status, "王敏", sent, sent + timedelta(seconds=1), reason)
+        return CommandRow(key, device, point, {"seconds": 5}, status, "王敏", sent, sent + timedelta(seconds=1), reason)
 
     return [
         row("a", 4, "unlock", CommandStatus.EXECUTED, 66),
         row("b", 4, "unlock", CommandStatus.SENT_NOT_CONFIRMED, 190),
-        row("c", 4, "unlock", CommandStatus.FAILED, 600, "门禁单元 4 没有应答"),
-        row("d", 4, "unlock", CommandStatus.REFUSED, 900, "命令到达时已过期"),
-        row("e", 5, "unlock", CommandStatus.SENT_NOT_CONFIRMED, 3),
+        row("c", 4, "unlock", CommandStatus.FAILED, 600, "the device refused it: exception 4: device failure"),
+        row("d", 4, "unlock", CommandStatus.REFUSED, 900, "it came too late: its time to be done had passed"),
+        row(
+            "e",
+            5,
+            "unlock",
+            CommandStatus.SENT_NOT_CONFIRMED,
+            3,
+            "lock did not become unlocked within 3 s: no answer within 1 s",
+        ),
+        row("f", 17, "unlock", CommandStatus.FAILED, 5, "a sentence that nobody has translated"),
     ]
 
 
 def application(
-    *, quiet: bool = False, beat_s: float = 10.0, seats: Seats | None = None
+    *, quiet: bool = False, beat_s: float = BEAT_S, seats: Seats | None = None
 ) -> tuple[FastAPI, FakeEstate, FakeIdentity, Hub]:
     """The console over a fresh estate; with a route of the preview's own to make a new alarm."""
     hub = Hub()
@@ -413,7 +442,7 @@ class Console(msgspec.Struct):
 
 @asynccontextmanager
 async def served(
-    *, quiet: bool = False, beat_s: float = 10.0, port: int = 0, seats: Seats | None = None
+    *, quiet: bool = False, beat_s: float = BEAT_S, port: int = 0, seats: Seats | None = None
 ) -> AsyncIterator[Console]:
     """The console on a port of its own (or on one that it had before), until the block ends."""
     app, estate, identity, hub = application(quiet=quiet, beat_s=beat_s, seats=seats)

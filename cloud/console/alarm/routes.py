@@ -12,7 +12,16 @@ from starlette.responses import Response
 
 from cloud.console.alarm.view import AlarmReport, curve_point, curve_window, limits, report
 from cloud.console.chart import Mark, chart
-from cloud.console.data import Acknowledged, Action, AlarmsData, CommandRow, DeviceRow, DevicesData, Person
+from cloud.console.data import (
+    Acknowledged,
+    Action,
+    AlarmsData,
+    AlarmState,
+    CommandRow,
+    DeviceRow,
+    DevicesData,
+    Person,
+)
 from cloud.console.security import local_path
 from cloud.console.web import Web
 from cloud.console.words.alarms import what
@@ -80,11 +89,12 @@ def router(pages: Web, alarms: AlarmsData, devices: DevicesData) -> APIRouter:
         if came is Acknowledged.MISSING:
             raise HTTPException(404)
         t = pages.voice(request).t
-        say = (
-            t("Acknowledged. The alarm stays until the device returns to normal.")
-            if came is Acknowledged.DONE
-            else t("Somebody was quicker, or the alarm has ended; nothing was changed.")
-        )
+        if came is Acknowledged.ALREADY:
+            say = t("Somebody was quicker, or the alarm has ended; nothing was changed.")
+        elif (row := await alarms.alarm(person, alarm_id)) and row.state is AlarmState.NORM:
+            say = t("Acknowledged. The device was back to normal, so the alarm has ended.")
+        else:
+            say = t("Acknowledged. The alarm stays until the device returns to normal.")
         return pages.changed(request, local_path(back, f"/alarms/{alarm_id}"), "alarms", say=say)
 
     return routes

@@ -41,7 +41,10 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class AlarmReport(msgspec.Struct, frozen=True):
-    """The page of one alarm. `curve` is the telemetry point drawn, empty without one."""
+    """The page of one alarm. `curve` is the telemetry point drawn, empty without one.
+
+    `doors` are those of the alarm's building, `other_doors` those of others and the grounds.
+    """
 
     line: AlarmLine
     meaning: str
@@ -49,6 +52,7 @@ class AlarmReport(msgspec.Struct, frozen=True):
     device_url: str
     device_name: str
     doors: tuple[Commanded, ...]
+    other_doors: tuple[Commanded, ...]
     curve: str
     curve_name: str
     history: tuple[Step, ...]
@@ -64,13 +68,16 @@ def report(
     """The report of an alarm, its device (None once it was removed), the doors nearby with their last orders."""
     guidance = GUIDANCE.get(row.rule, OTHER)
     curve = curve_point(row, device)
+    here = [near for near in doors if near[0].place.building == row.place.building]
+    elsewhere = [near for near in doors if near[0].place.building != row.place.building]
     return AlarmReport(
         line=alarm_line(voice, row),
         meaning=voice.t(guidance.meaning),
         steps=tuple(voice.t(step) for step in guidance.steps),
         device_url=f"/devices/{row.device_id}",
         device_name=row.device_name,
-        doors=tuple(line for door, orders in doors for line in commanded(voice, door, orders)),
+        doors=tuple(line for door, orders in here for line in commanded(voice, door, orders)),
+        other_doors=tuple(line for door, orders in elsewhere for line in commanded(voice, door, orders)),
         curve=curve,
         curve_name=point_name(voice, row.kind, curve) if curve else "",
         history=tuple(_step(voice, transition) for transition in reversed(history)),

@@ -19,8 +19,9 @@ def router(pages: Web, alarms: AlarmsData) -> APIRouter:
     routes = APIRouter()
 
     async def view(request: Request, person: Person) -> AlarmList:
-        active = await alarms.active_alarms(person)
-        return alarm_list(pages.voice(request), active, await alarms.ended_alarms(person, ENDED_SHOWN))
+        standing = await pages.standing(request, person)
+        ended = await alarms.ended_alarms(person, ENDED_SHOWN)
+        return alarm_list(pages.voice(request), standing.active, ended, standing.silent)
 
     @routes.get("/")
     async def start() -> Response:

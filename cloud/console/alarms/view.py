@@ -4,15 +4,21 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cloud.console.data import AlarmRow, AlarmState, Priority
+from cloud.console.data import AlarmRow, AlarmState, SilentGateway
+from cloud.console.gateways.view import SilentLine, silent_lines
 from cloud.console.words import Voice
-from cloud.console.words.alarms import icon, needs_acknowledgement, priority_word, state_word, title, what
+from cloud.console.words.alarms import (
+    icon,
+    needs_acknowledgement,
+    priority_word,
+    state_word,
+    title,
+    value_now,
+    what,
+    worst_first,
+)
 from cloud.console.words.places import place
-from cloud.console.words.points import value_words
 from cloud.console.words.times import Moment, moment
-
-_WAITING = {AlarmState.UNACK: 0, AlarmState.RTNUN: 1, AlarmState.ACKED: 2, AlarmState.SHLVD: 3, AlarmState.NORM: 4}
-_PRIORITIES = list(Priority)
 
 
 class AlarmLine(msgspec.Struct, frozen=True):
@@ -35,24 +41,26 @@ class AlarmLine(msgspec.Struct, frozen=True):
     holder: str
     held_since: Moment | None
     late: bool
+    stale: bool
     waits: bool
 
 
 class AlarmList(msgspec.Struct, frozen=True):
-    """The page: what is active, and what ended last."""
+    """The page: what cannot be heard of, what is active, and what ended last."""
 
+    silent: tuple[SilentLine, ...]
     active: tuple[AlarmLine, ...]
     ended: tuple[AlarmLine, ...]
     at: Moment
 
 
-def alarm_list(voice: Voice, active: Sequence[AlarmRow], ended: Sequence[AlarmRow]) -> AlarmList:
-    """Active alarms: the unacknowledged first, then by priority, then the youngest first."""
-    ordered = sorted(
-        active, key=lambda row: (_WAITING[row.state], _PRIORITIES.index(row.priority), -row.raised_at.timestamp())
-    )
+def alarm_list(
+    voice: Voice, active: Sequence[AlarmRow], ended: Sequence[AlarmRow], silent: Sequence[SilentGateway] = ()
+) -> AlarmList:
+    """Active alarms in the order in which they want a person, below the boxes from which none can come."""
     return AlarmList(
-        active=tuple(alarm_line(voice, row) for row in ordered),
+        silent=silent_lines(voice, silent),
+        active=tuple(alarm_line(voice, row) for row in worst_first(active)),
         ended=tuple(alarm_line(voice, row) for row in ended),
         at=moment(voice, voice.now),
     )
@@ -74,9 +82,10 @@ def alarm_line(voice: Voice, row: AlarmRow) -> AlarmLine:
         title=title(voice, row),
         code=f"{row.kind}.{row.point}",
         since=moment(voice, row.changed_at if row.state is AlarmState.NORM else row.raised_at),
-        value=value_words(voice, row.kind, row.point, row.value),
+        value=value_now(voice, row),
         holder=row.acked_by or "",
         held_since=moment(voice, row.acked_at) if row.acked_at else None,
         late=row.late,
+        stale=row.stale and row.state is not AlarmState.NORM,
         waits=needs_acknowledgement(row),
     )

@@ -92,4 +92,5 @@ def _row(row: alarms.AlarmRow) -> AlarmRow:
         acked_by=row.acked_by,
         acked_at=row.acked_at,
         late=row.late,
+        stale=row.stale,
     )

@@ -138,13 +138,13 @@ class Devices:
 
 
 def device_row(row: devices.DeviceRow, points: Sequence[devices.PointNow]) -> DeviceRow:
-    """A device as the console wants it; a good value that is too old is stale."""
+    """A device as the console wants it; a good value that nobody can know to hold still is stale."""
     return DeviceRow(
         id=row.id,
         name=row.name,
         kind=row.kind,
         profile=row.profile,
-        gateway_name=row.hostname,
+        gateway_name=f"{row.hostname} ({str(row.gateway)[:4]})",
         place=Place(row.estate, row.building or None, row.unit or None, row.floor or None, row.spot or None),
         points=tuple(_point(point) for point in points),
         commands=tuple(row.commands),

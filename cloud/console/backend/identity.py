@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cloud.console.data import Action, Person, SignIn
+from cloud.console.data import Action, Person, SignedOut, SignIn
 from cloud.identity.people import LoginRefusedError, People, Right
 from cloud.identity.people import Person as Known
 from cloud.identity.tokens import token_hash
@@ -59,9 +59,16 @@ class CookieIdentity:
             actions=frozenset(actions),
             language=known.language,
             session=token_hash(token).hex()[:16] if token else "",
+            session_ends=known.session_ends,
             known=known,
             address=address_of(request),
         )
+
+    def signed_out(self, request: Request) -> SignedOut | None:
+        """A browser keeps a session's cookie for as long as the session may last: is it there, somebody ended it."""
+        if self._cookie in request.cookies:
+            return SignedOut.ENDED
+        return SignedOut.EXPIRED if self._browser_cookie in request.cookies else None
 
     async def sign_in(self, request: Request, response: Response, login: str, password: str) -> SignIn:
         """Opens a session; a session that was there ends, so that a planted cookie is worth nothing."""

@@ -30,6 +30,12 @@ def router(pages: Web, devices: DevicesData) -> APIRouter:
                     return offer
         raise HTTPException(404)
 
+    def answered(request: Request, offer: Commanded, back: str) -> Response:
+        """The line without its question. It takes the focus on, which was on the question."""
+        return pages.render(
+            request, "command/line.html", line=offer, asking=False, back=back, may_command=True, focus=True
+        )
+
     @routes.get("/devices/{device_id}/ask/{point}")
     async def ask(
         request: Request,
@@ -54,7 +60,7 @@ def router(pages: Web, devices: DevicesData) -> APIRouter:
     ) -> Response:
         offer = await line(request, person, device_id, point)
         back = local_path(back, offer.url)
-        return pages.render(request, "command/line.html", line=offer, asking=False, back=back, may_command=True)
+        return answered(request, offer, back)
 
     @routes.post("/devices/{device_id}/commands/{point}")
     async def send(
@@ -72,6 +78,6 @@ def router(pages: Web, devices: DevicesData) -> APIRouter:
         if not is_htmx(request):
             return RedirectResponse(back, 303)
         offer = await line(request, person, device_id, point)
-        return pages.render(request, "command/line.html", line=offer, asking=False, back=back, may_command=True)
+        return answered(request, offer, back)
 
     return routes

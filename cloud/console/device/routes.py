@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from cloud.console.chart import Mark, TableRow, chart, table
 from cloud.console.data import Action, DeviceRow, DevicesData, Person
-from cloud.console.device.view import DEFAULT_RANGE, DevicePage, Range, curve, device_page, drawn_point, window
+from cloud.console.device.view import DEFAULT_RANGE, DevicePage, Range, changes, curve, device_page, drawn_point, window
 from cloud.console.web import DeviceId, Web
 from cloud.console.words.points import is_telemetry, point_name, unit_of, value_words
 
@@ -19,6 +19,8 @@ CURVE_POINTS = 600
 """Most points of the curve: about one a pixel."""
 TABLE_POINTS = 240
 EVENTS_SHOWN = 20
+EVENTS_READ = 400
+"""States are repeated as a sign of life: of so many a few are changes."""
 EVENTS_SINCE = timedelta(days=7)
 ORDERS_SHOWN = 5
 
@@ -40,8 +42,10 @@ def router(pages: Web, devices: DevicesData) -> APIRouter:
         drawn = drawn_point(row, point)
         orders = await devices.commands(person, row.id, ORDERS_SHOWN)
         since = voice.now - EVENTS_SINCE
-        events = await devices.events(person, row.id, since, EVENTS_SHOWN, opened=opened)
-        return device_page(voice, row, orders, events, curve(voice, row, drawn, span) if drawn else None)
+        read = await devices.events(person, row.id, since, EVENTS_READ, opened=opened)
+        events = changes(row.kind, read, EVENTS_SHOWN)
+        active = (await pages.standing(request, person)).active
+        return device_page(voice, row, orders, events, curve(voice, row, drawn, span) if drawn else None, active)
 
     async def rows(request: Request, person: Person, row: DeviceRow, point: str, span: str) -> tuple[TableRow, ...]:
         voice = pages.voice(request)
@@ -115,7 +119,7 @@ def router(pages: Web, devices: DevicesData) -> APIRouter:
                 if event.value is not None
                 else point_name(voice, row.kind, event.point),
             )
-            for event in await devices.events(person, device_id, ends[0], EVENTS_SHOWN)
+            for event in changes(row.kind, await devices.events(person, device_id, ends[0], EVENTS_READ), EVENTS_SHOWN)
         )
         series = await devices.series(person, device_id, point, *ends, CURVE_POINTS)
         answer = chart(point_name(voice, row.kind, point), unit_of(row.kind, point), ends, series, marks=marks)

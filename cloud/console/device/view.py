@@ -7,11 +7,21 @@ from typing import Literal
 import msgspec
 
 from cloud.console.command.view import Answer, Commanded, answers, commanded
-from cloud.console.data import CommandRow, DeviceRow, EventRow, PointNow
+from cloud.console.data import AlarmRow, CommandRow, DeviceRow, EventRow, PointNow, Value
 from cloud.console.devices.view import DeviceLine, device_line
 from cloud.console.i18n import N_
 from cloud.console.words import Voice
-from cloud.console.words.points import is_normal, is_telemetry, point_name, quality_word, unit_of, value_words
+from cloud.console.words.points import (
+    QUALITY_WORDS,
+    is_normal,
+    is_state,
+    is_telemetry,
+    point_name,
+    quality_word,
+    unit_of,
+    value_words,
+    vocabulary,
+)
 from cloud.console.words.times import Moment, moment
 from contract.messages import Quality
 
@@ -35,13 +45,17 @@ FIELD_WORDS = {
 
 
 class PointLine(msgspec.Struct, frozen=True):
-    """One point now. `tone` is normal, odd, stale, fault or unknown; telemetry that is good is normal."""
+    """One point now. `tone` is normal, odd, stale, fault or unknown; telemetry that is good is normal.
+
+    `priority` is that of the alarm about it, empty without one.
+    """
 
     point: str
     name: str
     value: str
     quality: str
     tone: str
+    priority: str
     at: Moment | None
     chart_url: str
 
@@ -94,12 +108,15 @@ def device_page(
     orders: Sequence[CommandRow],
     events: Sequence[EventRow],
     curve: Curve | None,
+    active: Sequence[AlarmRow] = (),
 ) -> DevicePage:
-    """One device in words."""
+    """One device in words; of the `active` alarms those that are its own. `events` are those to show."""
+    line = device_line(voice, row, active)
+    worst = {alarm.point: alarm.priority for alarm in reversed(line.alarms)}
     return DevicePage(
-        line=device_line(voice, row),
+        line=line,
         profile=row.profile,
-        points=tuple(_point(voice, row, now) for now in row.points),
+        points=tuple(_point(voice, row, now, worst.get(now.point, "")) for now in row.points),
         offers=tuple(commanded(voice, row, orders)),
         orders=answers(voice, row, orders),
         events=tuple(_event(voice, row.kind, event) for event in events),
@@ -142,23 +159,44 @@ def window(now: datetime, span: str) -> tuple[datetime, datetime]:
     return now - RANGES[span][0], now
 
 
-def _point(voice: Voice, row: DeviceRow, now: PointNow) -> PointLine:
+def changes(kind: str, events: Sequence[EventRow], most: int) -> list[EventRow]:
+    """What happened, of `events` (newest first): states only where they became another; they are also repeated.
+
+    What a state was before the first of them is not known; it is taken for normal.
+    """
+    before: dict[str, Value] = {}
+    happened = []
+    for event in reversed(events):
+        if not is_state(kind, event.point):
+            happened.append(event)
+            continue
+        known = vocabulary(kind, event.point)
+        normal = known.words[0].code if known and known.words else None
+        if event.value != before.get(event.point, normal):
+            happened.append(event)
+        before[event.point] = event.value
+    return happened[::-1][:most]
+
+
+def _point(voice: Voice, row: DeviceRow, now: PointNow, priority: str) -> PointLine:
     good = now.quality is Quality.GOOD
     tone = "normal" if is_normal(row.kind, now) else "odd" if good else now.quality.name.lower()
     return PointLine(
         point=now.point,
         name=point_name(voice, row.kind, now.point),
         value=value_words(voice, row.kind, now.point, now.value),
-        quality=quality_word(voice, now.quality),
+        quality=quality_word(voice, row, now),
         tone=tone,
+        priority=priority,
         at=moment(voice, now.at) if now.at else None,
         chart_url=f"/devices/{row.id}?point={now.point}#curve" if is_telemetry(row.kind, now.point) else "",
     )
 
 
 def _event(voice: Voice, kind: str, event: EventRow) -> EventLine:
-    if event.value is not None:
-        words = value_words(voice, kind, event.point, event.value)
+    if is_state(kind, event.point):
+        unknown = voice.t.p("quality", QUALITY_WORDS[Quality.UNKNOWN])
+        words = unknown if event.value is None else value_words(voice, kind, event.point, event.value)
     else:
         words = voice.t(", ").join(
             f"{voice.t.p('event field', FIELD_WORDS[name]) if name in FIELD_WORDS else name} {_plain(voice, value)}"

@@ -20,7 +20,8 @@ def router(pages: Web, devices: DevicesData) -> APIRouter:
 
     async def view(request: Request, person: Person, search: str) -> DeviceList:
         rows = await devices.devices(person, search, SHOWN + 1)
-        return device_list(pages.voice(request), rows, search, SHOWN)
+        standing = await pages.standing(request, person)
+        return device_list(pages.voice(request), rows, search, SHOWN, standing.active, standing.silent)
 
     @routes.get("/devices")
     async def page(

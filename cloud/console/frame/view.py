@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cloud.console.data import AlarmRow, AlarmState, Person, Priority
+from cloud.console.data import AlarmRow, AlarmState, Person, Priority, SilentGateway
 from cloud.console.i18n import N_
 from cloud.console.words import Voice
-from cloud.console.words.alarms import needs_acknowledgement, priority_word, title
+from cloud.console.words.alarms import needs_acknowledgement, priority_word, title, worst_first
 from cloud.console.words.times import Moment, moment
 
 ROLE_WORDS = {
@@ -48,33 +48,38 @@ class Screen(msgspec.Struct, frozen=True):
 class Frame(msgspec.Struct, frozen=True):
     """State strip and navigation.
 
-    `summary` says the counts in words for a screen reader. `newest_critical` is the Unix time of the youngest
-    critical alarm that stands unacknowledged, 0 without one; a page that sees it grow sounds and speaks
-    `critical_title`.
+    `summary` says the counts in words for a screen reader, `waiting` is their sum. `critical` are the critical alarms
+    that stand unacknowledged (id and title, the youngest first); a page that sees a new one sounds and speaks its
+    title. `silent` says how many boxes cannot be heard, empty where all can.
     """
 
     counts: tuple[Count, ...]
     summary: str
-    newest_critical: float
-    critical_title: str
+    waiting: int
+    critical: tuple[tuple[str, str], ...]
+    silent: str
+    session_ends: Moment | None
     person_name: str
     person_role: str
     clock: Moment
     screens: tuple[Screen, ...]
 
 
-def frame(voice: Voice, person: Person, active: Sequence[AlarmRow], path: str) -> Frame:
+def frame(
+    voice: Voice, person: Person, active: Sequence[AlarmRow], silent: Sequence[SilentGateway], path: str
+) -> Frame:
     """The frame around a page at `path`."""
     waiting = [row for row in active if needs_acknowledgement(row)]
     counts = tuple(_count(voice, priority, waiting) for priority in Priority)
     critical = [row for row in waiting if row.priority is Priority.CRITICAL and row.state is AlarmState.UNACK]
-    newest = max(critical, key=lambda row: row.raised_at, default=None)
     said = ", ".join(f"{count.n} {count.word}" for count in counts if count.n)
     return Frame(
         counts=counts,
         summary=voice.t("Not acknowledged: %(counts)s", counts=said) if said else voice.t("Nothing to acknowledge"),
-        newest_critical=newest.raised_at.timestamp() if newest else 0,
-        critical_title=title(voice, newest) if newest else "",
+        waiting=len(waiting),
+        critical=tuple((str(row.id), title(voice, row)) for row in worst_first(critical)),
+        silent=voice.t.n("%(n)s gateway silent", "%(n)s gateways silent", len(silent)) if silent else "",
+        session_ends=moment(voice, person.session_ends) if person.session_ends else None,
         person_name=person.name,
         person_role=role_word(voice, person.role),
         clock=moment(voice, voice.now),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cloud.console.data import GatewayRow, SessionState
+from cloud.console.data import GatewayRow, SessionState, SilentGateway
 from cloud.console.i18n import N_
 from cloud.console.words import Voice
 from cloud.console.words.points import number
@@ -39,6 +39,34 @@ class GatewayLine(msgspec.Struct, frozen=True):
     devices: int
 
 
+class SilentLine(msgspec.Struct, frozen=True):
+    """A box that says nothing: `devices` says of how many nobody knows, `since` is None where it was never heard."""
+
+    id: str
+    name: str
+    estate: str
+    since: Moment | None
+    devices: str
+
+
+def silent_lines(voice: Voice, rows: Sequence[SilentGateway]) -> tuple[SilentLine, ...]:
+    """The boxes from which nothing comes, as given."""
+    return tuple(
+        SilentLine(
+            id=row.id,
+            name=row.name,
+            estate=row.estate,
+            since=moment(voice, row.seen_at) if row.seen_at else None,
+            devices=voice.t.n(
+                "the state of %(n)s device is unknown", "the states of %(n)s devices are unknown", row.devices
+            )
+            if row.devices
+            else "",
+        )
+        for row in rows
+    )
+
+
 def gateway_lines(voice: Voice, rows: Sequence[GatewayRow]) -> tuple[GatewayLine, ...]:
     """The boxes that are not connected first, then as given."""
     ordered = sorted(rows, key=lambda row: row.session is not SessionState.OFFLINE)
@@ -63,7 +91,7 @@ def _line(voice: Voice, row: GatewayRow) -> GatewayLine:
 def _backlog(voice: Voice, blocks: int | None) -> str:
     if blocks is None:
         return "—"
-    return voice.t.n("%(n)s block waits", "%(n)s blocks wait", blocks) if blocks else voice.t("all sent")
+    return voice.t.n("%(n)s block waits", "%(n)s blocks wait", blocks) if blocks else voice.t("nothing waiting")
 
 
 def _clock(voice: Voice, row: GatewayRow) -> str:

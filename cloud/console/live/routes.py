@@ -21,8 +21,8 @@ from cloud.console.web import Web
 from contract.errors import Retryable
 
 log = structlog.get_logger()
-BEAT_S = 10.0
-"""A page that hears nothing for two and a half beats says that it is not live."""
+BEAT_S = 5.0
+"""A page that misses two of them says that it is not live (stream.js)."""
 APART_S = 0.1
 """Least time between two wake-ups of a stream: the first goes at once, a burst is joined behind it."""
 MOST_TOPICS = 64

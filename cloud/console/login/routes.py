@@ -6,8 +6,8 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from cloud.console.data import SignIn
-from cloud.console.login.view import problem
+from cloud.console.data import SignedOut, SignIn
+from cloud.console.login.view import problem, why_words
 from cloud.console.security import local_path
 from cloud.console.web import Web
 
@@ -16,21 +16,27 @@ def router(pages: Web) -> APIRouter:
     """Sign in, sign out."""
     routes = APIRouter()
 
-    def form(request: Request, onward: str, login: str, came: SignIn | None) -> Response:
+    def form(request: Request, onward: str, login: str, came: SignIn | None, why: str = "") -> Response:
         said = problem(pages.voice(request), came) if came else ""
         status = 200 if came is None else 429 if came.retry_after_s else 401
+        onward, reason = local_path(onward, "/alarms"), why_words(pages.voice(request), why)
         response = pages.render(
-            request, "login/page.html", status=status, problem=said, login=login, next=local_path(onward, "/alarms")
+            request, "login/page.html", status=status, problem=said, why=reason, login=login, next=onward
         )
         if came and came.retry_after_s:
             response.headers["Retry-After"] = str(came.retry_after_s)
         return response
 
     @routes.get("/login")
-    async def page(request: Request, next: str = "/alarms") -> Response:  # noqa: A002 - the address's word
-        if await pages.identity.person(request) is not None:
+    async def page(
+        request: Request,
+        next: str = "/alarms",  # noqa: A002 - the address's word
+        why: str = "",
+        again: bool = False,
+    ) -> Response:
+        if not again and await pages.identity.person(request) is not None:
             return RedirectResponse(local_path(next, "/alarms"), 303)
-        return form(request, next, "", None)
+        return form(request, next, "", None, why)
 
     @routes.post("/login")
     async def sign_in(
@@ -45,7 +51,7 @@ def router(pages: Web) -> APIRouter:
 
     @routes.post("/logout")
     async def sign_out(request: Request) -> Response:
-        onward = RedirectResponse("/login", 303)
+        onward = RedirectResponse(f"/login?why={SignedOut.LEFT.value}", 303)
         await pages.identity.sign_out(request, onward)
         return onward
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,7 +15,11 @@ def router(pages: Web) -> APIRouter:
     routes = APIRouter()
 
     @routes.get("/more")
-    async def page(request: Request, person: Annotated[Person, Depends(pages.signed_in)]) -> Response:
-        return await pages.page(request, person, "more/page.html")
+    async def page(
+        request: Request,
+        person: Annotated[Person, Depends(pages.signed_in)],
+        was_set: Annotated[str, Query(alias="set")] = "",
+    ) -> Response:
+        return await pages.page(request, person, "more/page.html", was_set=was_set)  # where the focus goes on
 
     return routes

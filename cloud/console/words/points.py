@@ -1,6 +1,6 @@
 """Kinds, points and values in words, from the vocabulary (contract.kinds); an unknown name is said as it is."""
 
-from cloud.console.data import PointNow, Value
+from cloud.console.data import DeviceRow, PointNow, Value
 from cloud.console.i18n import N_
 from cloud.console.words import Voice
 from contract.kinds import KINDS, Point, PointType
@@ -12,6 +12,7 @@ QUALITY_WORDS = {
     Quality.FAULT: N_("fault", "quality"),
     Quality.UNKNOWN: N_("unknown", "quality"),
 }
+BEFORE_OFFLINE = N_("value before it went offline", "quality")
 
 
 def kind_name(voice: Voice, kind: str) -> str:
@@ -38,6 +39,12 @@ def is_telemetry(kind: str, point: str) -> bool:
     """Whether the point is a number that varies and so can be drawn."""
     known = vocabulary(kind, point)
     return known is not None and known.type is PointType.TELEMETRY
+
+
+def is_state(kind: str, point: str) -> bool:
+    """Whether the point is a word of a short list."""
+    known = vocabulary(kind, point)
+    return known is not None and known.type is PointType.STATE
 
 
 def unit_of(kind: str, point: str) -> str:
@@ -97,6 +104,15 @@ def is_normal(kind: str, now: PointNow) -> bool:
     return now.value == known.words[0].code
 
 
-def quality_word(voice: Voice, quality: Quality) -> str:
-    """有效, 过时, 故障, 未知."""
-    return voice.t.p("quality", QUALITY_WORDS[quality])
+def is_unreachable(row: DeviceRow) -> bool:
+    """Whether a device that was heard before cannot be now: it is offline, or its box is, so that its link is stale."""
+    link = next((now for now in row.points if now.point == "link"), None)
+    return link is not None and (link.quality is Quality.STALE or link.value == "offline")
+
+
+def quality_word(voice: Voice, row: DeviceRow, now: PointNow) -> str:
+    """有效, 过时, 故障, 未知; 离线前的值 for what a device said before it could not be reached any more."""
+    if now.quality is Quality.STALE and is_unreachable(row):
+        # How a link is that nobody hears of is not the value before: it is what is not known.
+        return voice.t.p("quality", QUALITY_WORDS[Quality.UNKNOWN] if now.point == "link" else BEFORE_OFFLINE)
+    return voice.t.p("quality", QUALITY_WORDS[now.quality])

@@ -1,8 +1,10 @@
 // The page's scripts, in the order in which they need each other. Without them every page still works by links and forms.
 import htmx from "../vendor/htmx.js";
+import { install as busy } from "./busy.js";
 import { install as keyed } from "./keyed.js";
 import { install as live } from "./live.js";
 import { install as panel } from "./panel.js";
+import { install as session } from "./session.js";
 import { install as sound } from "./sound.js";
 import { install as ticks } from "./ticks.js";
 
@@ -24,7 +26,9 @@ function tell(text) {
 document.body.addEventListener("anju:say", (event) => tell(event.detail.text));
 
 const clock = ticks();
+busy(tell);
 live({ htmx, clock });
+session(clock);
 panel(htmx);
 sound();
 

@@ -5,6 +5,8 @@
 // new ones gather behind a button, those that went stay dimmed, until the hand leaves.
 const IDLE_MS = 10000; // a mouse left lying on the list is not somebody on a row
 
+const PRIORITIES = ["critical", "high", "medium", "low"];
+
 const pending = new Map(); // list → the list as it should become
 let used_ms = 0;
 let mouse = null; // where it is, in the window; what lies under it may have been replaced since
@@ -41,6 +43,7 @@ function merge(old, fresh, added) {
   }
   // A question that is open, and what a script draws into, are left alone.
   if (old.hasAttribute("data-asking") && !fresh.hasAttribute("data-asking")) return;
+  if (old.hasAttribute("data-busy")) return; // sent, and not answered yet (busy.js)
   attributes(old, fresh);
   if (old.hasAttribute("data-island")) return;
   if (old.hasAttribute("data-keyed-list")) return list(old, fresh, added);
@@ -87,10 +90,12 @@ function announce(list, fresh) {
   const bar = list.parentElement?.querySelector("[data-new-bar]");
   if (!bar) return;
   bar.hidden = fresh.length === 0;
-  bar.textContent = fresh.length === 1 ? bar.dataset.one : bar.dataset.many.replace("{0}", fresh.length);
-  bar.classList.remove("critical", "high", "medium", "low");
-  const worst = ["critical", "high", "medium", "low"].find((priority) => fresh.some((row) => row.dataset.priority === priority));
-  if (worst) bar.classList.add(worst);
+  bar.classList.remove(...PRIORITIES);
+  if (!fresh.length) return;
+  const worst = PRIORITIES.map((priority) => fresh.find((row) => row.dataset.priority === priority)).find(Boolean) ?? fresh[0];
+  const words = fresh.length === 1 ? bar.dataset.one : bar.dataset.many.replace("{0}", fresh.length);
+  bar.textContent = words.replace("{1}", worst.dataset.title);
+  bar.classList.add(worst.dataset.priority);
 }
 
 export function install(htmx) {

@@ -52,6 +52,7 @@ function failures({ htmx, changed }) {
 export function install({ htmx, clock }) {
   const words = document.getElementById("live");
   const word = document.getElementById("live-word");
+  const cut = document.getElementById("cut"); // what to do meanwhile
   let state = null; // of the stream, as it was last told
   let broken_ms = 0; // since when parts cannot be read
 
@@ -77,6 +78,10 @@ export function install({ htmx, clock }) {
     const live = state.live && !broken_ms;
     document.body.classList.toggle("is-cut", !live);
     document.body.dataset.liveState = live ? "live" : "cut";
+    if (cut.hidden !== live) {
+      cut.hidden = live;
+      cut.textContent = live ? "" : cut.dataset.words;
+    }
     const since = Math.min(...[broken_ms, state.live ? 0 : state.since].filter(Boolean));
     if (live) show(words.dataset.live);
     else if (state.full) show(words.dataset.full);

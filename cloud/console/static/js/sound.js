@@ -3,6 +3,7 @@
 // Browsers play nothing before a click, so the strip says honestly whether it would be heard. Of several tabs only one
 // sounds at a time.
 const AGAIN_MS = 10000;
+const MOST_SPOKEN = 5; // the strip says how many there are
 const WISH = "anju-sound";
 
 function wish(value) {
@@ -18,7 +19,8 @@ export function install() {
   const spoken = document.getElementById("assertive");
   const strip = () => document.getElementById("strip")?.dataset ?? {};
   const audio = typeof AudioContext === "undefined" ? null : new AudioContext();
-  let seen = Number(strip().newestCritical);
+  const critical = () => JSON.parse(strip().critical ?? "[]"); // [id, title], nobody has acknowledged them
+  let seen = new Set(critical().map(([id]) => id));
   let sounded_ms = 0;
 
   const is_on = () => audio !== null && audio.state === "running" && wish() === "on";
@@ -57,13 +59,16 @@ export function install() {
   }
 
   function look() {
-    const newest = Number(strip().newestCritical);
-    if (newest > seen) {
+    const now = critical();
+    const fresh = now.filter(([id]) => !seen.has(id));
+    if (fresh.length) {
+      const titles = fresh.slice(0, MOST_SPOKEN).map(([, title]) => title).join("; ");
       spoken.textContent = "";
-      requestAnimationFrame(() => { spoken.textContent = strip().criticalTitle; });
+      requestAnimationFrame(() => { spoken.textContent = titles; });
       ring();
-    } else if (newest && Date.now() - sounded_ms >= AGAIN_MS) ring();
-    seen = newest;
+    } else if (now.length && Date.now() - sounded_ms >= AGAIN_MS) ring();
+    seen = new Set(now.map(([id]) => id));
+    button.toggleAttribute("data-waiting", Number(strip().waiting) > 0);
   }
 
   button.addEventListener("click", async () => {

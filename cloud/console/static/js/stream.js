@@ -1,5 +1,5 @@
 // One stream of wake-ups from the server. Used by the shared worker, and by a page where there is none.
-const PATIENCE_MS = 25000; // two and a half beats
+const PATIENCE_MS = 12000; // two beats are missing
 const AGAIN_MS = 3000;
 
 export class Stream {
@@ -11,7 +11,7 @@ export class Stream {
     this.heard_ms = Date.now();
     this.live = null;
     this.full = false; // the server has no room for one more stream
-    setInterval(() => this.watch(), 5000);
+    setInterval(() => this.watch(), 1000);
   }
 
   // What to listen to; an empty set ends the stream.

@@ -43,9 +43,30 @@ async def test_a_stranger_is_sent_to_the_login_and_back(console, path):
         assert answer.headers["Location"].startswith("/login?next=%2F")
 
 
-async def test_a_part_for_a_session_that_ended_sends_the_page_to_the_login(console):
-    async with browser(console, None) as session, session.get("/alarms/list", headers=HTMX) as answer:
-        assert (answer.status, answer.headers["HX-Redirect"]) == (401, "/login")
+async def test_a_part_for_a_session_that_ended_sends_the_page_to_the_login_which_says_why_and_leads_back(console):
+    console.identity.ended = True
+    here = {"HX-Current-URL": f"{console.url}/devices?q=3"}
+    async with browser(console) as session:
+        part = await get(session, "/alarms/list", headers=HTMX | here)
+        page = await get(session, part.headers["HX-Redirect"])
+        foreign = await get(session, "/strip", headers=HTMX | {"HX-Current-URL": "http://evil.example/x"})
+    assert (part.status, part.headers["HX-Redirect"]) == (401, "/login?next=%2Fdevices%3Fq%3D3&why=ended")
+    assert "登录已被结束" in page.text
+    assert 'name="next" value="/devices?q=3"' in page.text
+    assert foreign.headers["HX-Redirect"] == "/login?next=%2Falarms&why=ended"
+
+
+async def test_nobody_is_told_of_a_session_that_they_never_had(console):
+    async with browser(console, None) as session:
+        answer = await get(session, "/alarms")
+    assert answer.headers["Location"] == "/login?next=%2Falarms"
+
+
+async def test_one_may_sign_in_again_before_the_session_ends(console):
+    async with browser(console) as session:
+        assert (await get(session, "/login?next=/devices")).status == 303
+        again = await get(session, "/login?again=1&next=/devices")
+    assert 'name="next" value="/devices"' in again.text
 
 
 async def test_signing_in_and_out(console):
@@ -60,7 +81,8 @@ async def test_signing_in_and_out(console):
         let_in = await post(session, "/login", csrf, data=given | {"password": "anju"})
         assert (let_in.status, let_in.headers["Location"]) == (303, "/devices")
         out = await post(session, "/logout", csrf)
-        assert out.headers["Location"] == "/login"
+        assert out.headers["Location"] == "/login?why=left"
+        assert "已退出登录" in (await get(session, out.headers["Location"])).text
         assert (await get(session, "/alarms")).status == 303
 
 
@@ -115,7 +137,9 @@ async def test_a_door_is_asked_about_once_and_its_answer_is_shown(console):
         assert (sent.status, sent.headers["Location"]) == (303, "/alarms")
         await asyncio.sleep(0.01)
         async with session.get("/devices/4") as answer:
-            assert "已执行，门已开" in await answer.text()
+            page = await answer.text()
+        assert "已执行，门锁已开 5 秒" in page
+        assert "门已开" not in page  # only the lock was read back
         assert (await post(session, "/devices/4/commands/release", csrf)).status == 404
         assert (await post(session, "/devices/1/commands/unlock", csrf)).status == 404
 
@@ -150,6 +174,15 @@ async def test_what_is_not_here_says_so_with_a_way_out(console, path):
     assert answer.status == 404
     assert "这里没有这个页面" in page
     assert 'href="/alarms"' in page
+
+
+async def test_an_error_page_keeps_the_strip_of_somebody_who_is_signed_in(console):
+    async with browser(console) as session, browser(console, None) as stranger, browser(console, "auditor") as auditor:
+        missing = await get(session, "/nix")
+        unknown = await get(stranger, "/nix")
+        forbidden = await get(auditor, "/devices/4/ask/unlock")
+    assert (missing.status, unknown.status, forbidden.status) == (404, 404, 403)
+    assert ['id="strip"' in page.text for page in (missing, unknown, forbidden)] == [True, False, True]
 
 
 async def test_a_fault_is_a_page_that_says_what_is_safe(console):

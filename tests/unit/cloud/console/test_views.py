@@ -85,21 +85,22 @@ def test_the_strip_counts_what_nobody_acknowledged_and_names_the_newest_critical
         alarm(state=AlarmState.ACKED),
         alarm(priority=Priority.LOW, state=AlarmState.RTNUN),
     ]
-    shown = frame(ZH, WANG, rows, "/alarms/1")
+    shown = frame(ZH, WANG, rows, [], "/alarms/1")
     assert [(count.priority, count.n) for count in shown.counts] == [
         ("critical", 2),
         ("high", 0),
         ("medium", 0),
         ("low", 1),
     ]
-    assert (shown.newest_critical, shown.critical_title) == (NOW.timestamp(), "7号楼 烟感报警")
+    assert [title for _, title in shown.critical] == ["7号楼 烟感报警", "3号楼2单元7层 烟感报警"]
+    assert (shown.waiting, shown.silent) == (3, "")
     assert shown.summary == "未确认：2 紧急, 1 低"
     assert [screen.url for screen in shown.screens if screen.here] == ["/alarms"]
 
 
 def test_a_returned_critical_alarm_is_counted_but_makes_no_sound():
-    shown = frame(EN, WANG, [alarm(state=AlarmState.RTNUN)], "/more")
-    assert (shown.counts[0].n, shown.newest_critical) == (1, 0)
+    shown = frame(EN, WANG, [alarm(state=AlarmState.RTNUN)], [], "/more")
+    assert (shown.counts[0].n, shown.critical) == (1, ())
 
 
 def test_a_smoke_alarm_says_what_to_do_and_draws_the_obscuration():

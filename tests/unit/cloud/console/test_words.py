@@ -155,13 +155,13 @@ def test_a_running_pump_and_an_open_door_are_normal_but_a_tampered_one_is_not():
 @pytest.mark.parametrize(
     ("status", "reason", "zh"),
     [
-        (CommandStatus.EXECUTED, "", "已执行，门已开"),
+        (CommandStatus.EXECUTED, "", "已执行，门锁已开 5 秒"),
         (CommandStatus.SENT_NOT_CONFIRMED, "", "已发送未证实，请到现场查看"),
-        (CommandStatus.FAILED, "无应答", "失败，无应答"),
-        (CommandStatus.REFUSED, "过期", "已拒绝，过期"),
+        (CommandStatus.FAILED, "no answer within 1 s", "失败，设备 1 秒内没有应答"),
+        (CommandStatus.FAILED, "nobody knows this sentence", "失败"),  # it stands small beside (command/answer.html)
         (CommandStatus.SENT, "", "已发送，等待应答"),
     ],
 )
 def test_each_answer_to_a_command_is_said_differently(status, reason, zh):
-    row = CommandRow("1", 4, "unlock", {}, status, "王敏", NOW, NOW, reason)
+    row = CommandRow("1", 4, "unlock", {"seconds": 5}, status, "王敏", NOW, NOW, reason)
     assert answer(ZH, "door", row) == zh
