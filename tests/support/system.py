@@ -52,7 +52,8 @@ async def logged_in(
     await expect(page.locator("body[data-live-state=live]")).to_be_attached()
     yield page
     await context.close()
-    assert [error for error in errors if not any(text in error for text in tolerate)] == []
+    left = [error for error in errors if not any(text in error for text in tolerate)]
+    assert not left, f"the page had errors: {left}"
 
 
 async def set_point(demo: Demo, device: str, point: str, value: str | float) -> None:
