@@ -129,6 +129,7 @@ async def test_a_row_keeps_its_place_while_somebody_is_on_it(chromium, console):
 
 
 async def test_a_door_is_asked_about_opened_and_answered(chromium, console):
+    console.estate.answer_after_s = 2  # long enough to see it wait on a busy machine
     async with tab(chromium, console) as page:
         await page.goto(url(console, "alarm"))
         await expect(page.locator("body")).to_have_attribute("data-live-state", "live")
