@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from contract.session import MAX_REQUEST_BYTES
+
 COMPOSE = Path(__file__).resolve().parents[2] / "deploy/compose"
 
 
@@ -137,10 +139,10 @@ async def test_caddy_passes_each_event_of_a_stream_at_once(proxied) -> None:
 
 async def test_caddy_bounds_what_is_sent(proxied) -> None:
     client, _ = proxied
-    block = bytes(4_000_000)
+    block = bytes(MAX_REQUEST_BYTES)  # the largest request that the cloud itself would take
     async with client.post("/edge/v1/blocks", data=io.BytesIO(block)) as response:
         assert (await response.json())["size"] == len(block)
-    for path, size in (("/edge/v1/blocks", 5_000_000), ("/login", 1_200_000)):
+    for path, size in (("/edge/v1/blocks", 6_500_000), ("/login", 1_200_000)):
         async with client.post(path, data=io.BytesIO(bytes(size))) as response:
             assert response.status >= 400
 
