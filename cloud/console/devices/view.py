@@ -167,6 +167,7 @@ def _before(voice: Voice, row: DeviceRow, states: Sequence[PointNow], said: Coll
         StateNow("stale", f"{_named(voice, row, now)} ({quality_word(voice, row, now)})")
         for now in states
         if now is not link
+        and now.point not in said
         and now.quality is Quality.STALE
         and not is_normal(row.kind, msgspec.structs.replace(now, quality=Quality.GOOD))
     ]

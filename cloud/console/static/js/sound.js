@@ -84,6 +84,7 @@ export function install() {
   document.addEventListener("htmx:afterSwap", look);
   setInterval(look, 1000);
   show();
+  look();
   // Any click will do for the browser; a person need not find the button.
   if (audio && wish() === "on") document.addEventListener("pointerdown", () => audio.resume().then(show), { once: true });
 }
