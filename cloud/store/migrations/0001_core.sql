@@ -275,6 +275,16 @@ JOIN series_now AS source ON source.series = alarm.series
 JOIN area ON area.id = alarm.estate
 LEFT JOIN person ON person.id = alarm.acked_by;
 
+-- A device as pages show it, with its worst news. Nobody carries out a command of a device that is gone.
+CREATE VIEW device_now AS
+SELECT device.id, device.gateway, device.name, device.kind, device.profile, device.building, device.unit, device.floor, device.spot,
+       CASE WHEN device.active AND gateway.revoked_at IS NULL THEN device.commands ELSE '{}' END AS commands,
+       gateway.hostname, area.id AS estate_id, area.name AS estate, area.timezone, link.state AS link, link.at AS link_at,
+       link.at IS NULL OR link.stale AS link_stale,
+       (SELECT count(*) FROM alarm WHERE alarm.device = device.id AND alarm.state <> 'NORM') AS alarms
+FROM device JOIN area ON area.id = device.estate JOIN gateway ON gateway.id = device.gateway
+LEFT JOIN series_now AS link ON link.device = device.id AND link.point = 'link';
+
 CREATE INDEX alarm_device ON alarm (device) WHERE state <> 'NORM';
 
 CREATE TABLE alarm_transition (

@@ -1,12 +1,7 @@
 -- name: search
 -- The devices a person may see whose name, key, place or kind has every word, with their worst news: link and active alarms.
--- $2 are the words' patterns, $3 and $4 kinds and their words. Nobody carries out a command of a device that is gone.
-SELECT device.id, device.gateway, device.name, device.kind, device.profile, device.building, device.unit, device.floor, device.spot,
-       CASE WHEN device.active AND gateway.revoked_at IS NULL THEN device.commands ELSE '{}' END AS commands, gateway.hostname, area.id AS estate_id, area.name AS estate, area.timezone, link.state AS link, link.at AS link_at,
-       link.at IS NULL OR link.stale AS link_stale,
-       (SELECT count(*) FROM alarm WHERE alarm.device = device.id AND alarm.state <> 'NORM') AS alarms
-FROM device JOIN area ON area.id = device.estate JOIN gateway ON gateway.id = device.gateway
-LEFT JOIN series_now AS link ON link.device = device.id AND link.point = 'link'
+-- $2 are the words' patterns, $3 and $4 kinds and their words.
+SELECT device_now.* FROM device_now JOIN device ON device.id = device_now.id JOIN area ON area.id = device.estate
 LEFT JOIN unnest($3::text[], $4::text[]) AS words(kind, words) ON words.kind = device.kind
 WHERE device.active AND device.estate = ANY($1)
   AND concat_ws(' ', device.name, device.key, area.name, nullif(device.building, '') || '号楼', 'building ' || nullif(device.building, ''),
@@ -16,12 +11,7 @@ ORDER BY area.name, device.building, device.unit, device.floor, device.name, dev
 
 -- name: get
 -- One device, with the same columns as search.
-SELECT device.id, device.gateway, device.name, device.kind, device.profile, device.building, device.unit, device.floor, device.spot,
-       CASE WHEN device.active AND gateway.revoked_at IS NULL THEN device.commands ELSE '{}' END AS commands, gateway.hostname, area.id AS estate_id, area.name AS estate, area.timezone, link.state AS link, link.at AS link_at,
-       link.at IS NULL OR link.stale AS link_stale,
-       (SELECT count(*) FROM alarm WHERE alarm.device = device.id AND alarm.state <> 'NORM') AS alarms
-FROM device JOIN area ON area.id = device.estate JOIN gateway ON gateway.id = device.gateway
-LEFT JOIN series_now AS link ON link.device = device.id AND link.point = 'link'
+SELECT device_now.* FROM device_now JOIN device ON device.id = device_now.id
 WHERE device.id = $1 AND device.estate = ANY($2)
 
 -- name: among
@@ -35,12 +25,7 @@ FROM series_now WHERE device = ANY($1) ORDER BY device, point
 
 -- name: doors_near
 -- Doors that a person at an alarm's device ($1) may want to open, the nearest first, with the same columns as search.
-SELECT device.id, device.gateway, device.name, device.kind, device.profile, device.building, device.unit, device.floor, device.spot,
-       CASE WHEN device.active AND gateway.revoked_at IS NULL THEN device.commands ELSE '{}' END AS commands, gateway.hostname, area.id AS estate_id, area.name AS estate, area.timezone, link.state AS link, link.at AS link_at,
-       link.at IS NULL OR link.stale AS link_stale,
-       (SELECT count(*) FROM alarm WHERE alarm.device = device.id AND alarm.state <> 'NORM') AS alarms
-FROM device JOIN area ON area.id = device.estate JOIN gateway ON gateway.id = device.gateway
-LEFT JOIN series_now AS link ON link.device = device.id AND link.point = 'link'
+SELECT device_now.* FROM device_now JOIN device ON device.id = device_now.id JOIN gateway ON gateway.id = device.gateway
 JOIN device AS origin ON origin.id = $1
 WHERE device.estate = origin.estate AND device.estate = ANY($2) AND device.active AND gateway.revoked_at IS NULL
   AND (device.kind = 'door' AND 'unlock' = ANY(device.commands) OR device.kind = 'vehicle_gate' AND 'open' = ANY(device.commands))
