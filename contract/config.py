@@ -5,6 +5,7 @@ and maps, so that one run shows all there is to mend.
 """
 
 import difflib
+import functools
 import re
 import types
 import typing
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import msgspec
 from ruamel.yaml import YAML
@@ -52,16 +53,35 @@ class Loaded(Generic[T]):
             raise ConfigError(mistakes)
 
 
+@overload
 def load_file(
     path: Path,
     model: type[T],
     refuse_secret: re.Pattern[str] | None = None,
     check: Callable[[T], list[Problem]] | None = None,
-) -> Loaded[T]:
+) -> Loaded[T]: ...
+
+
+@overload
+def load_file(
+    path: Path,
+    model: types.UnionType,
+    refuse_secret: re.Pattern[str] | None = None,
+    check: Callable[[Any], list[Problem]] | None = None,
+) -> Loaded[Any]: ...
+
+
+def load_file(
+    path: Path,
+    model: Any,
+    refuse_secret: re.Pattern[str] | None = None,
+    check: Callable[[Any], list[Problem]] | None = None,
+) -> Loaded[Any]:
     """The model that a YAML file holds. Raises ConfigError with every mistake.
 
-    `refuse_secret` matches keys that must hold a reference (`{secret: name}`), not a value. `check` looks at the
-    meaning of the whole; parts of the wrong shape are Bad() in what it is given (see is_bad).
+    `model` may be a union of structs that a Literal field tells apart. `refuse_secret` matches keys that must hold a
+    reference (`{secret: name}`), not a value. `check` looks at the meaning of the whole; parts of the wrong shape are
+    Bad() in what it is given (see is_bad).
     """
     try:
         document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
@@ -157,11 +177,63 @@ def _convert(node: Any, model: Any, where: Path_, problems: list[Problem]) -> An
             _leaf(key, key_type, (*where, key), problems): _convert(child, item, (*where, key), problems)
             for key, child in node.items()
         }
-    if origin in {typing.Union, types.UnionType} and isinstance(node, dict):
-        structs = [m for m in typing.get_args(model) if isinstance(m, type) and issubclass(m, msgspec.Struct)]
-        if len(structs) == 1:
-            return _convert(node, structs[0], where, problems)
+    if origin in {typing.Union, types.UnionType}:
+        return _convert_union(node, model, where, problems)
     return _leaf(node, model, where, problems)
+
+
+def _convert_union(node: Any, model: Any, where: Path_, problems: list[Problem]) -> Any:
+    """The node as that member of the union which its shape, and among structs its discriminating field, tells."""
+    members = typing.get_args(model)
+    structs = [member for member in members if isinstance(member, type) and issubclass(member, msgspec.Struct)]
+    for container in (list, dict):
+        if isinstance(node, container):
+            of_kind = [member for member in members if typing.get_origin(member) is container]
+            if len(of_kind) == 1:
+                return _convert(node, of_kind[0], where, problems)
+    if isinstance(node, dict) and len(structs) == 1:
+        return _convert(node, structs[0], where, problems)
+    if len(structs) < 2:
+        return _leaf(node, model, where, problems)  # msgspec's own unions have at most one struct without a tag
+    others = [member for member in members if member not in structs]
+    if not isinstance(node, dict):
+        if node is None and types.NoneType in others:
+            return None
+        problems.append(Problem(where, f"{_name(where)} should be a map of fields, it is {_say(node)}"))
+        return Bad()
+    field, by_word = _discriminator(tuple(structs))
+    if field not in node:
+        hint = f"add a line {field}: with one of: {', '.join(map(str, by_word))}"
+        problems.append(Problem(where, f"{_name(where)} lacks {field!r}", hint))
+        return Bad()
+    said = node[field]
+    if is_bad(said):
+        return said
+    word = _leaf(said, typing.Literal[tuple(by_word)], (*where, field), problems)
+    return word if is_bad(word) else _convert_struct(node, by_word[word], where, problems)
+
+
+@functools.cache
+def _discriminator(structs: tuple[type[msgspec.Struct], ...]) -> tuple[str, dict[str | int, type[msgspec.Struct]]]:
+    """The field that is a Literal of other words in each of these structs, and the struct of each word.
+
+    Raises TypeError where there is none: no document could tell these structs apart.
+    """
+    literals = [
+        {
+            field.encode_name: typing.get_args(field.type)
+            for field in msgspec.structs.fields(struct)
+            if typing.get_origin(field.type) is typing.Literal
+        }
+        for struct in structs
+    ]
+    for name in literals[0]:
+        if all(name in words for words in literals):
+            pairs = [(word, struct) for words, struct in zip(literals, structs, strict=True) for word in words[name]]
+            by_word = dict(pairs)
+            if len(by_word) == len(pairs):
+                return name, by_word
+    raise TypeError(f"no Literal field tells {', '.join(struct.__name__ for struct in structs)} apart")
 
 
 def _convert_struct(node: Any, model: type[msgspec.Struct], where: Path_, problems: list[Problem]) -> Any:
@@ -191,14 +263,21 @@ def _leaf(node: Any, model: Any, where: Path_, problems: list[Problem]) -> Any:
         said = re.sub(r" - at `.*`$", "", str(e))
         problem, hint = f"{_name(where)}: {_words(said)}, it is {_say(node)}", _described(model)
         choices = _choices(model)
-        if choices and isinstance(node, str):
-            problem, hint = f"{_name(where)}: {_say(node)} is not known here", f"one of: {', '.join(choices)}"
+        if choices and isinstance(node, str | int) and not isinstance(node, bool):
+            near = difflib.get_close_matches(str(node), choices, n=1) if isinstance(node, str) else []
+            hint = f"one of: {', '.join(choices)}"
+            problem = f"{_name(where)}: {_say(node)} is not known here"
+            if near:
+                hint = f"did you mean {near[0]!r}? {hint}"
         problems.append(Problem(where, problem, hint))
         return Bad()
 
 
 def _choices(model: Any) -> list[str]:
     """The words that a field of few words takes; empty for any other field."""
+    if typing.get_origin(model) in {typing.Union, types.UnionType}:
+        members = [_choices(member) for member in typing.get_args(model) if member is not types.NoneType]
+        return [word for words in members for word in words] if all(members) else []
     if typing.get_origin(model) is typing.Literal:
         return [str(word) for word in typing.get_args(model)]
     return [str(word.value) for word in model] if isinstance(model, type) and issubclass(model, Enum) else []
@@ -223,23 +302,29 @@ def _plain(node: Any) -> Any:
 
 
 _MSGSPEC_WORDS = {
-    "`str`": "text",
-    "`int`": "a whole number",
-    "`float`": "a number",
-    "`bool`": "true or false",
-    "`array`": "a list",
-    "`object`": "a map",
-    "`null`": "nothing",
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a map",
+    "null": "nothing",
 }
 
 
 def _words(said: str) -> str:
     """msgspec's sentence in words of the file rather than of Python."""
     said = re.sub(r"matching regex .*", "of another form", said)
-    for python, word in _MSGSPEC_WORDS.items():
-        said = said.replace(python, word)
-    said = re.sub(r", got (text|a whole number|a number|true or false|a list|a map|nothing)$", "", said)
+    said = re.sub(r", got `\w+`$", "", said)
+    said = re.sub(r"`([a-z |]+)`", lambda names: _all_words(names[1]), said)
     return said[0].lower() + said[1:] if said else said
+
+
+def _all_words(names: str) -> str:
+    """The names of types (`int | null`) in words; what is not all names of types stays as it is."""
+    parts = names.split(" | ")
+    known = [_MSGSPEC_WORDS[part] for part in parts if part in _MSGSPEC_WORDS]
+    return " or ".join(known) if len(known) == len(parts) else f"`{names}`"
 
 
 def _say(node: Any) -> str:
