@@ -1,6 +1,6 @@
 """What every simulated bus can do, whatever its protocol, and what can be wrong with it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Annotated, ClassVar, Literal, Protocol, Self
 
@@ -8,7 +8,6 @@ import msgspec
 
 from contract.errors import Permanent
 from contract.site import ResolvedDevice
-from simulators.log import TruthLog
 
 Value = str | float
 """A word of a state, or a number in the point's unit.
@@ -49,9 +48,9 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class SimulatedBus(Protocol):
     """One bus of a site file and the devices on it, as an async context manager: there while open.
 
-    Made as `Class(bus, devices, log, speed, seed)`, which does no I/O: the bus's model (contract/site), its own devices,
-    the truth log; `speed` divides every duration that a device keeps by itself (a door's seconds of being unlocked),
-    never those of the wire; the same `seed` throws the same dice. `kinds` are the faults that it can do.
+    Made as `Class(bus, devices, log, speed, seed)`, which does no I/O: the bus's model (contract/site), its own
+    devices, the truth log; `speed` divides every duration that a device keeps by itself (a door's seconds of being
+    unlocked), never those of the wire; the same `seed` throws the same dice. `kinds` are the faults that it can do.
     """
 
     kinds: ClassVar[frozenset[str]]
