@@ -72,7 +72,7 @@ def reply_to(number: int, unit: Unit, pdu: bytes, fault: Fault | None, dice: ran
                 most = 0xFFFF if kind == "jump" else 63
                 values = [value ^ dice.randint(1, most) for value in values]
             return _spoilt(Reply(number, _read_answer(function, table, values), table, address, values, now_ns), kind)
-        return _spoilt(Reply(number, _write(unit, pdu)), kind)
+        return _spoilt(Reply(number, write(unit, pdu)), kind)
     except ModbusException as e:
         return refusal(number, function, e.code)
 
@@ -109,8 +109,8 @@ def _read_answer(function: int, table: Table, values: list[int]) -> bytes:
     return bytes((function, len(body))) + body
 
 
-def _write(unit: Unit, pdu: bytes) -> bytes:
-    """The answer to a write that was done."""
+def write(unit: Unit, pdu: bytes) -> bytes:
+    """Does what a question to write says and returns the answer. Raises ModbusException where it cannot be done."""
     function = pdu[0]
     if function not in SINGLE_WRITES and function not in MULTIPLE_WRITES:
         raise ModbusException(ILLEGAL_FUNCTION)
