@@ -4,6 +4,7 @@ All times on the box are monotonic (`mono_ns`: CLOCK_BOOTTIME nanoseconds of the
 record ties them to UTC (ARCHITECTURE.md, decision 10).
 """
 
+from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 
 import msgspec
@@ -24,9 +25,11 @@ class Quality(IntEnum):
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """What a driver read for one point, before the profile's scale and words: a raw number, or None on a failed read.
+    """What a driver read for one point, before the profile's scale and words: a raw value, or None on a failed read.
 
-    `mono_ns` is the time of the read. `error` says in a few words why `raw` is None.
+    `mono_ns` is the time of the read. `error` says in a few words why `raw` is None. `fields` is None for what is so
+    when asked; a message that says that something *happened* has fields, maybe none. `is_kept` marks an old value that
+    somebody kept for us (MQTT's retained messages): no sign of life, and never an event.
     """
 
     device: str
@@ -34,6 +37,8 @@ class Sample(msgspec.Struct, frozen=True):
     raw: int | float | str | None
     mono_ns: int
     error: str = ""
+    fields: Mapping[str, str | int | float | bool] | None = None
+    is_kept: bool = False
 
 
 class Reading(msgspec.Struct, frozen=True):

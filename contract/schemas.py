@@ -6,16 +6,17 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from contract.profile import Profile, shipped_profiles
-from contract.reference import reference_text
+from contract.profile import AnyProfile, shipped_profiles
+from contract.reference import reference_text, structs_of
 from contract.site import Site
 
 HERE = Path(__file__).resolve().parent
 SCHEMAS = {
-    shipped_profiles() / "schema.json": Profile,
+    shipped_profiles() / "schema.json": AnyProfile,
     HERE / "site.schema.json": Site,
 }
 SITE_REFERENCE = HERE / "site.reference.md"
@@ -27,11 +28,46 @@ The site file says what is connected to one box: `/etc/anju/site.yaml`, in YAML.
 [edge/drivers/modbus/sample.yaml](../edge/drivers/modbus/sample.yaml).
 
 A field that is not listed here is a mistake, so that a slip of the pen is not taken for a default."""
+_REF = "#/$defs/{name}"
 
 
-def schema_text(model: type) -> str:
-    """The JSON schema of a model, formatted as it is committed."""
-    return json.dumps(msgspec.json.schema(model), indent=2, ensure_ascii=False) + "\n"
+def schema_text(model: Any) -> str:
+    """The JSON schema of a model, or of a union of them, formatted as it is committed."""
+    defs: dict[str, Any] = {}
+    schema = _schema(model, defs)
+    return json.dumps(schema | {"$defs": dict(sorted(defs.items()))}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _schema(model: Any, defs: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a type; what it refers to is put into `defs`.
+
+    msgspec describes no union of structs that a plain field tells apart, so each member is described by itself.
+    """
+    members, is_list = structs_of(model)
+    if len(members) > 1:
+        choice: dict[str, Any] = {"anyOf": [_schema(member, defs) for member in members]}
+        return {"type": "array", "items": choice} if is_list else choice
+    divided = [field for field in _struct_fields(model) if len(structs_of(field.type)[0]) > 1]
+    if not divided:
+        (schema,), parts = msgspec.json.schema_components([model], ref_template=_REF)
+        defs.update(parts)
+        return schema
+    fields = _struct_fields(model)
+    plain = msgspec.defstruct(
+        model.__name__,
+        [(f.name, Any if f in divided else f.type, *(() if f.required else (f.default,))) for f in fields],
+        namespace={"__doc__": model.__doc__}, kw_only=True, forbid_unknown_fields=True,
+    )  # fmt: skip
+    (schema,), parts = msgspec.json.schema_components([plain], ref_template=_REF)
+    for field in divided:
+        parts[model.__name__]["properties"][field.encode_name] |= _schema(field.type, defs)
+    defs.update(parts)
+    return schema
+
+
+def _struct_fields(model: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
+    is_struct = isinstance(model, type) and issubclass(model, msgspec.Struct)
+    return msgspec.structs.fields(model) if is_struct else ()
 
 
 def generated() -> dict[Path, str]:

@@ -76,7 +76,7 @@ def enrol(
 @app.command()
 def check(site: SiteOption) -> None:
     """Say every mistake in a site file, or what it connects."""
-    from contract.site import inventory_of, resolve
+    from contract.site import ModbusBus, inventory_of, resolve
     from edge.settings import load_config
 
     config, profiles = load_config(site)
@@ -85,7 +85,8 @@ def check(site: SiteOption) -> None:
     for bus in config.buses:
         kinds = Counter(KINDS[item.profile.kind].en for item in devices if item.bus.id == bus.id)
         what = ", ".join(f"{count} × {kind}" for kind, count in sorted(kinds.items())) or "no devices"
-        print(f"  {bus.id}: {bus.protocol} {bus.host}:{bus.port}, polled every {bus.poll_s:g} s: {what}")
+        pace = f", polled every {bus.poll_s:g} s" if isinstance(bus, ModbusBus) else ""
+        print(f"  {bus.id}: {bus.protocol} {bus.endpoint}{pace}: {what}")
     print(f"{len(devices)} devices, {len(inventory_of(config, profiles).series)} series")
 
 

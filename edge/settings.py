@@ -14,14 +14,14 @@ from pathlib import Path
 from yarl import URL
 
 from contract.errors import AnjuError
-from contract.profile import Profile, load_profiles, shipped_profiles
+from contract.profile import AnyProfile, load_profiles, shipped_profiles
 from contract.site import Cloud, Site, load_site
 from edge.secrets import read_secret
 
 LOCK_FILE = "lock"
 
 
-def load_config(site_path: Path) -> tuple[Site, dict[str, Profile]]:
+def load_config(site_path: Path) -> tuple[Site, dict[str, AnyProfile]]:
     """The site file with the profiles it may name: those shipped, and those in `profiles/` beside it.
 
     An own profile replaces a shipped one of its id. Raises ConfigError with every mistake.

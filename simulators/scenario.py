@@ -11,7 +11,7 @@ import msgspec
 from contract.config import Problem, load_file
 from contract.errors import Permanent
 from contract.kinds import KINDS, PointType
-from contract.profile import Profile, load_profiles, shipped_profiles
+from contract.profile import AnyProfile, load_profiles, shipped_profiles
 from contract.site import ResolvedDevice, Site, load_site, resolve
 from simulators.modbus.device import Value, raw_of
 from simulators.modbus.server import Fault
@@ -90,7 +90,7 @@ class Play:
 
     scenario: Scenario
     site: Site
-    profiles: Mapping[str, Profile]
+    profiles: Mapping[str, AnyProfile]
 
 
 _PARTS = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
@@ -117,7 +117,7 @@ def load_scenario(path: Path, profiles_folder: Path | None = None) -> Play:
 _ACTIONS = ("set", "ramp", "fault", "mend", "cut", "power_off", "power_on")
 
 
-def _check(scenario: Scenario, site: Site, profiles: Mapping[str, Profile]) -> Iterator[Problem]:
+def _check(scenario: Scenario, site: Site, profiles: Mapping[str, AnyProfile]) -> Iterator[Problem]:
     devices = {device.device.id: device for device in resolve(site, profiles)}
     buses = {bus.id for bus in site.buses}
     for i, living in enumerate(scenario.living):

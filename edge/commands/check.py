@@ -24,7 +24,7 @@ def check_command(command: Command, devices: Mapping[str, ResolvedDevice]) -> st
     if write is None or not (standard.type is PointType.COMMAND or standard.commandable):
         return f"{command.point!r} of {command.device!r} cannot be commanded"
     try:
-        write.number(command.args)
+        write.given(command.args)
     except Permanent as e:
         return f"{command.point!r} of {command.device!r}: {e}"
     return ""

@@ -4,10 +4,9 @@ A driver knows nothing of words, reports or the outbox: it hands samples to `con
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from contract.messages import Outcome, Sample
-from contract.site import ModbusBus, ResolvedDevice
 from edge.counts import BusCounts
 from edge.drivers.modbus import ModbusDriver
 
@@ -41,5 +40,5 @@ class Counted(Protocol):
         """The numbers of this moment."""
 
 
-DRIVERS: dict[str, Callable[[ModbusBus, Sequence[ResolvedDevice], Consume], Driver]] = {"modbus": ModbusDriver}
+DRIVERS: dict[str, Callable[[Any, Sequence[Any], Consume], Driver]] = {"modbus-tcp": ModbusDriver}
 """The driver of each protocol a site file can name."""

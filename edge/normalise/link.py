@@ -6,15 +6,8 @@ from contract.site import LINK_HEARTBEAT_S
 
 OFFLINE_AFTER_FAILURES = 3
 """Polls in a row without one good value. One lost answer is no news; three are."""
-_SILENT_POLLS = 5
-_SILENT_S = 10.0
 _S = 1_000_000_000
 ONLINE, OFFLINE = "online", "offline"
-
-
-def silence_limit_s(poll_s: float) -> float:
-    """Seconds without a good value after which a device is off line, whatever its driver does: five polls, or ten."""
-    return max(_SILENT_S, _SILENT_POLLS * poll_s)
 
 
 class Link:
@@ -24,10 +17,10 @@ class Link:
         "_device", "_failed_ns", "_failures", "_good_ns", "_is_own", "_is_seen", "_limit_ns", "_reported_ns", "word",
     )  # fmt: skip
 
-    def __init__(self, device: str, poll_s: float, word: str | None = None, reported_ns: int = 0) -> None:
+    def __init__(self, device: str, silent_after_s: float, word: str | None = None, reported_ns: int = 0) -> None:
         self.word = word
         self._device = device
-        self._limit_ns = round(silence_limit_s(poll_s) * _S)
+        self._limit_ns = round(silent_after_s * _S)
         self._reported_ns = reported_ns
         self._good_ns = 0
         """Time of the last good value, or of the first look at this link."""

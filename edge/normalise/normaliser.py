@@ -92,7 +92,7 @@ class Normaliser:
                     track.value, track.quality, track.reported_ns = record.value, record.quality, record.mono_ns
             link = before.get((device, "link"))
             self._links[device] = Link(
-                device, item.bus.poll_s, link.value if link else None, link.mono_ns if link else 0
+                device, item.silent_after_s, link.value if link else None, link.mono_ns if link else 0
             )
 
     def take(self, samples: Iterable[Sample]) -> list[Reading]:

@@ -8,12 +8,11 @@ from itertools import pairwise
 
 from contract.errors import Permanent
 from contract.kinds import KINDS, PointType
-from contract.profile import DataType, ModbusLimits, ModbusRead, PointMap, Table
-from contract.site import ResolvedDevice
+from contract.profile import DataType, ModbusLimits, ModbusPoint, ModbusRead, Table
+from contract.site import ResolvedModbus
+from simulators.bus import Value
 from simulators.log import TruthLog
-from simulators.modbus.server import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, ModbusException
-
-Value = str | float
+from simulators.modbus.pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, ModbusException
 
 _FORMATS = {
     DataType.UINT16: ">H",
@@ -24,13 +23,13 @@ _FORMATS = {
 }
 
 
-def raw_of(mapped: PointMap, value: Value) -> int | float:
+def raw_of(mapped: ModbusPoint, value: Value) -> int | float:
     """The raw value that a profile reads as this one; numbers are rounded to the nearest the register can hold.
 
     Raises Permanent for a word the profile does not have or a number its register cannot hold.
     """
     if mapped.states:
-        raw = next((raw for raw, word in mapped.states.items() if word == value), None)
+        raw = next((int(raw) for raw, word in mapped.states.items() if word == value), None)
         if raw is None:
             raise Permanent(f"{value!r} is none of: {', '.join(mapped.states.values())}")
         return raw
@@ -101,7 +100,7 @@ class SimulatedUnit:
     argument is `seconds` it goes back to the kind's normal word after as many (divided by `speed`).
     """
 
-    def __init__(self, devices: Sequence[ResolvedDevice], log: TruthLog, speed: float = 1.0) -> None:
+    def __init__(self, devices: Sequence[ResolvedModbus], log: TruthLog, speed: float = 1.0) -> None:
         self._devices = {device.device.id: device for device in devices}
         self._log, self._speed = log, speed
         profile = devices[0].profile
@@ -109,7 +108,7 @@ class SimulatedUnit:
         self._memory = Memory(profile.modbus)
         self._values: dict[tuple[str, str], Value] = {}
         self._timers: dict[tuple[str, str], asyncio.TimerHandle] = {}
-        self._orders: dict[tuple[Table, int], tuple[ResolvedDevice, str]] = {}
+        self._orders: dict[tuple[Table, int], tuple[ResolvedModbus, str]] = {}
         # A panel has all its channels, whether or not a detector is connected to each.
         for mapped in profile.points.values():
             for channel in range(profile.modbus.channels):
@@ -122,7 +121,7 @@ class SimulatedUnit:
         for device in devices:
             self._settle(device)
 
-    def _settle(self, device: ResolvedDevice) -> None:
+    def _settle(self, device: ResolvedModbus) -> None:
         """Every point at rest: the kind's normal word, or the number nearest 0 that is plausible."""
         points = KINDS[device.profile.kind].points
         for name, mapped in device.profile.points.items():
@@ -178,7 +177,7 @@ class SimulatedUnit:
         for device, name, value in orders:
             self._obey(device, name, value)
 
-    def _obey(self, device: ResolvedDevice, name: str, value: int) -> None:
+    def _obey(self, device: ResolvedModbus, name: str, value: int) -> None:
         mapped = device.profile.points[name]
         confirm, write = mapped.confirm, mapped.write
         if confirm is None or write is None or (write.argument is None and value != write.value):

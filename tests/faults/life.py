@@ -13,7 +13,7 @@ import msgspec
 
 from contract.clock import mono_ns
 from contract.kinds import KINDS, PointType
-from contract.profile import PointMap
+from contract.profile import ModbusPoint
 from contract.site import ResolvedDevice
 from simulators.control import Answered, GetOrder, Order, SetOrder
 
@@ -52,7 +52,7 @@ class Control:
             await self._writer.wait_closed()
 
 
-def _numbers(mapped: PointMap, dice: random.Random) -> Iterator[float]:
+def _numbers(mapped: ModbusPoint, dice: random.Random) -> Iterator[float]:
     """Values of a number without end, in its unit: one counts up by more than the deadband, or wanders in small steps
     and now and then lies outside the plausible, so that the deadband and the bounds matter too.
     """

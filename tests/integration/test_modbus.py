@@ -11,8 +11,8 @@ from pymodbus.simulator import DataType as SimType
 from pymodbus.simulator import SimData, SimDevice
 
 from contract.messages import CommandStatus, Outcome
-from contract.profile import Confirm, DataType, ModbusLimits, ModbusRead, ModbusWrite, PointMap, Profile, Table
-from contract.site import Device, ModbusBus, ResolvedDevice
+from contract.profile import Confirm, DataType, ModbusLimits, ModbusPoint, ModbusProfile, ModbusRead, ModbusWrite, Table
+from contract.site import ModbusDevice, ModbusTcpBus, Resolved
 from edge.drivers.modbus import ModbusDriver
 from edge.drivers.modbus.config import Timing
 from edge.normalise import Normaliser
@@ -23,16 +23,16 @@ from tests.support.modbus import LATER_NS, QUICK, Collected, detector, door, mod
 S = 1_000_000_000
 
 
-def environment(*, max_gap: int = 0, **points: PointMap) -> Profile:
+def environment(*, max_gap: int = 0, **points: ModbusPoint) -> ModbusProfile:
     """A model with a point of every type."""
     limits = ModbusLimits(max_gap=max_gap)
-    return Profile(
+    return ModbusProfile(
         id="all-types", vendor="v", model="m", kind="environment", source="test", modbus=limits, points=points
     )
 
 
-def holding(address: int, data_type: DataType, bit: int | None = None) -> PointMap:
-    return PointMap(read=ModbusRead(table=Table.HOLDING_REGISTER, address=address, type=data_type, bit=bit))
+def holding(address: int, data_type: DataType, bit: int | None = None) -> ModbusPoint:
+    return ModbusPoint(read=ModbusRead(table=Table.HOLDING_REGISTER, address=address, type=data_type, bit=bit))
 
 
 async def test_row_1_five_silent_of_ten_leave_the_others_95_percent_of_their_rate() -> None:
@@ -132,7 +132,7 @@ async def test_row_9_a_full_panel_takes_two_questions_a_poll() -> None:
 
 async def test_a_gap_the_unit_refuses_costs_one_split_and_no_point() -> None:
     profile = environment(max_gap=4, temperature=holding(0, DataType.INT16), humidity=holding(3, DataType.UINT16))
-    device = Device(id="env", name="env", profile="all-types", unit=1)
+    device = ModbusDevice(id="env", name="env", profile="all-types", unit=1)
     async with modbus_rig([device], profiles={"all-types": profile}) as rig:
         del rig.estate.units["bus", 1]._memory._cells[Table.HOLDING_REGISTER][1]
         await rig.collected.value("env", "temperature", 0)
@@ -233,19 +233,19 @@ async def test_a_second_opinion_on_the_wire_pymodbus_own_server() -> None:
         pm25=holding(2, DataType.UINT32),
         noise=holding(4, DataType.INT32),
         co2=holding(6, DataType.FLOAT32),
-        fault=PointMap(read=ModbusRead(table=Table.HOLDING_REGISTER, address=8, type=DataType.BIT, bit=9)),
-        tamper=PointMap(read=ModbusRead(table=Table.DISCRETE_INPUT, address=3, type=DataType.BIT)),
-        battery=PointMap(read=ModbusRead(table=Table.INPUT_REGISTER, address=5)),
-        rssi=PointMap(read=ModbusRead(table=Table.INPUT_REGISTER, address=40)),
-        coil=PointMap(
+        fault=ModbusPoint(read=ModbusRead(table=Table.HOLDING_REGISTER, address=8, type=DataType.BIT, bit=9)),
+        tamper=ModbusPoint(read=ModbusRead(table=Table.DISCRETE_INPUT, address=3, type=DataType.BIT)),
+        battery=ModbusPoint(read=ModbusRead(table=Table.INPUT_REGISTER, address=5)),
+        rssi=ModbusPoint(read=ModbusRead(table=Table.INPUT_REGISTER, address=40)),
+        coil=ModbusPoint(
             write=ModbusWrite(table=Table.COIL, address=2, value=1), confirm=Confirm(point="is_on", state="on")
         ),
-        is_on=PointMap(read=ModbusRead(table=Table.COIL, address=2, type=DataType.BIT), states={0: "off", 1: "on"}),
-        level=PointMap(
+        is_on=ModbusPoint(read=ModbusRead(table=Table.COIL, address=2, type=DataType.BIT), states={0: "off", 1: "on"}),
+        level=ModbusPoint(
             write=ModbusWrite(table=Table.HOLDING_REGISTER, address=9, argument="to"),
             confirm=Confirm(point="level_is", state="five"),
         ),
-        level_is=PointMap(read=ModbusRead(table=Table.HOLDING_REGISTER, address=9), states={0: "none", 5: "five"}),
+        level_is=ModbusPoint(read=ModbusRead(table=Table.HOLDING_REGISTER, address=9), states={0: "none", 5: "five"}),
     )
     registers = [0xFFD8, 40000, 0x1234, 0x5678, 0xFFFF, 0xFFFB, 0x40A0, 0x0000, 1 << 9, 0]
     device = SimDevice(
@@ -260,8 +260,8 @@ async def test_a_second_opinion_on_the_wire_pymodbus_own_server() -> None:
     server = ModbusTcpServer(device, address=("127.0.0.1", 0))
     await server.serve_forever(background=True)
     port = server.transport.sockets[0].getsockname()[1]
-    bus = ModbusBus(id="bus", protocol="modbus", host="127.0.0.1", port=port, poll_s=0.05, devices=[])
-    resolved = ResolvedDevice(Device(id="env", name="env", profile="all-types", unit=7), bus, profile)
+    bus = ModbusTcpBus(id="bus", protocol="modbus-tcp", host="127.0.0.1", port=port, poll_s=0.05, devices=[])
+    resolved = Resolved(ModbusDevice(id="env", name="env", profile="all-types", unit=7), bus, profile)
     collected = Collected()
     driver = ModbusDriver(bus, [resolved], collected.consume, QUICK)
     running = asyncio.create_task(driver.run())

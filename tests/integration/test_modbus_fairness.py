@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from contract.clock import mono_ns
 from contract.messages import CommandStatus, Sample
 from contract.profile import Confirm, Table
-from contract.site import Device, ModbusBus, ResolvedDevice
+from contract.site import ModbusDevice, ModbusTcpBus, Resolved
 from edge.drivers.modbus import ModbusDriver
 from edge.drivers.modbus.config import Timing
 from simulators.log import Write
@@ -144,9 +144,9 @@ async def test_a_question_whose_parts_are_all_silent_is_asked_on() -> None:
 
 @pytest.mark.parametrize("host", ["panel..lan", "a" * 64 + ".lan", "bad\0host"])
 async def test_a_name_that_is_none_ends_nothing(host: str) -> None:
-    bus = ModbusBus(id="bus", protocol="modbus", host=host, devices=[])
+    bus = ModbusTcpBus(id="bus", protocol="modbus-tcp", host=host, devices=[])
     collected = Collected()
-    driver = ModbusDriver(bus, [ResolvedDevice(door(1), bus, PROFILES["anju-door-unit"])], collected.consume, QUICK)
+    driver = ModbusDriver(bus, [Resolved(door(1), bus, PROFILES["anju-door-unit"])], collected.consume, QUICK)
     running = asyncio.create_task(driver.run())
     try:
         for _ in range(3):
@@ -177,7 +177,7 @@ async def test_a_fault_of_the_box_ends_no_bus_and_does_not_spin(capsys: pytest.C
 
 @pytest.mark.parametrize("unit", [0, 255])
 async def test_a_device_that_speaks_tcp_itself(unit: int) -> None:
-    async with modbus_rig([Device(id="door", name="门", profile="anju-door-unit", unit=unit)]) as rig:
+    async with modbus_rig([ModbusDevice(id="door", name="门", profile="anju-door-unit", unit=unit)]) as rig:
         await rig.collected.value("door", "contact", 0)
         outcome = await rig.driver.execute("door", "unlock", {"seconds": 1}, LATER_NS)
         assert outcome.status is CommandStatus.EXECUTED

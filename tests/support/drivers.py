@@ -58,5 +58,5 @@ async def _modbus() -> AsyncIterator[DriverRig]:
         )  # fmt: skip
 
 
-RIGS: dict[str, Callable[[], AbstractAsyncContextManager[DriverRig]]] = {"modbus": _modbus}
+RIGS: dict[str, Callable[[], AbstractAsyncContextManager[DriverRig]]] = {"modbus-tcp": _modbus}
 """By protocol, as DRIVERS."""

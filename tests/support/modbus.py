@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from contract.messages import Sample
-from contract.profile import Profile, load_profiles, shipped_profiles
-from contract.site import Cloud, Device, Estate, ModbusBus, ResolvedDevice, Site, resolve
+from contract.profile import ModbusProfile, load_profiles, shipped_profiles
+from contract.site import Cloud, Estate, ModbusDevice, ModbusTcpBus, ResolvedDevice, Site, resolve
 from edge.drivers.modbus import ModbusDriver
 from edge.drivers.modbus.config import Timing
 from simulators.estate import Estate as SimulatedEstate
@@ -25,19 +25,19 @@ LATER_NS = 1 << 62
 """A deadline that no command reaches."""
 
 
-def door(unit: int) -> Device:
+def door(unit: int) -> ModbusDevice:
     """A door unit called door-N."""
-    return Device(id=f"door-{unit}", name=f"门{unit}", profile="anju-door-unit", unit=unit)
+    return ModbusDevice(id=f"door-{unit}", name=f"门{unit}", profile="anju-door-unit", unit=unit)
 
 
-def detector(unit: int, channel: int) -> Device:
+def detector(unit: int, channel: int) -> ModbusDevice:
     """A detector on a panel, called smoke-U-C."""
-    return Device(
+    return ModbusDevice(
         id=f"smoke-{unit}-{channel}", name=f"烟感{channel}", profile="anju-smoke-panel-16", unit=unit, channel=channel
     )
 
 
-def site_of(bus: ModbusBus) -> Site:
+def site_of(bus: ModbusTcpBus) -> Site:
     """A site with one bus."""
     return Site(estate=Estate(name="西苑小区"), cloud=Cloud(url="http://127.0.0.1:8080"), buses=[bus])
 
@@ -97,16 +97,16 @@ class ModbusRig:
 
 @asynccontextmanager
 async def modbus_rig(
-    devices: Sequence[Device],
+    devices: Sequence[ModbusDevice],
     poll_s: float = 0.02,
     timeout_s: float = 0.2,
     timing: Timing = QUICK,
-    profiles: Mapping[str, Profile] = PROFILES,
+    profiles: Mapping[str, ModbusProfile] = PROFILES,
     port: int = 0,
 ) -> AsyncIterator[ModbusRig]:
     """Serves the devices on a free port and runs the driver on them while open."""
-    bus = ModbusBus(
-        id="bus", protocol="modbus", host="127.0.0.1", port=port or 1, poll_s=poll_s, timeout_s=timeout_s,
+    bus = ModbusTcpBus(
+        id="bus", protocol="modbus-tcp", host="127.0.0.1", port=port or 1, poll_s=poll_s, timeout_s=timeout_s,
         devices=list(devices),
     )  # fmt: skip
     site = site_of(bus)
@@ -115,7 +115,7 @@ async def modbus_rig(
     server = estate.servers["bus"]
     server.port = port
     async with estate:
-        bus = ModbusBus(**{name: getattr(bus, name) for name in bus.__struct_fields__} | {"port": server.port})
+        bus = ModbusTcpBus(**{name: getattr(bus, name) for name in bus.__struct_fields__} | {"port": server.port})
         resolved = resolve(site_of(bus), profiles)
         collected = Collected()
         driver = ModbusDriver(bus, resolved, collected.consume, timing)

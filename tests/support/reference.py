@@ -31,7 +31,7 @@ import msgspec
 
 from contract.kinds import KINDS, Lane, PointType
 from contract.messages import Quality
-from contract.profile import DataType, PointMap
+from contract.profile import DataType, ModbusPoint
 from contract.site import ResolvedDevice
 from simulators.log import Answer, Entry
 
@@ -196,7 +196,7 @@ def _observe(answer: Answer, device: ResolvedDevice, point: str, raw: float, nex
     return Observation(raw, value, int(quality), answer.mono_ns, answer.read_ns, next_ns, sure=True, young=False)
 
 
-def _number(mapped: PointMap, raw: float) -> tuple[float | None, bool]:
+def _number(mapped: ModbusPoint, raw: float) -> tuple[float | None, bool]:
     if raw != raw or raw in {float("inf"), -float("inf")}:
         return None, False
     exact = Fraction(raw) * _exact(mapped.scale) + _exact(mapped.offset)
@@ -215,7 +215,7 @@ _LAYOUT = {
 }  # fmt: skip
 
 
-def _raw(answer: Answer, device: ResolvedDevice, mapped: PointMap) -> float | None:
+def _raw(answer: Answer, device: ResolvedDevice, mapped: ModbusPoint) -> float | None:
     """The raw value of a point in an answer, or None when the answer does not hold it."""
     read = mapped.read
     if read is None or str(read.table) != answer.table:

@@ -7,7 +7,7 @@ from contract.clock import mono_ns
 from contract.errors import Permanent, Retryable
 from contract.messages import CommandStatus, Outcome, Sample
 from contract.profile import Confirm
-from contract.site import ResolvedDevice
+from contract.site import ResolvedModbus
 from edge.drivers.modbus.plan import Read, Write, plan_point
 from edge.drivers.modbus.poll import S
 from edge.drivers.modbus.wire import Disconnected, Refused, TooLate
@@ -17,7 +17,7 @@ Args = Mapping[str, str | int | float | bool]
 
 
 async def execute(
-    device: ResolvedDevice | None, point: str, args: Args, deadline_ns: int, ask: Ask, every_s: float
+    device: ResolvedModbus | None, point: str, args: Args, deadline_ns: int, ask: Ask, every_s: float
 ) -> Outcome:
     """Writes a command through `ask` and looks for its effect every `every_s` seconds. Raises nothing of the wire's.
 
@@ -46,7 +46,7 @@ async def execute(
     return await _confirm(device, found.confirm, ask, every_s, doubt)
 
 
-async def _confirm(device: ResolvedDevice, confirm: Confirm, ask: Ask, every_s: float, doubt: str) -> Outcome:
+async def _confirm(device: ResolvedModbus, confirm: Confirm, ask: Ask, every_s: float, doubt: str) -> Outcome:
     """Reads the confirm point until it shows the state or its time has passed."""
     states = device.point(confirm.point).states
     until_ns = mono_ns() + round(confirm.within_s * S)

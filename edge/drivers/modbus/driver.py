@@ -11,7 +11,7 @@ from contract.clock import mono_ns
 from contract.errors import Permanent, Retryable
 from contract.messages import Outcome, Sample
 from contract.profile import ModbusLimits
-from contract.site import ModbusBus, ResolvedDevice
+from contract.site import ModbusTcpBus, ResolvedModbus
 from edge.counts import BusCounts
 from edge.drivers.modbus.command import execute
 from edge.drivers.modbus.config import DEFAULT_TIMING, Timing, backoff_s
@@ -44,8 +44,8 @@ class ModbusDriver:
 
     def __init__(
         self,
-        bus: ModbusBus,
-        devices: Sequence[ResolvedDevice],
+        bus: ModbusTcpBus,
+        devices: Sequence[ResolvedModbus],
         consume: Callable[[Sequence[Sample]], Awaitable[None]],
         timing: Timing = DEFAULT_TIMING,
     ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from contract.profile import DataType, ModbusLimits, Table
-from contract.site import ResolvedDevice
+from contract.site import ResolvedModbus
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class Write(msgspec.Struct, frozen=True):
     deadline_ns: int
 
 
-def plan_unit(devices: Sequence[ResolvedDevice]) -> list[Read]:
+def plan_unit(devices: Sequence[ResolvedModbus]) -> list[Read]:
     """The fewest questions that read every readable point of the devices on one unit.
 
     Spans gaps up to the profile's max_gap and never asks for more than its max_registers or max_bits. All devices of a
@@ -48,9 +48,9 @@ def plan_unit(devices: Sequence[ResolvedDevice]) -> list[Read]:
     return _merge(singles, devices[0].profile.modbus, devices[0].profile.modbus.max_gap)
 
 
-def plan_point(device: ResolvedDevice, name: str) -> list[Read]:
+def plan_point(device: ResolvedModbus, name: str) -> list[Read]:
     """The one question that reads one point, or none when the point is only written."""
-    read = device.point(name).read
+    read = device.profile.points[name].read
     if read is None:
         return []
     address = read.address + read.stride * device.device.channel

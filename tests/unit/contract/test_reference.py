@@ -7,6 +7,7 @@ import pytest
 
 from contract.reference import reference_text
 from contract.schemas import SITE_REFERENCE
+from contract.site.load import PROFILES_OF
 
 
 class Undescribed(msgspec.Struct):
@@ -47,5 +48,9 @@ def test_a_field_without_a_meaning_is_said() -> None:
 
 def test_the_committed_page_lists_every_map_of_the_site_file() -> None:
     page = SITE_REFERENCE.read_text(encoding="utf-8")
-    maps = ("estate", "cloud", "cloud.proxy", "buses[]", "buses[].devices[]", "buses[].devices[].place", "storage")
-    assert [line for line in page.splitlines() if line.startswith("## ")] == [f"## `{name}`" for name in maps]
+    headings = [line[4:-1] for line in page.splitlines() if line.startswith("## ")]
+    assert headings[:3] == ["estate", "cloud", "cloud.proxy"]
+    for protocol in PROFILES_OF:
+        assert any(heading == f"buses[] with protocol: {protocol}:" for heading in headings)
+    assert len(set(headings)) == len(headings)
+    assert headings[-1] == "storage"

@@ -33,7 +33,7 @@ cloud: {{url: "{cloud}"}}
 storage: {{seal_s: 0.2}}
 buses:
   - id: panel
-    protocol: modbus
+    protocol: modbus-tcp
     host: 127.0.0.1
     port: {port}
     poll_s: 0.05
@@ -225,7 +225,7 @@ estate: {{name: 西苑小区, timezone: Asia/Shangai}}
 cloud: {{url: "{cloud}"}}
 buses:
   - id: panel
-    protocol: modbus
+    protocol: modbus-tcp
     host: 127.0.0.1
     port: {port}
     poll_s: 900

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from contract.errors import Permanent
-from contract.profile import DataType, ModbusRead, PointMap, Table
-from contract.site import ModbusBus, resolve
+from contract.profile import DataType, ModbusPoint, ModbusRead, Table
+from contract.site import ModbusTcpBus, resolve
 from simulators.log import Answer, Change, TruthLog, Write, read_log
 from simulators.modbus.device import SimulatedUnit, raw_of
 from simulators.modbus.server import ModbusException, ModbusServer
@@ -15,7 +15,7 @@ from tests.support.modbus import PROFILES, detector, door, site_of
 
 
 def unit_of(*devices: object, log: TruthLog | None = None, speed: float = 1.0) -> SimulatedUnit:
-    bus = ModbusBus(id="bus", protocol="modbus", host="h", devices=list(devices))
+    bus = ModbusTcpBus(id="bus", protocol="modbus-tcp", host="h", devices=list(devices))
     return SimulatedUnit(resolve(site_of(bus), PROFILES), log or TruthLog(), speed)
 
 
@@ -39,7 +39,7 @@ def test_what_cannot_be_is_said(point: str, value: str | float) -> None:
 
 
 def test_numbers_go_through_the_inverse_of_the_scale() -> None:
-    mapped = PointMap(
+    mapped = ModbusPoint(
         scale=0.5, offset=-40.0, read=ModbusRead(table=Table.INPUT_REGISTER, address=0, type=DataType.UINT16)
     )
     assert raw_of(mapped, 10.2) == 100

@@ -9,7 +9,7 @@ import pytest
 from contract.clock import mono_ns
 from contract.messages import Command, CommandStatus, Outcome
 from contract.profile import load_profiles, shipped_profiles
-from contract.site import Device, ModbusBus, ResolvedDevice
+from contract.site import ModbusDevice, ModbusTcpBus, Resolved
 from edge.commands import CommandRunner
 from edge.commands import runner as runner_module
 from edge.commands.check import NO_TIME, TOO_LATE
@@ -39,14 +39,14 @@ class Door:
 @asynccontextmanager
 async def runner(folder, driver, results, *, now=NOW, record=None):
     profile = load_profiles(shipped_profiles())["anju-door-unit"]
-    device = Device(id="door-1", name="Door", profile=profile.id, unit=1)
-    bus = ModbusBus(id="bus", protocol="modbus", host="127.0.0.1", devices=[device])
+    device = ModbusDevice(id="door-1", name="Door", profile=profile.id, unit=1)
+    bus = ModbusTcpBus(id="bus", protocol="modbus-tcp", host="127.0.0.1", devices=[device])
 
     async def keep(result):
         results.append(result)
 
     async with CommandRunner.open(
-        folder / "commands.db", devices={"door-1": ResolvedDevice(device, bus, profile)},
+        folder / "commands.db", devices={"door-1": Resolved(device, bus, profile)},
         executors={"door-1": driver}, utc_ns=lambda: now, record=record or keep,
     ) as running:  # fmt: skip
         yield running

@@ -1,11 +1,13 @@
 """The box's own link state: on line at the first good read, off line by failures or by silence, repeated."""
 
+import msgspec
+
 from contract.kinds import Lane
 from contract.messages import Quality, Reading, Sample
 from contract.records import StateRecord
 from contract.site import LINK_HEARTBEAT_S
-from edge.normalise import Normaliser, silence_limit_s
-from tests.unit.edge.normalise.test_normaliser import NOW, S, detector, smoke
+from edge.normalise import Normaliser
+from tests.unit.edge.normalise.test_normaliser import BUS, NOW, S, detector, smoke
 
 
 def words(readings: list[Reading]) -> list[tuple[float | str | None, int]]:
@@ -50,7 +52,7 @@ def test_a_device_that_was_never_there_is_offline() -> None:
 def test_row_13_silence_counts_even_when_nobody_reports_a_failure() -> None:
     normaliser = Normaliser([detector()])
     normaliser.take([smoke(0)])
-    limit_ns = round(silence_limit_s(0.25) * S)
+    limit_ns = round(detector().silent_after_s * S)
     assert normaliser.tick(NOW + limit_ns) == []
     assert words(normaliser.tick(NOW + limit_ns + 1)) == [("offline", NOW + limit_ns + 1)]
     assert words(normaliser.take([smoke(0, NOW + 2 * limit_ns)])) == [("online", NOW + 2 * limit_ns)]
@@ -63,7 +65,8 @@ def test_silence_from_the_start_is_offline_too() -> None:
 
 
 def test_a_slow_poll_has_a_longer_limit() -> None:
-    assert silence_limit_s(60) == 300
+    bus = msgspec.structs.replace(BUS, poll_s=60)
+    assert msgspec.structs.replace(detector(), bus=bus).silent_after_s == 300
 
 
 def test_a_link_is_repeated_at_its_heartbeat() -> None:

@@ -10,21 +10,25 @@ from hypothesis import strategies as st
 
 from contract.kinds import Lane
 from contract.messages import Quality, Reading, Sample
-from contract.profile import PointMap, Profile, Report
+from contract.profile import ModbusPoint, ModbusProfile, Report
 from contract.records import StateRecord
-from contract.site import Device, ModbusBus, ResolvedDevice
+from contract.site import ModbusDevice, ModbusTcpBus, Resolved, ResolvedDevice
 from edge.normalise import Normaliser
 
 S = 1_000_000_000
 NOW = 1_000 * S
-BUS = ModbusBus(id="bus", protocol="modbus", host="h", devices=[], poll_s=0.25)
+BUS = ModbusTcpBus(id="bus", protocol="modbus-tcp", host="h", devices=[], poll_s=0.25)
 SMOKE = {0: "clear", 1: "smoke"}
 
 
-def detector(temperature: PointMap | None = None, smoke: PointMap | None = None, id_: str = "d") -> ResolvedDevice:
-    points = {"temperature": temperature or PointMap(), "smoke": smoke or PointMap(states=SMOKE)}
-    profile = Profile(id="m", vendor="v", model="m", kind="smoke_detector", source="s", points=points)
-    return ResolvedDevice(Device(id=id_, name="d", profile="m", unit=1), BUS, profile)
+def detector(
+    temperature: ModbusPoint | None = None, smoke: ModbusPoint | None = None, id_: str = "d"
+) -> ResolvedDevice:
+    points = {"temperature": temperature or ModbusPoint(), "smoke": smoke or ModbusPoint(states=SMOKE)}
+    profile = ModbusProfile(
+        protocol="modbus", id="m", vendor="v", model="m", kind="smoke_detector", source="s", points=points
+    )
+    return Resolved(ModbusDevice(id=id_, name="d", profile="m", unit=1), BUS, profile)
 
 
 def points_of(readings: Sequence[Reading]) -> list[Reading]:
@@ -39,7 +43,7 @@ def smoke(raw: float | str | None, at_ns: int = NOW) -> Sample:
     return Sample("d", "smoke", raw, at_ns)
 
 
-def one(mapped: PointMap, raw: float | str) -> Reading:
+def one(mapped: ModbusPoint, raw: float | str) -> Reading:
     (reading,) = points_of(Normaliser([detector(mapped)]).take([temperature(raw)]))
     return reading
 
@@ -47,7 +51,7 @@ def one(mapped: PointMap, raw: float | str) -> Reading:
 class Reference:
     """The policy as one would say it aloud, without any of the short cuts."""
 
-    def __init__(self, mapped: PointMap) -> None:
+    def __init__(self, mapped: ModbusPoint) -> None:
         self.map = mapped
         self.last: tuple[Fraction, Quality, int] | None = None
 
@@ -66,7 +70,7 @@ class Reference:
 
 
 maps = st.builds(
-    PointMap,
+    ModbusPoint,
     scale=st.sampled_from([1.0, 0.1, 0.01, -0.5, 0.25, 10.0]),
     offset=st.sampled_from([0.0, -40.0, 0.3]),
     minimum=st.sampled_from([None, -4.0, 0.1]),
@@ -79,7 +83,7 @@ steps = st.lists(st.tuples(st.integers(-60, 300), st.integers(0, 1500)), min_siz
 
 
 @given(mapped=maps, steps=steps)
-def test_telemetry_is_reported_as_the_reference_says(mapped: PointMap, steps: list[tuple[int, int]]) -> None:
+def test_telemetry_is_reported_as_the_reference_says(mapped: ModbusPoint, steps: list[tuple[int, int]]) -> None:
     normaliser, reference, at_ns = Normaliser([detector(mapped)]), Reference(mapped), NOW
     for raw, after_ms in steps:
         at_ns += after_ms * 1_000_000
@@ -95,7 +99,7 @@ def test_telemetry_is_reported_as_the_reference_says(mapped: PointMap, steps: li
 
 @given(raws=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1500)), min_size=1, max_size=40))
 def test_a_state_is_reported_on_change_and_by_heartbeat(raws: list[tuple[int, int]]) -> None:
-    mapped = PointMap(states=SMOKE, report=Report(heartbeat_s=2.0))
+    mapped = ModbusPoint(states=SMOKE, report=Report(heartbeat_s=2.0))
     normaliser, at_ns = Normaliser([detector(smoke=mapped)]), NOW
     last: tuple[str | None, int] | None = None
     for raw, after_ms in raws:
@@ -112,17 +116,17 @@ def test_a_state_is_reported_on_change_and_by_heartbeat(raws: list[tuple[int, in
 
 @pytest.mark.parametrize("raw", [float("nan"), float("inf"), "warm"])
 def test_what_is_no_number_is_a_fault_without_a_value(raw: float | str) -> None:
-    reading = one(PointMap(minimum=0.0), raw)
+    reading = one(ModbusPoint(minimum=0.0), raw)
     assert (reading.value, reading.quality) == (None, Quality.FAULT)
 
 
 def test_what_is_out_of_range_keeps_its_value_and_is_a_fault() -> None:
-    reading = one(PointMap(scale=0.1, maximum=150.0), 1501)
+    reading = one(ModbusPoint(scale=0.1, maximum=150.0), 1501)
     assert (reading.value, reading.quality) == (150.1, Quality.FAULT)
 
 
 def test_a_float_register_keeps_its_digits() -> None:
-    assert one(PointMap(scale=0.1), 20.3).value == 20.3 * 0.1
+    assert one(ModbusPoint(scale=0.1), 20.3).value == 20.3 * 0.1
 
 
 def test_a_state_in_a_float_register_has_its_word() -> None:
@@ -238,7 +242,7 @@ def test_telemetry_that_is_refused_is_a_fault_without_a_value() -> None:
 
 def test_it_takes_200_000_samples_a_second() -> None:
     normaliser = Normaliser(
-        [detector(PointMap(scale=0.1, report=Report(deadband=0.2)), id_=f"d{i}") for i in range(100)]
+        [detector(ModbusPoint(scale=0.1, report=Report(deadband=0.2)), id_=f"d{i}") for i in range(100)]
     )
     batches = [
         [

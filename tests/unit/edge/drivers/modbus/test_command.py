@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from contract.messages import CommandStatus, Outcome, Sample
 from contract.profile import Confirm, Table
-from contract.site import ModbusBus, ResolvedDevice
+from contract.site import ModbusTcpBus, Resolved
 from edge.drivers.modbus.command import execute
 from edge.drivers.modbus.plan import Read, Write
 from edge.drivers.modbus.wire import Disconnected, Refused, Silent, TooLate
@@ -16,7 +16,7 @@ from tests.support.modbus import PROFILES, door
 UNLOCK = PROFILES["anju-door-unit"].points["unlock"]
 SOON = replace(UNLOCK, confirm=Confirm(point="lock", state="unlocked", within_s=0.1))
 PROFILE = replace(PROFILES["anju-door-unit"], points=PROFILES["anju-door-unit"].points | {"unlock": SOON})
-DOOR = ResolvedDevice(door(3), ModbusBus(id="b", protocol="modbus", host="h", devices=[]), PROFILE)
+DOOR = Resolved(door(3), ModbusTcpBus(id="b", protocol="modbus-tcp", host="h", devices=[]), PROFILE)
 DEADLINE_NS = 1 << 62
 
 

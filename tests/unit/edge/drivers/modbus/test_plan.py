@@ -5,22 +5,24 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.profile import DataType, ModbusLimits, ModbusRead, PointMap, Profile, Table
-from contract.site import Device, ModbusBus, ResolvedDevice, resolve
+from contract.profile import DataType, ModbusLimits, ModbusPoint, ModbusProfile, ModbusRead, Table
+from contract.site import ModbusDevice, ModbusTcpBus, Resolved, ResolvedDevice, resolve
 from edge.drivers.modbus.plan import Read, plan_unit, split_read
 from tests.support.modbus import PROFILES, detector, door, site_of
 
-BUS = ModbusBus(id="bus", protocol="modbus", host="h", devices=[])
+BUS = ModbusTcpBus(id="bus", protocol="modbus-tcp", host="h", devices=[])
 
 
 def unit_of(limits: ModbusLimits, *reads: ModbusRead) -> list[ResolvedDevice]:
-    points = {f"p{i}": PointMap(read=read) for i, read in enumerate(reads)}
-    profile = Profile(id="m", vendor="v", model="m", kind="environment", source="s", modbus=limits, points=points)
-    return [ResolvedDevice(Device(id="d", name="d", profile="m", unit=3), BUS, profile)]
+    points = {f"p{i}": ModbusPoint(read=read) for i, read in enumerate(reads)}
+    profile = ModbusProfile(
+        protocol="modbus", id="m", vendor="v", model="m", kind="environment", source="s", modbus=limits, points=points
+    )
+    return [Resolved(ModbusDevice(id="d", name="d", profile="m", unit=3), BUS, profile)]
 
 
 def test_row_9_sixteen_detectors_of_four_points_are_two_questions() -> None:
-    bus = ModbusBus(id="bus", protocol="modbus", host="h", devices=[detector(1, c) for c in range(16)])
+    bus = ModbusTcpBus(id="bus", protocol="modbus-tcp", host="h", devices=[detector(1, c) for c in range(16)])
     reads = plan_unit(resolve(site_of(bus), PROFILES))
     assert [(r.table, r.address, r.count, len(r.items)) for r in reads] == [
         (Table.DISCRETE_INPUT, 0, 32, 32),
@@ -29,7 +31,7 @@ def test_row_9_sixteen_detectors_of_four_points_are_two_questions() -> None:
 
 
 def test_a_door_is_one_question_and_its_command_none() -> None:
-    bus = ModbusBus(id="bus", protocol="modbus", host="h", devices=[door(1)])
+    bus = ModbusTcpBus(id="bus", protocol="modbus-tcp", host="h", devices=[door(1)])
     (read,) = plan_unit(resolve(site_of(bus), PROFILES))
     assert [item.point for item in read.items] == ["contact", "lock", "held_open", "tamper"]
 

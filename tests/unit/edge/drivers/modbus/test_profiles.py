@@ -8,8 +8,8 @@ from ruamel.yaml import YAML
 import edge.drivers.modbus
 from contract.kinds import KINDS, PointType
 from contract.messages import Quality
-from contract.profile import Profile
-from contract.site import Device, ModbusBus, load_site, resolve
+from contract.profile import ModbusProfile
+from contract.site import ModbusDevice, ModbusTcpBus, load_site, resolve
 from edge.drivers.modbus.decode import decode_read
 from edge.drivers.modbus.plan import plan_unit
 from edge.normalise import Normaliser
@@ -21,12 +21,12 @@ FOLDER = Path(edge.drivers.modbus.__file__).parent
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda p: p.id)
-def test_the_box_reads_what_the_simulator_shows(profile: Profile) -> None:
+def test_the_box_reads_what_the_simulator_shows(profile: ModbusProfile) -> None:
     devices = [
-        Device(id=f"d{channel}", name="d", profile=profile.id, unit=1, channel=channel)
+        ModbusDevice(id=f"d{channel}", name="d", profile=profile.id, unit=1, channel=channel)
         for channel in {0, profile.modbus.channels - 1}
     ]
-    bus = ModbusBus(id="bus", protocol="modbus", host="h", devices=devices)
+    bus = ModbusTcpBus(id="bus", protocol="modbus-tcp", host="h", devices=devices)
     resolved = resolve(site_of(bus), PROFILES)
     unit = SimulatedUnit(resolved, TruthLog())
     normaliser, now_ns = Normaliser(resolved), 0

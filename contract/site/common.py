@@ -1,0 +1,129 @@
+"""The site file: what is connected to one box, written by a person and kept in git. Secrets are references only.
+
+What every protocol has in common is here; each protocol's bus and devices are in its own module.
+"""
+
+import ipaddress
+import re
+from contextlib import suppress
+from typing import Annotated
+
+import msgspec
+
+from contract.profile import Name
+
+Where = tuple[str | int, ...]
+
+
+class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A reference to a secret: the name of a file in the box's folder of secrets, never the value."""
+
+    secret: Name
+    """The file's name in the folder."""
+
+
+class SitePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where a device is: building, unit, floor and spot, as numbers or words."""
+
+    building: str | int = ""
+    """Number or name, as people on the spot say it."""
+    unit: str | int = ""
+    """The stairwell or entrance of the building."""
+    floor: str | int = ""
+    """Number or name; below ground -1."""
+    spot: str | int = ""
+    """What tells it from others there: 走廊, 入口."""
+
+
+class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One device: its profile and its place. Each protocol adds how it is found on its bus."""
+
+    id: Name
+    """Names it for good: its history goes by this id. Once in the file."""
+    name: str
+    """What people call it."""
+    profile: str
+    """Its model: one of `anju profile list`, or of your own in `profiles/` beside the site file."""
+    place: SitePlace = SitePlace()
+    """Where it is."""
+
+
+class Bus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the box reads devices through: one endpoint, line, radio or broker, which has one owner on the box."""
+
+    id: Name
+    """Names it in logs and on the box's page. Once in the file."""
+
+
+class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much the box keeps while it cannot send, and how often it seals bulk (the loss bound of a power cut)."""
+
+    seal_s: Annotated[float, msgspec.Meta(ge=0.1, le=600)] = 5.0
+    """Telemetry is put on disk this often, in seconds: so much of it a power cut may cost. States go at once."""
+    urgent_mb: Annotated[int, msgspec.Meta(ge=8, le=100_000)] = 256
+    """MB for states, events and answers that the cloud does not have yet."""
+    bulk_mb: Annotated[int, msgspec.Meta(ge=8, le=1_000_000)] = 2048
+    """MB for telemetry that the cloud does not have yet; when full the oldest goes, and the cloud is told."""
+
+
+class Proxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An HTTP proxy on the way to the cloud, with a login where it wants one."""
+
+    url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^http://[^\s/@]+/?$", description="for example http://proxy.example.org:3128, the login beside it"
+        ),
+    ]
+    """Its address."""
+    user: str = ""
+    """Its login, where it wants one."""
+    password: Secret | None = None
+    """Its password, as a secret."""
+
+
+class Cloud(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the box sends. `ca` names a PEM file of an own certificate authority.
+
+    Without `proxy` the usual variables (HTTPS_PROXY, NO_PROXY) count.
+    """
+
+    proxy: Proxy | None = None
+    """An HTTP proxy on the way."""
+    url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^https?://[^\s/]+/?$", description="for example https://anju.example.org, without a path"
+        ),
+    ]
+    """The cloud this box was enrolled with."""
+    ca: str | None = None
+    """PEM file of an own certificate authority, relative to the site file."""
+
+
+class Estate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The estate's name and time zone."""
+
+    name: str
+    """What the box calls it; to which estate it belongs is decided by its claim."""
+    timezone: str = "Asia/Shanghai"
+    """Name in the IANA list."""
+
+
+def host_hint(host: str) -> str:
+    """What is wrong with a host, as a hint; empty when it can be an address or a name. Nobody is asked for it."""
+    with suppress(ValueError):
+        ipaddress.ip_address(host)
+        return ""
+    if re.fullmatch(r"[\d.]+", host):
+        return "four numbers from 0 to 255"
+    if ":" in host or "/" in host:
+        return "the host alone: no http://, and the port in port:"
+    try:
+        # As the resolver will do it: a label is at most 63 bytes and never empty, and may be Chinese.
+        labels = host.encode("idna").decode("ascii").removesuffix(".").split(".")
+    except UnicodeError:
+        labels = [""]
+    if all(re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", label) for label in labels):
+        return ""
+    return "a name is parts of letters, digits and - between single dots, each at most 63 long"

@@ -1,0 +1,190 @@
+"""The site file as a whole: loaded, checked with the profiles it names, and resolved for the box's stages."""
+
+import difflib
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from zoneinfo import available_timezones
+
+import msgspec
+
+from contract.config import Loaded, Problem, is_bad, load_file
+from contract.kinds import KINDS, PointType
+from contract.profile import AnyProfile, BleProfile, ModbusProfile, MqttProfile, PointMap, Profile, Seconds
+from contract.records import DeviceEntry, InventoryRecord, Place, SeriesEntry
+from contract.site.ble import BleBus, BleDevice, check_ble_bus
+from contract.site.common import Cloud, Device, Estate, Storage, Where
+from contract.site.modbus import (
+    AnyModbusBus,
+    ModbusDevice,
+    ModbusRtuBus,
+    ModbusRtuTcpBus,
+    ModbusTcpBus,
+    check_modbus_bus,
+)
+from contract.site.mqtt import MqttBus, MqttDevice, check_mqtt_bus
+
+_SECRET_WORDS = re.compile(r"(password|passwd|secret|token|api_?key|bindkey)", re.IGNORECASE)
+
+AnyBus = ModbusTcpBus | ModbusRtuBus | ModbusRtuTcpBus | BleBus | MqttBus
+PROFILES_OF: dict[str, str] = {
+    "modbus-tcp": "modbus", "modbus-rtu": "modbus", "modbus-rtu-tcp": "modbus", "ble": "ble", "mqtt": "mqtt",
+}  # fmt: skip
+"""By protocol of a bus: the protocol of the profiles of its devices."""
+CHECKS: dict[str, Callable[[Any, Where, Mapping[str, AnyProfile]], Iterable[Problem]]] = {
+    "modbus": check_modbus_bus, "ble": check_ble_bus, "mqtt": check_mqtt_bus,
+}  # fmt: skip
+"""What is checked of a bus besides, by protocol of its profiles."""
+
+
+class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything one box needs to know."""
+
+    estate: Estate
+    """Which estate this is."""
+    cloud: Cloud
+    """Where the box sends."""
+    buses: list[AnyBus]
+    """What the box reads: endpoints, serial lines, radios, brokers."""
+    storage: Storage = Storage()
+    """How much the box keeps."""
+
+
+D_co = TypeVar("D_co", bound=Device, covariant=True)
+B_co = TypeVar("B_co", covariant=True)
+P_co = TypeVar("P_co", bound=Profile, covariant=True)
+
+
+class Resolved(msgspec.Struct, Generic[D_co, B_co, P_co], frozen=True):
+    """A device with its bus and its profile, as the stages of the box use it."""
+
+    device: D_co
+    bus: B_co
+    profile: P_co
+
+    def point(self, name: str) -> PointMap:
+        """The profile's map of a point. Raises KeyError when the model has none of that name."""
+        return self.profile.points[name]
+
+    @property
+    def silent_after_s(self) -> float:
+        """Seconds without a sign of life after which the device is off line."""
+        bus: Any = self.bus
+        return float(bus.silent_after_s(self.profile))
+
+
+ResolvedDevice = Resolved[Device, AnyBus, Profile]
+"""A device of any protocol."""
+ResolvedModbus = Resolved[ModbusDevice, AnyModbusBus, ModbusProfile]
+ResolvedBle = Resolved[BleDevice, BleBus, BleProfile]
+ResolvedMqtt = Resolved[MqttDevice, MqttBus, MqttProfile]
+
+
+def check_site(site: Site, profiles: Mapping[str, AnyProfile]) -> list[Problem]:
+    """Every mistake of meaning in a site file: what is doubled, what does not exist, what a model does not have."""
+    problems: list[Problem] = []
+    zone = "" if is_bad(site.estate) else site.estate.timezone
+    if zone and not is_bad(zone) and zone not in available_timezones():
+        problem = f"time zone {zone!r} does not exist"
+        problems.append(Problem(("estate", "timezone"), problem, "for China: Asia/Shanghai"))
+    url = "" if is_bad(site.cloud) else site.cloud.url
+    if not is_bad(url) and "@" in url:
+        hint = "the box proves itself with its own key: write the address alone"
+        problems.append(Problem(("cloud", "url"), "url holds a user or a password", hint))
+    bus_ids: set[str] = set()
+    endpoints: dict[str, str] = {}
+    device_ids: dict[str, str] = {}
+    for b, bus in enumerate(site.buses):
+        if is_bad(bus):
+            continue
+        where = ("buses", b)
+        if bus.id in bus_ids:
+            problems.append(Problem((*where, "id"), f"bus id {bus.id!r} is used twice", "give each bus its own id"))
+        bus_ids.add(bus.id)
+        owner = endpoints.setdefault(bus.endpoint, bus.id)
+        if owner is not bus.id:
+            hint = "an endpoint has one owner: put its devices under one bus"
+            key = next(key for key in ("host", "port", "adapter") if hasattr(bus, key))
+            problems.append(Problem((*where, key), f"{bus.endpoint} is already bus {owner!r}", hint))
+        problems.extend(_check_devices(bus, where, profiles, device_ids))
+        if not is_bad(bus.protocol):
+            problems.extend(CHECKS[PROFILES_OF[bus.protocol]](bus, where, profiles))
+    return problems
+
+
+def _check_devices(
+    bus: AnyBus, where: Where, profiles: Mapping[str, AnyProfile], device_ids: dict[str, str]
+) -> Iterator[Problem]:
+    """What is wrong with the devices whatever their protocol: doubled ids, profiles there are not."""
+    for d, device in enumerate(bus.devices):
+        if is_bad(device):
+            continue
+        here = (*where, "devices", d)
+        if device.id in device_ids:
+            problem = f"device id {device.id!r} is used twice (also on bus {device_ids[device.id]!r})"
+            yield Problem((*here, "id"), problem, "give each device its own id")
+        device_ids[device.id] = bus.id
+        if is_bad(device.profile):
+            continue
+        profile = profiles.get(device.profile)
+        if profile is None:
+            problem = f"profile {device.profile!r} does not exist"
+            yield Problem((*here, "profile"), problem, _closest(device.profile, profiles))
+        elif not is_bad(bus.protocol) and profile.protocol != PROFILES_OF[bus.protocol]:
+            problem = f"profile {profile.id!r} speaks {profile.protocol}, and this bus is {bus.protocol}"
+            yield Problem((*here, "profile"), problem, "put the device under a bus of its protocol")
+
+
+def _closest(name: str, profiles: Mapping[str, AnyProfile]) -> str:
+    near = difflib.get_close_matches(name, profiles, n=1)
+    return f"did you mean {near[0]!r}?" if near else "`anju profile list` shows the profiles there are"
+
+
+def load_site(path: Path, profiles: Mapping[str, AnyProfile]) -> Site:
+    """The site in a file, checked whole before any I/O. Raises ConfigError with every mistake, its line and a hint."""
+    loaded: Loaded[Site] = load_file(
+        path, Site, refuse_secret=_SECRET_WORDS, check=lambda site: check_site(site, profiles)
+    )
+    return loaded.value
+
+
+def resolve(site: Site, profiles: Mapping[str, AnyProfile]) -> list[ResolvedDevice]:
+    """The devices of a checked site, in the file's order."""
+    return [Resolved(device, bus, profiles[device.profile]) for bus in site.buses for device in bus.devices]
+
+
+def inventory_of(site: Site, profiles: Mapping[str, AnyProfile]) -> InventoryRecord:
+    """What the box tells the cloud of its devices and series; ordered by device and point, so equal sites are equal."""
+    devices, series = [], []
+    for item in sorted(resolve(site, profiles), key=lambda r: r.device.id):
+        kind, place = KINDS[item.profile.kind], item.device.place
+        devices.append(
+            DeviceEntry(
+                id=item.device.id,
+                name=item.device.name,
+                kind=kind.name,
+                profile=item.profile.id,
+                bus=item.bus.id,
+                place=Place(str(place.building), str(place.unit), str(place.floor), str(place.spot)),
+                commands=tuple(sorted(name for name, point in item.profile.points.items() if point.write)),
+            )
+        )
+        # Each device has a link point, whether or not its profile maps one: the box itself knows.
+        series.append(SeriesEntry(item.device.id, "link", kind.points["link"].lane, LINK_HEARTBEAT_S * 2.5))
+        series.extend(
+            SeriesEntry(item.device.id, name, kind.points[name].lane, item.profile.stale_after_s(name))
+            for name in sorted(item.profile.points)
+            if name != "link" and kind.points[name].type in {PointType.STATE, PointType.TELEMETRY}
+        )
+    return InventoryRecord(site.estate.name, tuple(devices), tuple(series))
+
+
+LINK_HEARTBEAT_S: Seconds = 300.0
+"""How often the box repeats each device's link state, so that the cloud can tell silence from calm."""
+
+
+def site_digest(path: Path) -> str:
+    """Twelve hex digits that name a version of a site file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
