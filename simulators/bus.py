@@ -51,6 +51,7 @@ class SimulatedBus(Protocol):
     Made as `Class(bus, devices, log, speed, seed)`, which does no I/O: the bus's model (contract/site), its own
     devices, the truth log; `speed` divides every duration that a device keeps by itself (a door's seconds of being
     unlocked), never those of the wire; the same `seed` throws the same dice. `kinds` are the faults that it can do.
+    `set`, `get` and `fail` work also before it is up, which is how a scenario is checked; every point has a value.
     """
 
     kinds: ClassVar[frozenset[str]]

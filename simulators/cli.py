@@ -11,10 +11,10 @@ import typer
 
 from contract.errors import AnjuError
 from contract.service import configure_logging, until_stopped
+from simulators.bus import Fault
 from simulators.control import CutOrder, FailOrder, GetOrder, Order, SetOrder, serve_control, tell
 from simulators.estate import Estate
 from simulators.log import TruthLog
-from simulators.modbus.server import Fault
 from simulators.player import Player
 from simulators.scenario import Play, load_scenario
 
@@ -52,8 +52,8 @@ async def _run(play: Play, log: Path | None, speed: float, control: Path | None)
         if control is not None:
             await stack.enter_async_context(serve_control(control, estate, player))
         typer.echo(f"{play.scenario.name}: {play.site.estate.name}, {len(estate.devices)} devices")
-        for bus, server in estate.servers.items():
-            typer.echo(f"  bus {bus} at {server.host}:{server.port}, units {', '.join(map(str, server.units))}")
+        for name, bus in estate.buses.items():
+            typer.echo(f"  bus {name} at {bus.where}")
         if sys.stdout.isatty():
             typer.echo("Ctrl-C stops.")
         playing = asyncio.create_task(player.run(), name="player")

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from contract.errors import AnjuError, Permanent, Retryable
+from simulators.bus import Fault
 from simulators.estate import Estate
-from simulators.modbus.server import Fault
 from simulators.player import Player
 
 

@@ -1,73 +1,96 @@
-"""Plays a scenario on an estate: steps at their times, living telemetry, ramps. The same seed, the same run."""
+"""Plays a scenario on an estate: steps at their times, living telemetry, ramps, chatter.
+
+One queue in scenario time says what is next, so that the same seed gives the same changes in the same order, however
+fast it is played and however late the machine is.
+"""
 
 import asyncio
+import heapq
+import math
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
-from contract.errors import Permanent
-from contract.kinds import KINDS, Point
-from contract.site import ResolvedDevice
+from contract.kinds import KINDS, Point, PointType
+from simulators.bus import Value
 from simulators.estate import Estate
-from simulators.modbus.device import Value
-from simulators.modbus.server import Fault
-from simulators.scenario import Living, Play, Ramp, Set, Step, seconds
+from simulators.scenario import Chatter, Jump, Living, Play, Ramp, Step, fault_of, is_number, seconds
 
 Say = Callable[[str], None]
+Wait = Callable[[float], Awaitable[None]]
+"""Returns when a second of the scenario has come."""
 _PULL = 0.2
 """Share of its distance from the base that a wandering value loses at each step; noise keeps the same spread."""
 _RAMP_STEP_S = 0.5
+_HOUR_S = 3600.0
 
 
 class _Signal:
-    """Living telemetry of one point: a base that steps and ramps move, and noise around it."""
+    """Living telemetry of one point: a base that steps and ramps move, the time of day, and noise around them."""
 
-    def __init__(self, living: Living | None, base: float, dice: random.Random) -> None:
+    def __init__(self, living: Living | None, base: float, clock_s: float, dice: random.Random) -> None:
         self.base = base
-        self.noise = living.noise if living else 0.0
-        self._dice = dice
+        self._living, self._clock_s, self._dice = living, clock_s, dice
         self._away = 0.0
 
-    def next(self) -> float:
-        """The value at the next tick."""
-        if self.noise:
-            self._away = (1 - _PULL) * self._away + self._dice.gauss(0, self.noise) * (1 - (1 - _PULL) ** 2) ** 0.5
-        return self.base + self._away
+    def next(self, at_s: float) -> float:
+        """The value at the next tick, which is at this second of the scenario."""
+        living = self._living
+        if living is None:
+            return self.base
+        if living.noise:
+            self._away = (1 - _PULL) * self._away + self._dice.gauss(0, living.noise) * (1 - (1 - _PULL) ** 2) ** 0.5
+        hours = (self._clock_s + at_s) / _HOUR_S - living.peak
+        return self.base + self._away + living.swing * math.cos(hours * math.tau / 24)
 
 
 class Player:
-    """Runs one scenario. `say` is given each thing that happens in words; `speed` makes its seconds shorter."""
+    """Runs one scenario. `say` is given each thing that happens in words; `speed` makes its seconds shorter.
 
-    def __init__(self, play: Play, estate: Estate, say: Say, speed: float = 1.0) -> None:
+    `wait` paces it instead of the clock: one that returns at once plays as fast as the machine can.
+    """
+
+    def __init__(self, play: Play, estate: Estate, say: Say, speed: float = 1.0, wait: Wait | None = None) -> None:
         self._play, self._estate, self._say, self._speed = play, estate, say, speed
-        dice = random.Random(play.scenario.seed)  # noqa: S311  # a run that can be repeated
+        self._wait = wait or self._by_the_clock
+        self._began: float | None = None
+        self._queue: list[tuple[float, int, Callable[[float], Awaitable[None] | None]]] = []
+        self._n = 0
         self._signals: dict[tuple[str, str], _Signal] = {}
+        self._living: list[tuple[Living, list[tuple[str, str]]]] = [(one, []) for one in play.scenario.living]
         for device, point in estate.points():
-            if device.profile.points[point].states:
-                continue
-            living = next(
-                (one for one in play.scenario.living if (one.kind, one.point) == (device.profile.kind, point)), None
-            )
-            start = living.base + dice.gauss(0, living.spread) if living else float(estate.get(device.device.id, point))
-            self._signals[device.device.id, point] = _Signal(living, start, dice)
-            if living:
-                self._show(device.device.id, point)
+            if is_number(estate, device.device.id, point):
+                self._give_life(device.device.id, point)
+        for one, mine in self._living:
+            self._at(seconds(one.every), partial(self._live, one, mine))
+        for step in play.scenario.steps:
+            self._at(seconds(step.at), partial(self._do, step))
+        self._left = len(play.scenario.steps)
 
-    async def run(self) -> None:
-        """Plays the steps, then lives on for ever; cancelled to stop."""
-        async with asyncio.TaskGroup() as group:
-            for living in self._play.scenario.living:
-                group.create_task(self._live(living), name=f"living {living.kind}.{living.point}")
-            await self.play_steps(group)
-            self._say("all steps are done; the estate lives on")
+    def _give_life(self, device: str, point: str) -> None:
+        scenario, kind = self._play.scenario, self._estate.devices[device].profile.kind
+        dice = random.Random(f"{scenario.seed}/{device}/{point}")  # noqa: S311  # a run that can be repeated
+        for living, mine in self._living:
+            if (living.kind, living.point) == (kind, point) and living.device in {"", device}:
+                start = living.base + dice.gauss(0, living.spread)
+                self._signals[device, point] = _Signal(living, start, seconds(scenario.clock), dice)
+                mine.append((device, point))
+                self._show(device, point, 0.0)
+                return
+        self._signals[device, point] = _Signal(None, float(self._estate.get(device, point)), 0.0, dice)
+
+    async def run(self, until_s: float = math.inf) -> None:
+        """Plays the steps, then lives on: for ever (cancelled to stop), or to a second of the scenario."""
+        if not self._left:
+            self._say_done()
+        while self._queue and self._queue[0][0] <= until_s:
+            at_s, _, action = heapq.heappop(self._queue)
+            await self._wait(at_s)
+            doing = action(at_s)
+            if doing is not None:
+                await doing
+        if math.isinf(until_s):
             await asyncio.Event().wait()
-
-    async def play_steps(self, group: asyncio.TaskGroup) -> None:
-        """Does each step at its time; ramps go on in the group."""
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        for step in self._play.scenario.steps:
-            await asyncio.sleep(start + seconds(step.at) / self._speed - loop.time())
-            await self._do(step, group)
 
     def set(self, device: str, point: str, value: Value) -> None:
         """Sets a point now; telemetry lives on around the new value. Raises Permanent when it cannot be."""
@@ -76,16 +99,34 @@ class Player:
         if signal is not None and not isinstance(value, str):
             signal.base = float(value)
 
-    async def _do(self, step: Step, group: asyncio.TaskGroup) -> None:
+    def _at(self, at_s: float, action: Callable[[float], Awaitable[None] | None]) -> None:
+        """Does something at a second of the scenario; of what is due together, what was put in first."""
+        self._n += 1
+        heapq.heappush(self._queue, (at_s, self._n, action))
+
+    async def _by_the_clock(self, at_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._began is None:
+            self._began = loop.time()
+        await asyncio.sleep(max(0.0, self._began + at_s / self._speed - loop.time()))
+
+    async def _do(self, step: Step, at_s: float) -> None:
         estate, said = self._estate, ""
         if step.set:
             self.set(step.set.device, step.set.point, step.set.value)
-            said = self._words(step.set)
+            said = self._words(step.set.device, step.set.point, step.set.value)
         elif step.ramp:
-            group.create_task(self._ramp(step.ramp), name=f"ramp {step.ramp.device}.{step.ramp.point}")
+            self._ramp(step.ramp, at_s)
             point = self._point(step.ramp.device, step.ramp.point)
             unit = f" {point.unit}".rstrip()
             said = f"{self._name(step.ramp.device)}, {point.en}: to {step.ramp.to:g}{unit} within {step.ramp.over}"
+        elif step.jump:
+            said = f"{self._words(step.jump.device, step.jump.point, step.jump.to)} for {step.jump.over}"
+            self._jump(step.jump, at_s)
+        elif step.chatter:
+            self._chatter(step.chatter, at_s)
+            point = self._point(step.chatter.device, step.chatter.point)
+            said = f"{self._name(step.chatter.device)}, {point.en}: to and fro for {step.chatter.over}"
         elif step.fault:
             estate.fail(step.fault.device, fault_of(step.fault))
             said = f"{self._name(step.fault.device)}: {step.fault.kind}"
@@ -99,50 +140,70 @@ class Player:
             await estate.power(bus, is_on=step.power_on is not None)
             said = f"bus {bus}: {'back' if step.power_on else 'gone'}"
         self._say(f"{step.at:>7}  {' — '.join(part for part in (said, step.say) if part)}")
+        self._left -= 1
+        if not self._left:
+            self._say_done()
 
-    async def _ramp(self, ramp: Ramp) -> None:
+    def _say_done(self) -> None:
+        self._say("all steps are done; the estate lives on")
+
+    def _ramp(self, ramp: Ramp, at_s: float) -> None:
         signal = self._signals[ramp.device, ramp.point]
-        first, steps = signal.base, max(1, round(seconds(ramp.over) / _RAMP_STEP_S))
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        for i in range(1, steps + 1):
-            await asyncio.sleep(start + i * seconds(ramp.over) / steps / self._speed - loop.time())
+        first, over_s = signal.base, seconds(ramp.over)
+        steps = max(1, round(over_s / _RAMP_STEP_S))
+
+        def go(i: int, now_s: float) -> None:
             signal.base = first + (ramp.to - first) * i / steps
-            self._show(ramp.device, ramp.point)
+            self._show(ramp.device, ramp.point, now_s)
+            if i < steps:
+                self._at(at_s + (i + 1) * over_s / steps, partial(go, i + 1))
 
-    async def _live(self, living: Living) -> None:
-        mine = [key for key in self._signals if self._is_of(self._estate.devices[key[0]], key[1], living)]
-        while True:
-            await asyncio.sleep(seconds(living.every) / self._speed)
-            for device, point in mine:
-                self._show(device, point)
+        self._at(at_s + over_s / steps, partial(go, 1))
 
-    @staticmethod
-    def _is_of(device: ResolvedDevice, point: str, living: Living) -> bool:
-        return (living.kind, living.point) == (device.profile.kind, point)
+    def _jump(self, jump: Jump, at_s: float) -> None:
+        was = self._estate.get(jump.device, jump.point)
+        self._estate.set(jump.device, jump.point, jump.to)
+        self._at(at_s + seconds(jump.over), lambda _: self._estate.set(jump.device, jump.point, was))
 
-    def _show(self, device: str, point: str) -> None:
+    def _chatter(self, chatter: Chatter, at_s: float) -> None:
+        every_s, end_s = seconds(chatter.every), at_s + seconds(chatter.over)
+        dice = random.Random(f"{self._play.scenario.seed}/{chatter.device}/{chatter.point}/{at_s}")  # noqa: S311
+
+        def go(i: int, now_s: float) -> None:
+            is_over = now_s >= end_s
+            value = chatter.between[0 if is_over else i % len(chatter.between)]
+            self._estate.set(chatter.device, chatter.point, value)
+            if not is_over:
+                pause_s = every_s * (1 + dice.uniform(-chatter.jitter, chatter.jitter))
+                self._at(min(now_s + pause_s, end_s), partial(go, i + 1))
+
+        go(1, at_s)
+
+    def _live(self, living: Living, mine: list[tuple[str, str]], at_s: float) -> None:
+        every_s = seconds(living.every)
+        for device, point in mine:
+            if living.counts and (device, living.counts) in self._signals:
+                self._signals[device, point].base += float(self._estate.get(device, living.counts)) * every_s / _HOUR_S
+            self._show(device, point, at_s)
+        self._at(at_s + every_s, partial(self._live, living, mine))
+
+    def _show(self, device: str, point: str, at_s: float) -> None:
         """The signal's next value, kept within what the profile calls plausible."""
         mapped = self._estate.devices[device].profile.points[point]
-        value = self._signals[device, point].next()
+        value = self._signals[device, point].next(at_s)
         value = value if mapped.minimum is None else max(value, mapped.minimum)
         self._estate.set(device, point, value if mapped.maximum is None else min(value, mapped.maximum))
 
-    def _words(self, step: Set) -> str:
+    def _words(self, device: str, point: str, value: Value) -> str:
         """What a point is now, in the words of its kind rather than the codes of the file."""
-        point = self._point(step.device, step.point)
-        word = point.word(str(step.value))
-        return f"{self._name(step.device)}, {point.en}: {word.en if word else f'{step.value} {point.unit}'.rstrip()}"
+        found = self._point(device, point)
+        if found.type is PointType.EVENT:
+            return f"{self._name(device)}: {found.en}{'' if value else ' is over'}"
+        word = found.word(str(value))
+        return f"{self._name(device)}, {found.en}: {word.en if word else f'{value} {found.unit}'.rstrip()}"
 
     def _point(self, device: str, point: str) -> Point:
         return KINDS[self._estate.devices[device].profile.kind].points[point]
 
     def _name(self, device: str) -> str:
         return self._estate.devices[device].device.name
-
-
-def fault_of(broken: Fault) -> Fault:
-    """A fault as the server takes it, without who has it."""
-    if broken.kind == "slow" and not broken.delay_s:
-        raise Permanent("a slow unit needs delay_s")
-    return Fault(kind=broken.kind, delay_s=broken.delay_s, code=broken.code, times=broken.times)

@@ -94,7 +94,7 @@ class Line:
         self._begun += data
         if len(self._begun) > 2 * MAX_FRAME:
             self._begun.clear()  # a master that does not stop is understood by nobody
-        size = question_size(self._begun)
+        size = question_size(bytes(self._begun))
         is_whole = size is not None and len(self._begun) >= size
         self._wait_no_more()
         self._frame_timer = self._at(self._question_ends + (0 if is_whole else self._gap_s), self._end_of_question)

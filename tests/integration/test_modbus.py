@@ -57,7 +57,7 @@ async def test_row_1_what_the_unit_does_answer_is_kept() -> None:
     """The panel's alarms answer, its telemetry does not: the alarms keep their rate, the telemetry is backed off."""
     async with modbus_rig([detector(1, 0)]) as rig:
         await rig.collected.value("smoke-1-0", "temperature", 0)
-        unit = rig.estate.units["bus", 1]
+        unit = rig.estate.buses["bus"].units[1]
         answered = unit.read
 
         def without_telemetry(table: Table, address: int, count: int) -> list[int]:
@@ -134,7 +134,7 @@ async def test_a_gap_the_unit_refuses_costs_one_split_and_no_point() -> None:
     profile = environment(max_gap=4, temperature=holding(0, DataType.INT16), humidity=holding(3, DataType.UINT16))
     device = ModbusDevice(id="env", name="env", profile="all-types", unit=1)
     async with modbus_rig([device], profiles={"all-types": profile}) as rig:
-        del rig.estate.units["bus", 1]._memory._cells[Table.HOLDING_REGISTER][1]
+        del rig.estate.buses["bus"].units[1]._memory._cells[Table.HOLDING_REGISTER][1]
         await rig.collected.value("env", "temperature", 0)
         await rig.collected.value("env", "humidity", 0)
         assert rig.driver.silent_units == 0

@@ -105,7 +105,7 @@ async def test_a_command_whose_time_passes_while_the_bus_is_busy_is_not_written(
 async def test_row_1_a_question_that_stays_unanswered_does_not_hide_those_behind_it() -> None:
     """The first question of a poll gets no answer, from the start: what the second asks for is read all the same."""
     async with modbus_rig([detector(1, 0)]) as rig:
-        unit = rig.estate.units["bus", 1]
+        unit = rig.estate.buses["bus"].units[1]
         answered = unit.read
 
         def without_alarms(table: Table, address: int, count: int) -> list[int]:
@@ -123,7 +123,7 @@ async def test_row_1_a_question_that_stays_unanswered_does_not_hide_those_behind
 async def test_a_question_whose_parts_are_all_silent_is_asked_on() -> None:
     async with modbus_rig([detector(1, 0)]) as rig:
         await rig.collected.value("smoke-1-0", "temperature", 0)
-        unit = rig.estate.units["bus", 1]
+        unit = rig.estate.buses["bus"].units[1]
         answered, is_back = unit.read, False
 
         def only_refuses(table: Table, address: int, count: int) -> list[int]:

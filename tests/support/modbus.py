@@ -112,7 +112,7 @@ async def modbus_rig(
     site = site_of(bus)
     truth: list[Entry] = []
     estate = SimulatedEstate(site, profiles, TruthLog(also=truth.append))
-    server = estate.servers["bus"]
+    server = estate.buses["bus"].server
     server.port = port
     async with estate:
         bus = ModbusTcpBus(**{name: getattr(bus, name) for name in bus.__struct_fields__} | {"port": server.port})

@@ -51,9 +51,9 @@ async def estate_and_cloud(folder: Path):
         site_path.write_text(SITE.format(cloud=cloud.url, port=1))
         profiles = load_profiles(shipped_profiles())
         estate = Estate(load_site(site_path, profiles), profiles, TruthLog())
-        estate.servers["panel"].port = 0
+        estate.buses["panel"].server.port = 0
         async with estate:
-            site_path.write_text(SITE.format(cloud=cloud.url, port=estate.servers["panel"].port))
+            site_path.write_text(SITE.format(cloud=cloud.url, port=estate.buses["panel"].server.port))
             cloud.claims["CLAIM"] = "gw-1"
             await enrol(cloud.url, "CLAIM", folder / "state", version="0")
             yield estate, cloud, site_path
@@ -250,7 +250,7 @@ BAD_SITE_SAID = """\
 @pytest.mark.parametrize("command", ["run", "check"])
 async def test_every_mistake_of_a_site_file_is_said_and_nothing_at_all_is_started(tmp_path, command):
     async with estate_and_cloud(tmp_path) as (estate, cloud, site_path):
-        panel = estate.servers["panel"]
+        panel = estate.buses["panel"].server
         site_path.write_text(BAD_SITE.format(cloud=cloud.url, port=panel.port))
         state = tmp_path / "state of nobody"
         state_option = () if command == "check" else ("--state", str(state))

@@ -94,8 +94,8 @@ async def run_for(play: Play, speed: float, until: str) -> list[Entry]:
             reached.set()
 
     estate = Estate(play.site, play.profiles, TruthLog(also=entries.append), speed, play.scenario.seed)
-    for server in estate.servers.values():
-        server.port = 0
+    for bus in estate.buses.values():
+        bus.server.port = 0
     async with estate:
         running = asyncio.create_task(Player(play, estate, say, speed).run())
         async with asyncio.timeout(20):
@@ -127,21 +127,21 @@ def socket(tmp_path: Path) -> Path:
 async def test_a_running_simulator_takes_orders(socket: Path) -> None:
     play = load_scenario(SCENARIOS / "smoke.yaml")
     estate = Estate(play.site, play.profiles, TruthLog())
-    for server in estate.servers.values():
-        server.port = 0
+    for bus in estate.buses.values():
+        bus.server.port = 0
     async with estate, serve_control(socket, estate, Player(play, estate, print)):
         assert socket.stat().st_mode & 0o777 == 0o600
         answer = await tell(socket, SetOrder("smoke-3-2-07", "smoke", "smoke"))
         assert answer.value == "smoke"
         assert (await tell(socket, GetOrder("smoke-3-2-07", "smoke"))).value == "smoke"
         await tell(socket, FailOrder("door-3-2", Fault(kind="silent")))
-        assert estate.servers["doors"].faults == {3: Fault(kind="silent")}
+        assert estate.buses["doors"].server.faults == {3: Fault(kind="silent")}
         await tell(socket, FailOrder("door-3-2"))
-        assert estate.servers["doors"].faults == {}
+        assert estate.buses["doors"].server.faults == {}
         await tell(socket, CutOrder("doors"))
         await tell(socket, PowerOrder("doors", on=False))
         with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection("127.0.0.1", estate.servers["doors"].port)
+            await asyncio.open_connection("127.0.0.1", estate.buses["doors"].server.port)
         await tell(socket, PowerOrder("doors", on=True))
         for wrong in (SetOrder("smoke-3-2-07", "smoke", "fire"), GetOrder("nobody", "smoke"), CutOrder("west")):
             with pytest.raises(Permanent):
