@@ -8,23 +8,8 @@ import pytest
 
 from contract.profile import Table
 from simulators.log import TruthLog
-from simulators.modbus.server import ILLEGAL_ADDRESS, Fault, ModbusException, ModbusServer
-
-
-class Cells:
-    """Ten cells in every table."""
-
-    def __init__(self) -> None:
-        self.tables = {table: [0] * 10 for table in Table}
-
-    def read(self, table: Table, address: int, count: int) -> list[int]:
-        if address + count > 10:
-            raise ModbusException(ILLEGAL_ADDRESS)
-        return self.tables[table][address : address + count]
-
-    def write(self, table: Table, address: int, values: list[int]) -> None:
-        self.read(table, address, len(values))
-        self.tables[table][address : address + len(values)] = values
+from simulators.modbus.server import Fault, ModbusServer
+from tests.unit.simulators.cells import Cells
 
 
 class Client:
