@@ -14,11 +14,16 @@ class BleDevice(Device, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One sensor: its profile, its address, its key where it encrypts, and its place."""
 
     address: Annotated[
-        str, msgspec.Meta(pattern=r"^([0-9A-F]{2}:){5}[0-9A-F]{2}$", description="six bytes as A4:C1:38:01:02:03")
+        str,
+        msgspec.Meta(
+            pattern=r"^([0-9A-F]{2}:){5}[0-9A-F]{2}$", description="six bytes in capital letters: A4:C1:38:01:02:03"
+        ),
     ]
     """The address printed on it, or shown by a scan."""
     bindkey: Secret | None = None
-    """Its key, as a secret, where it encrypts."""
+    """Its key (32 hex digits), as a secret, where it encrypts. Whatever is not encrypted is refused then."""
+    counter_resets: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    """Raise it by one when a sensor that encrypts began to count anew (a changed battery); until then it is refused."""
 
 
 class BleBus(Bus, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,17 +44,29 @@ class BleBus(Bus, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return self.adapter
 
     def silent_after_s(self, profile: BleProfile) -> float:
-        """Seconds without an advertisement after which a sensor is off line, by its model."""
+        """Seconds without a word after which a sensor is off line, by its model and how the radio listens."""
+        if self.scan == "passive" and profile.silent_after_passive_s is not None:
+            return profile.silent_after_passive_s
         return profile.silent_after_s
 
 
-def check_ble_bus(bus: BleBus, where: Where, profiles: Mapping[str, AnyProfile]) -> Iterator[Problem]:  # noqa: ARG001
-    """What is wrong with the addresses."""
+def check_ble_bus(bus: BleBus, where: Where, profiles: Mapping[str, AnyProfile]) -> Iterator[Problem]:
+    """What is wrong with the addresses, keys, and with how the radio is to listen."""
     taken: dict[str, str] = {}
     for d, device in enumerate(bus.devices):
         if is_bad(device) or is_bad(device.address):
             continue
+        here = (*where, "devices", d)
         first = taken.setdefault(device.address, device.id)
         if first is not device.id:
             problem = f"address {device.address} is already device {first!r}"
-            yield Problem((*where, "devices", d, "address"), problem, "each sensor once a radio")
+            yield Problem((*here, "address"), problem, "each sensor once a radio")
+        profile = profiles.get(device.profile) if not is_bad(device.profile) else None
+        if not isinstance(profile, BleProfile):
+            continue
+        if device.bindkey is not None and not profile.is_bthome:
+            problem = f"{profile.id} has no key: only BTHome encrypts"
+            yield Problem((*here, "bindkey"), problem, "leave bindkey: out")
+        if bus.scan == "passive" and not profile.is_heard:
+            problem = f"a radio that listens passively does not hear {profile.id}, whose advertisements say nothing"
+            yield Problem((*where, "scan"), problem, "write scan: active, or put it on another radio")
