@@ -2,55 +2,18 @@
 
 import asyncio
 import math
-import struct
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from contract.errors import Permanent
 from contract.kinds import KINDS, PointType
-from contract.profile import DataType, ModbusLimits, ModbusPoint, ModbusRead, Table
+from contract.profile import ModbusLimits, ModbusRead, ModbusWrite, Table
 from contract.site import ResolvedModbus
 from simulators.bus import Value
 from simulators.log import TruthLog
+from simulators.modbus.encode import Raw, raw_from, raw_of, registers_of, value_of
 from simulators.modbus.pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, ModbusException
-
-_FORMATS = {
-    DataType.UINT16: ">H",
-    DataType.INT16: ">h",
-    DataType.UINT32: ">I",
-    DataType.INT32: ">i",
-    DataType.FLOAT32: ">f",
-}
-
-
-def raw_of(mapped: ModbusPoint, value: Value) -> int | float:
-    """The raw value that a profile reads as this one; numbers are rounded to the nearest the register can hold.
-
-    Raises Permanent for a word the profile does not have or a number its register cannot hold.
-    """
-    if mapped.states:
-        raw = next((int(raw) for raw, word in mapped.states.items() if word == value), None)
-        if raw is None:
-            raise Permanent(f"{value!r} is none of: {', '.join(mapped.states.values())}")
-        return raw
-    if isinstance(value, str):
-        raise Permanent(f"a number is wanted, not {value!r}")
-    exact = (value - mapped.offset) / mapped.scale
-    data_type = mapped.read.type if mapped.read else DataType.FLOAT32
-    if data_type is DataType.FLOAT32:
-        return exact
-    try:
-        struct.pack(_FORMATS[data_type], round(exact))
-    except (struct.error, ValueError, OverflowError) as e:
-        raise Permanent(f"{value} does not fit into {data_type} at scale {mapped.scale}") from e
-    return round(exact)
-
-
-def registers_of(data_type: DataType, raw: float) -> list[int]:
-    """A raw number as registers, high word first."""
-    number = raw if data_type is DataType.FLOAT32 else int(raw)
-    packed = struct.pack(_FORMATS[data_type], number)
-    return list(struct.unpack(f">{len(packed) // 2}H", packed))
 
 
 class Memory:
@@ -97,7 +60,8 @@ class SimulatedUnit:
     """One Modbus unit and the devices on it (several on a panel with channels).
 
     A command with a confirm point takes effect at once: the point shows the confirmed state, and where the command's
-    argument is `seconds` it goes back to the kind's normal word after as many (divided by `speed`).
+    argument is `seconds` it goes back to the kind's normal word after as many (divided by `speed`). A register that is
+    both written and read shows what was written. `refuses` are the functions that the model does not know.
     """
 
     def __init__(self, devices: Sequence[ResolvedModbus], log: TruthLog, speed: float = 1.0) -> None:
@@ -108,29 +72,30 @@ class SimulatedUnit:
         self._memory = Memory(profile.modbus)
         self._values: dict[tuple[str, str], Value] = {}
         self._timers: dict[tuple[str, str], asyncio.TimerHandle] = {}
-        self._orders: dict[tuple[Table, int], tuple[ResolvedModbus, str]] = {}
+        self._orders: dict[tuple[Table, int], list[tuple[ResolvedModbus, str]]] = defaultdict(list)
+        writes = [mapped.write for mapped in profile.points.values() if mapped.write]
+        self.refuses = frozenset({5, 6}) if writes and all(write.multiple for write in writes) else frozenset()
         # A panel has all its channels, whether or not a detector is connected to each.
         for mapped in profile.points.values():
             for channel in range(profile.modbus.channels):
-                if mapped.read:
-                    at = mapped.read.address + mapped.read.stride * channel
-                    self._memory.add(mapped.read.table, at, mapped.read.type.registers)
-                if mapped.write:
-                    self._memory.add(mapped.write.table, mapped.write.address + mapped.write.stride * channel, 1)
+                for where in (mapped.read, mapped.write):
+                    if where:
+                        self._memory.add(where.table, _at(where, channel), _size(where))
         self._memory.fill_holes()
         for device in devices:
             self._settle(device)
 
     def _settle(self, device: ResolvedModbus) -> None:
-        """Every point at rest: the kind's normal word, or the number nearest 0 that is plausible."""
+        """Every point at rest: the kind's normal word, no event, or the number nearest 0 that is plausible."""
         points = KINDS[device.profile.kind].points
         for name, mapped in device.profile.points.items():
             if mapped.write:
-                at = mapped.write.address + mapped.write.stride * device.device.channel
-                self._orders[mapped.write.table, at] = (device, name)
+                self._orders[mapped.write.table, _at(mapped.write, device.device.channel)].append((device, name))
             if mapped.read and points[name].type is PointType.STATE:
                 words = set(mapped.states.values())
                 self.set(device.device.id, name, next(w.code for w in points[name].words if w.code in words))
+            elif mapped.read and points[name].type is PointType.EVENT:
+                self.set(device.device.id, name, 0.0)
             elif mapped.read:
                 low = -math.inf if mapped.minimum is None else mapped.minimum
                 high = math.inf if mapped.maximum is None else mapped.maximum
@@ -144,10 +109,7 @@ class SimulatedUnit:
             raise Permanent(f"{found.profile.id} has no point {point!r} to set")
         raw = raw_of(mapped, value)
         self._store(mapped.read, found.device.channel, raw)
-        shown = value if isinstance(value, str) else round(raw * mapped.scale + mapped.offset, 9)
-        if self._values.get((device, point)) != shown:
-            self._values[device, point] = shown
-            self._log.change(device, point, shown)
+        self._note(device, point, value_of(mapped, raw))
 
     def get(self, device: str, point: str) -> Value:
         """What a point is now, as its register can say it. Raises KeyError for a point there is not."""
@@ -166,21 +128,50 @@ class SimulatedUnit:
         """As a client orders: keeps the values and does what the profile's commands say."""
         if not table.is_writable:
             raise ModbusException(ILLEGAL_FUNCTION)
-        orders = [(*self._orders[table, at], value) for at, value in enumerate(values, address)
-                  if (table, at) in self._orders]  # fmt: skip
-        for device, name, value in orders:
+        self._memory.get(table, address, len(values))
+        orders = list(self._ordered(table, address, values))
+        for device, name, number in orders:
             write = device.profile.points[name].write
-            if write is not None and write.argument and not write.minimum <= value <= write.maximum:
+            if write is not None and write.argument and not write.minimum <= number <= write.maximum:
                 raise ModbusException(ILLEGAL_VALUE)
         self._memory.put(table, address, values)
         self._log.write(self._bus, self._unit, table, address, values)
-        for device, name, value in orders:
-            self._obey(device, name, value)
+        self._show_what_was_written(table, range(address, address + len(values)))
+        for device, name, number in orders:
+            self._obey(device, name, number)
 
-    def _obey(self, device: ResolvedModbus, name: str, value: int) -> None:
+    def _ordered(self, table: Table, address: int, values: list[int]) -> Iterator[tuple[ResolvedModbus, str, float]]:
+        """The commands that these values are, each with its raw value, or its argument in the unit people use."""
+        for at in range(address, address + len(values)):
+            for device, name in self._orders.get((table, at), ()):
+                write = device.profile.points[name].write
+                assert write is not None
+                begin = at - address
+                words = values[begin : begin + _size(write)]
+                if len(words) < _size(write):
+                    continue  # half a value orders nothing
+                raw = words[0] if table.is_bits else raw_from(write, words)
+                assert not isinstance(raw, str)
+                if write.argument:
+                    yield device, name, raw * write.scale + write.offset
+                elif raw == write.value:
+                    yield device, name, raw
+
+    def _show_what_was_written(self, table: Table, span: range) -> None:
+        """Points that are read where something was written are what was written."""
+        for device in self._devices.values():
+            for name, mapped in device.profile.points.items():
+                if mapped.read is None or mapped.read.table is not table:
+                    continue
+                at = _at(mapped.read, device.device.channel)
+                if at < span.stop and at + _size(mapped.read) > span.start:
+                    raw = self._load(mapped.read, device.device.channel)
+                    self._note(device.device.id, name, value_of(mapped, raw))
+
+    def _obey(self, device: ResolvedModbus, name: str, number: float) -> None:
         mapped = device.profile.points[name]
         confirm, write = mapped.confirm, mapped.write
-        if confirm is None or write is None or (write.argument is None and value != write.value):
+        if confirm is None or write is None:
             return
         key = (device.device.id, confirm.point)
         self.set(*key, confirm.state)
@@ -189,19 +180,45 @@ class SimulatedUnit:
         if write.argument == "seconds":
             words = KINDS[device.profile.kind].points[confirm.point].words
             self._timers[key] = asyncio.get_running_loop().call_later(
-                value / self._speed, self._return_to, key, words[0].code
+                number / self._speed, self._return_to, key, words[0].code
             )
 
     def _return_to(self, key: tuple[str, str], word: str) -> None:
         del self._timers[key]
         self.set(*key, word)
 
-    def _store(self, read: ModbusRead, channel: int, raw: float) -> None:
-        address = read.address + read.stride * channel
+    def _note(self, device: str, point: str, value: Value) -> None:
+        if self._values.get((device, point)) != value:
+            self._values[device, point] = value
+            self._log.change(device, point, value)
+
+    def _store(self, read: ModbusRead, channel: int, raw: Raw) -> None:
+        address = _at(read, channel)
         if read.table.is_bits:
             self._memory.put(read.table, address, [int(raw)])
         elif read.bit is not None:
             (old,) = self._memory.get(read.table, address, 1)
-            self._memory.put(read.table, address, [old & ~(1 << read.bit) | int(raw) << read.bit])
+            mask = ((1 << read.bits) - 1) << read.bit
+            self._memory.put(read.table, address, [old & ~mask | int(raw) << read.bit & mask])
         else:
-            self._memory.put(read.table, address, registers_of(read.type, raw))
+            self._memory.put(read.table, address, registers_of(read, raw))
+
+    def _load(self, read: ModbusRead, channel: int) -> Raw:
+        words = self._memory.get(read.table, _at(read, channel), _size(read))
+        if read.table.is_bits:
+            return words[0]
+        if read.bit is not None:
+            return words[0] >> read.bit & (1 << read.bits) - 1
+        return raw_from(read, words)
+
+
+def _at(where: ModbusRead | ModbusWrite, channel: int) -> int:
+    """The address of a channel's value."""
+    return where.address + where.stride * channel
+
+
+def _size(where: ModbusRead | ModbusWrite) -> int:
+    """How many registers or bits a value takes."""
+    if where.table.is_bits:
+        return 1
+    return where.count if isinstance(where, ModbusRead) else where.type.registers

@@ -36,6 +36,9 @@ class ModbusException(Exception):  # noqa: N818  # the standard's word
 class Unit(Protocol):
     """What a unit's tables do. Values are bits (0 or 1) or registers (0 to 65535). Raises ModbusException."""
 
+    refuses: frozenset[int]
+    """Function codes that the model does not know, of those that it might."""
+
     def read(self, table: Table, address: int, count: int) -> list[int]:
         """`count` values from `address`."""
 
@@ -112,7 +115,7 @@ def _read_answer(function: int, table: Table, values: list[int]) -> bytes:
 def write(unit: Unit, pdu: bytes) -> bytes:
     """Does what a question to write says and returns the answer. Raises ModbusException where it cannot be done."""
     function = pdu[0]
-    if function not in SINGLE_WRITES and function not in MULTIPLE_WRITES:
+    if (function not in SINGLE_WRITES and function not in MULTIPLE_WRITES) or function in unit.refuses:
         raise ModbusException(ILLEGAL_FUNCTION)
     if len(pdu) < 1 + _PAIR.size:
         raise ModbusException(ILLEGAL_VALUE)

@@ -7,6 +7,8 @@ from simulators.modbus.pdu import ILLEGAL_ADDRESS, ModbusException
 class Cells:
     """Ten cells in every table, all 0 at first."""
 
+    refuses = frozenset()
+
     def __init__(self) -> None:
         self.tables = {table: [0] * 10 for table in Table}
 

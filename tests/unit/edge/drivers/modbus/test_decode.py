@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.profile import DataType, Table
+from contract.profile import DataType, ModbusRead, Table
 from edge.drivers.modbus.decode import DECODERS, decode_item, decode_read
 from edge.drivers.modbus.plan import Item, Read
-from simulators.modbus.device import registers_of
+from simulators.modbus.encode import registers_of
 
 WORDS = st.lists(st.integers(0, 65535), min_size=4, max_size=8)
 FORMATS = {
@@ -40,7 +40,8 @@ def test_a_bit_of_a_register_counts_from_the_lowest(word: int, bit: int) -> None
     [(DataType.INT16, -40), (DataType.UINT32, 4_000_000_000), (DataType.INT32, -5), (DataType.FLOAT32, -2.5)],
 )
 def test_the_simulator_encodes_what_the_driver_decodes(data_type: DataType, raw: float) -> None:
-    assert decode_item(Item("d", "p", 0, data_type), registers_of(data_type, raw)) == raw
+    read = ModbusRead(table=Table.INPUT_REGISTER, address=0, type=data_type)
+    assert decode_item(Item("d", "p", 0, data_type), registers_of(read, raw)) == raw
 
 
 def test_all_samples_of_an_answer_carry_its_time() -> None:
