@@ -89,6 +89,9 @@ def _c(name: str, zh: str, en: str, *fields: str) -> Point:
     return Point(name, PointType.COMMAND, zh, en, fields=fields)
 
 
+PERSONAL_FIELDS = frozenset({"credential", "plate"})
+"""Fields of events that say who it was: only tokens of them leave the box."""
+
 NO_YES = (Word("normal", "正常", "normal"), Word("active", "动作", "active"))
 _ALARM = (("normal", "正常", "normal"), ("alarm", "报警", "alarm"))
 _FAULT = (("ok", "正常", "OK"), ("fault", "故障", "fault"))

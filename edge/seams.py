@@ -59,6 +59,13 @@ class UplinkStatus(msgspec.Struct, frozen=True):
     sessions: int = 0
 
 
+class CounterState(msgspec.Struct, frozen=True):
+    """What a counter must keep over a restart: the raw count seen last, and what is added for all that came before."""
+
+    last: int | float
+    carried: int | float
+
+
 class Backlog(Protocol):
     """What the uplink needs of the outbox: blocks to send, and what the cloud's answers do to them.
 

@@ -52,6 +52,10 @@ class Link:
             return self._become(OFFLINE, mono_ns)
         return None
 
+    def told_offline(self, mono_ns: int) -> Reading | None:
+        """Whoever carries its messages says that it went."""
+        return self._become(OFFLINE, mono_ns) if self.word != OFFLINE else None
+
     def tick(self, now_ns: int) -> Reading | None:
         """What time alone brings: off line by silence, or a heartbeat of what is known."""
         self._good_ns = self._good_ns or now_ns

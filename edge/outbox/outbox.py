@@ -12,7 +12,7 @@ import structlog
 from contract.block import Row
 from contract.clock import mono_ns
 from contract.kinds import Lane
-from contract.messages import Quality, Reading
+from contract.messages import Event, Quality, Reading
 from contract.records import InventoryRecord, LossReceipt, Record, StateRecord
 from contract.session import Cursor
 from contract.site import Storage
@@ -128,20 +128,23 @@ class Outbox:
 
     # Taking
 
-    async def put(self, readings: Sequence[Reading]) -> None:
-        """Takes readings by their lane: states are on disk when this returns, telemetry within the seal interval.
+    async def put(self, items: Sequence[Reading | Event]) -> None:
+        """Takes them by their lane: states and events are on disk when this returns, telemetry within the interval.
 
         While the disk fails it returns at once, so that polling goes on; states are then kept in memory until they
         can be written. Raises KeyError for telemetry that the inventory does not have.
         """
-        rows, states = [], []
-        for r in readings:
-            if r.lane is Lane.URGENT:
-                states.append(StateRecord(r.device, r.point, _word(r.value), r.quality, r.mono_ns))
+        rows: list[Row] = []
+        records: list[Record] = []
+        for r in items:
+            if isinstance(r, Event):
+                records.append(r)
+            elif r.lane is Lane.URGENT:
+                records.append(StateRecord(r.device, r.point, _word(r.value), r.quality, r.mono_ns))
             else:
                 rows.append(Row(self._positions[r.device, r.point], r.mono_ns, _number(r.value), Quality(r.quality)))
         # States first: they do not wait for a bulk that is behind.
-        done = self._records.add(states, patient=False) if states else None
+        done = self._records.add(records, patient=False) if records else None
         if rows:
             await self._rows.add(rows)
         if done is not None and not self._urgent.failing:

@@ -4,6 +4,7 @@ The conversation is written in contract/session.py. Nothing else of the box wait
 """
 
 from edge.uplink.clock import CloudClock
+from edge.uplink.system_clock import keep_system_time
 from edge.uplink.uplink import Uplink
 
-__all__ = ["CloudClock", "Uplink"]
+__all__ = ["CloudClock", "Uplink", "keep_system_time"]

@@ -1,4 +1,5 @@
-"""Ties the box's monotonic time to UTC, by what the cloud says when a session opens (decision 10)."""
+"""Ties the box's monotonic time to UTC, by what the cloud says when a session opens, or before that by the machine's
+own clock where it is known to be right (decision 10)."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -8,6 +9,11 @@ from contract.records import ClockRecord
 from edge.seams import BootTime
 
 SOURCE: Final = "session"
+SYSTEM_SOURCE: Final = "system"
+MIN_TIME_NS: Final = 1_577_836_800_000_000_000
+"""2020: this software is younger."""
+MAX_TIME_NS: Final = 4_102_444_800_000_000_000
+"""2100: whoever says so cannot be believed."""
 MIN_UNCERTAINTY_NS: Final = 1_000_000
 FRESH_NS: Final = 24 * 3600 * 1_000_000_000
 """A time heard longer ago than this does not judge commands."""
@@ -19,19 +25,30 @@ class CloudClock:
     """The offset between this boot's monotonic time and UTC.
 
     Data keep one clock record for the boot, so that their times do not jitter; it is replaced only when the cloud
-    disagrees with it beyond both uncertainties. Commands are judged by what was heard last.
+    disagrees with it beyond both uncertainties. Once the cloud has spoken in a boot, the machine's clock counts for
+    nothing. Commands are judged by what the cloud said last, never by the machine's clock.
     """
 
     def __init__(self, boot: bytes, restored: ClockRecord | None, now_ns: Callable[[], int] = mono_ns) -> None:
         self._boot, self._now_ns = boot, now_ns
         self.record = restored if restored is not None and restored.boot == boot else None
-        self._heard = self.record
+        self._heard = self.record if self.record is not None and self.record.source == SOURCE else None
 
     def observe(self, sent_ns: int, received_ns: int, utc_ns: int) -> ClockRecord | None:
         """Takes the cloud's time from one round trip; returns a new record where data need one, else None."""
         middle = (sent_ns + received_ns) // 2
         uncertainty = max((received_ns - sent_ns + 1) // 2, MIN_UNCERTAINTY_NS)
-        self._heard = heard = ClockRecord(self._boot, middle, utc_ns, uncertainty, SOURCE)
+        self._heard = ClockRecord(self._boot, middle, utc_ns, uncertainty, SOURCE)
+        return self._replace_by(self._heard)
+
+    def observe_system(self, mono_ns: int, utc_ns: int, uncertainty_ns: int) -> ClockRecord | None:
+        """Takes the machine's time, known to be right within `uncertainty_ns`; returns a record as `observe` does."""
+        if self._heard is not None or not MIN_TIME_NS <= utc_ns <= MAX_TIME_NS:
+            return None
+        uncertainty = max(uncertainty_ns, MIN_UNCERTAINTY_NS)
+        return self._replace_by(ClockRecord(self._boot, mono_ns, utc_ns, uncertainty, SYSTEM_SOURCE))
+
+    def _replace_by(self, heard: ClockRecord) -> ClockRecord | None:
         if self.record is not None:
             difference = abs(_offset(heard) - _offset(self.record))
             if difference <= heard.uncertainty_ns + self.record.uncertainty_ns:

@@ -28,6 +28,7 @@ from contract.session import (
     join_blocks,
 )
 from edge.seams import Signer
+from edge.uplink.clock import MAX_TIME_NS, MIN_TIME_NS
 
 T = TypeVar("T")
 REQUEST_TIMEOUT_S = 30.0
@@ -39,8 +40,6 @@ MAX_REPLY_BYTES = 64 << 10
 """No answer of the cloud is this large; the box reads no more of one."""
 MIN_EXPIRES_S, MAX_EXPIRES_S = 60.0, 24 * 3600.0
 """A token is taken to last neither shorter (the box would do nothing but sign) nor longer than this."""
-MIN_TIME_NS, MAX_TIME_NS = 1_577_836_800_000_000_000, 4_102_444_800_000_000_000
-"""2020 to 2100, UTC: a cloud that says another time is wrong about it."""
 _MAX_NUMBER = 2**63 - 1
 _JSON = {"Content-Type": "application/json"}
 PLAIN = {"Accept-Encoding": "identity"}

@@ -15,7 +15,7 @@ from contract.profile import Confirm, DataType, ModbusLimits, ModbusPoint, Modbu
 from contract.site import ModbusDevice, ModbusTcpBus, Resolved
 from edge.drivers.modbus import ModbusDriver
 from edge.drivers.modbus.config import Timing
-from edge.normalise import Normaliser
+from edge.normalise import Normaliser, tokeniser
 from simulators.log import Answer, Write
 from simulators.modbus.server import GATEWAY_SILENT, Fault, ModbusException
 from tests.support.modbus import LATER_NS, QUICK, Collected, detector, door, modbus_rig
@@ -156,7 +156,7 @@ async def test_row_10_an_idle_driver_does_next_to_nothing() -> None:
 
 async def test_row_13_a_silent_unit_is_offline_while_its_connection_stands() -> None:
     async with modbus_rig([door(1), door(2)]) as rig:
-        normaliser = Normaliser(rig.devices)
+        normaliser = Normaliser(rig.devices, tokenise=tokeniser(bytes(32)))
         await rig.collected.value("door-1", "contact", 0)
         rig.server.fail(1, Fault(kind="silent"))
         for _ in range(3):

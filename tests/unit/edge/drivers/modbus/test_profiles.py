@@ -12,7 +12,7 @@ from contract.profile import ModbusProfile
 from contract.site import ModbusDevice, ModbusTcpBus, load_site, resolve
 from edge.drivers.modbus.decode import decode_read
 from edge.drivers.modbus.plan import plan_unit
-from edge.normalise import Normaliser
+from edge.normalise import Normaliser, tokeniser
 from simulators.log import TruthLog
 from simulators.modbus.device import SimulatedUnit
 from tests.support.modbus import PROFILES, site_of
@@ -29,7 +29,7 @@ def test_the_box_reads_what_the_simulator_shows(profile: ModbusProfile) -> None:
     bus = ModbusTcpBus(id="bus", protocol="modbus-tcp", host="h", devices=devices)
     resolved = resolve(site_of(bus), PROFILES)
     unit = SimulatedUnit(resolved, TruthLog())
-    normaliser, now_ns = Normaliser(resolved), 0
+    normaliser, now_ns = Normaliser(resolved, tokenise=tokeniser(bytes(32))), 0
     shown: dict[tuple[str, str], tuple[float | str | None, Quality]] = {}
     for device in devices:
         for name, mapped in profile.points.items():

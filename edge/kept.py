@@ -1,0 +1,87 @@
+"""Small things of the state folder that outlive a restart: the estate's key, and what counters have come to."""
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from contract.errors import AnjuError
+from edge.disk import write_durably
+from edge.seams import CounterState
+
+log = structlog.get_logger(__name__)
+
+KEY_FILE = "estate.key"
+KEY_BYTES = 32
+COUNTERS_FILE = "counters.json"
+_MAX_COUNTERS_BYTES = 4 << 20
+
+Counters = dict[tuple[str, str], CounterState]
+"""By device and point."""
+
+
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    device: str
+    point: str
+    state: CounterState
+
+
+def estate_key(state_dir: Path) -> bytes:
+    """The key that tokens of cards and plates are made with; made at the first start. Raises AnjuError.
+
+    All boxes of an estate share one, and whoever manages it keeps a copy: without it the tokens of a new box differ.
+    """
+    path = state_dir / KEY_FILE
+    try:
+        if not path.exists():
+            write_durably(path, base64.b32encode(os.urandom(KEY_BYTES)) + b"\n")
+        return parse_key(path.read_text(encoding="ascii"))
+    except (OSError, UnicodeDecodeError) as e:
+        raise AnjuError(f"the estate's key {path} cannot be used: {e}. Check the rights of the state folder.") from e
+
+
+def put_estate_key(state_dir: Path, text: str) -> None:
+    """Takes the key of the estate's other boxes, as `anju estate-key show` prints it. Raises AnjuError."""
+    write_durably(state_dir / KEY_FILE, base64.b32encode(parse_key(text)) + b"\n")
+
+
+def show_key(key: bytes) -> str:
+    """A key as people can write it down: groups of four."""
+    text = base64.b32encode(key).decode().rstrip("=")
+    return " ".join(text[i : i + 4] for i in range(0, len(text), 4))
+
+
+def parse_key(text: str) -> bytes:
+    """The key in a text; spaces and case do not count. Raises AnjuError without repeating it."""
+    plain = "".join(text.split()).upper().rstrip("=")
+    try:
+        key = base64.b32decode(plain + "=" * (-len(plain) % 8))
+    except binascii.Error:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise AnjuError("that is no estate key: it is 52 letters and digits, as `anju estate-key show` prints it.")
+    return key
+
+
+def load_counters(state_dir: Path) -> Counters:
+    """What counters had come to when they were last kept. A file that makes no sense is left aside, and said."""
+    path = state_dir / COUNTERS_FILE
+    try:
+        with path.open("rb") as file:
+            kept = msgspec.json.decode(file.read(_MAX_COUNTERS_BYTES), type=list[_Kept])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.MsgspecError) as e:
+        log.warning("what counters had come to cannot be read; they go on from what the devices say", problem=str(e))
+        return {}
+    return {(one.device, one.point): one.state for one in kept}
+
+
+def keep_counters(state_dir: Path, counters: Mapping[tuple[str, str], CounterState]) -> None:
+    """Puts what counters have come to on disk. Raises OSError."""
+    kept = [_Kept(device, point, state) for (device, point), state in sorted(counters.items())]
+    write_durably(state_dir / COUNTERS_FILE, msgspec.json.encode(kept))

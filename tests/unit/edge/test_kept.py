@@ -1,0 +1,66 @@
+"""The estate's key and the counters over restarts, and files that people or power cuts have spoilt."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.errors import AnjuError
+from edge.kept import (
+    COUNTERS_FILE,
+    KEY_FILE,
+    estate_key,
+    keep_counters,
+    load_counters,
+    parse_key,
+    put_estate_key,
+    show_key,
+)
+from edge.seams import CounterState
+
+
+def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    key = estate_key(tmp_path)
+    assert estate_key(tmp_path) == key
+    assert (tmp_path / KEY_FILE).stat().st_mode & 0o077 == 0
+
+
+def test_another_box_takes_it_over_by_hand(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    put_estate_key(other, show_key(estate_key(one)).lower())
+    assert estate_key(other) == estate_key(one)
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_what_is_shown_is_read_back(key: bytes) -> None:
+    assert parse_key(show_key(key)) == key
+
+
+@pytest.mark.parametrize("text", ["", "ABCD", "!" * 52, "A" * 60])
+def test_no_key_is_told_without_being_repeated(tmp_path: Path, text: str) -> None:
+    with pytest.raises(AnjuError, match="no estate key") as told:
+        put_estate_key(tmp_path, text)
+    assert not text or text not in str(told.value)
+    assert not (tmp_path / KEY_FILE).exists()
+
+
+def test_a_spoilt_key_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / KEY_FILE).write_text("nonsense")
+    with pytest.raises(AnjuError):
+        estate_key(tmp_path)
+
+
+def test_counters_are_kept(tmp_path: Path) -> None:
+    counters = {("m", "energy"): CounterState(4, 500), ("w", "volume"): CounterState(1.5, 0)}
+    assert load_counters(tmp_path) == {}
+    keep_counters(tmp_path, counters)
+    assert load_counters(tmp_path) == counters
+
+
+@pytest.mark.parametrize("text", ["", "[", '[["m"]]', "{}", "\x00\xff"])
+def test_spoilt_counters_stop_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / COUNTERS_FILE).write_bytes(text.encode("latin-1"))
+    assert load_counters(tmp_path) == {}
