@@ -15,11 +15,22 @@ from contract.profile.common import (
 )
 from contract.profile.load import AnyProfile, check_profile, load_profile, load_profiles, shipped_profiles
 from contract.profile.modbus import DataType, ModbusLimits, ModbusPoint, ModbusProfile, ModbusRead, ModbusWrite, Table
-from contract.profile.mqtt import MqttPoint, MqttProfile, MqttRead, MqttWrite
+from contract.profile.mqtt import (
+    MqttAnswer,
+    MqttConfirm,
+    MqttLink,
+    MqttPoint,
+    MqttProfile,
+    MqttPublish,
+    MqttRead,
+    MqttSource,
+    MqttWrite,
+)
 
 __all__ = [
     "AnyProfile", "Args", "BlePoint", "BleProfile", "BleRead", "BleWrite", "Confirm", "Counter", "DataType", "Debounce",
-    "ModbusLimits", "ModbusPoint", "ModbusProfile", "ModbusRead", "ModbusWrite", "MqttPoint", "MqttProfile", "MqttRead",
-    "MqttWrite", "Name", "PointMap", "Profile", "Raw", "Report", "Seconds", "Table", "check_profile", "load_profile",
-    "load_profiles", "shipped_profiles",
+    "ModbusLimits", "ModbusPoint", "ModbusProfile", "ModbusRead", "ModbusWrite", "MqttAnswer", "MqttConfirm",
+    "MqttLink", "MqttPoint", "MqttProfile", "MqttPublish", "MqttRead", "MqttSource", "MqttWrite", "Name", "PointMap",
+    "Profile", "Raw", "Report", "Seconds", "Table", "check_profile", "load_profile", "load_profiles",
+    "shipped_profiles",
 ]  # fmt: skip

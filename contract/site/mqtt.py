@@ -9,14 +9,20 @@ from contract.config import Problem, is_bad
 from contract.profile import AnyProfile, MqttProfile
 from contract.site.common import Bus, Device, Secret, Where, host_hint
 
+_TOPIC_PART = msgspec.Meta(
+    pattern=r"^[^+#{}\x00]+$", max_length=200, description="its part of a topic, without + and #"
+)
+
 
 class MqttDevice(Device, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One device: its profile, its own part of the topics, and its place."""
 
-    address: Annotated[
-        str, msgspec.Meta(pattern=r"^[^+#\x00]+$", max_length=200, description="its part of the topic, without + and #")
-    ]
-    """What stands for {address} in its profile's topics: a friendly name, a device id, a DevEUI."""
+    address: Annotated[str, _TOPIC_PART]
+    """What stands for {address} in its profile's topics: a friendly name, a device id, a DevEUI, a camera's name."""
+    base: Annotated[str, msgspec.Meta(pattern=r"^[^#{}\x00]*$", max_length=200)] = ""
+    """What stands for {base}, where it is not what the profile says: the base topic of a second Zigbee2MQTT."""
+    channel: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    """Which output or input of a device that has several, as its maker counts them."""
 
 
 class MqttBus(Bus, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -31,13 +37,21 @@ class MqttBus(Bus, frozen=True, forbid_unknown_fields=True, kw_only=True):
     version: Literal["5", "3.1.1"] = "5"
     """Of the protocol, as the broker speaks it."""
     tls: bool = False
-    """Whether the connection is encrypted."""
+    """Whether the connection is encrypted and the broker proves itself."""
     ca: str | None = None
     """PEM file of an own certificate authority, relative to the site file."""
     user: str = ""
     """Its login, where it wants one."""
     password: Secret | None = None
     """Its password, as a secret."""
+    client_id: Annotated[
+        str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]*$", max_length=64, description="letters, digits, _ and -")
+    ] = ""
+    """The box's name at the broker, which only one client may have; by default one made of the machine's own id."""
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=600)] = 30
+    """A broker or box that is silent for one and a half times this long is lost."""
+    session_s: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 60
+    """So long the broker keeps what it was told for the box while the box is away (only with version 5)."""
     devices: list[MqttDevice]
     """What publishes to it."""
 
@@ -52,14 +66,21 @@ class MqttBus(Bus, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 def check_mqtt_bus(bus: MqttBus, where: Where, profiles: Mapping[str, AnyProfile]) -> Iterator[Problem]:
-    """What is wrong with the address of the broker and those of the devices."""
+    """What is wrong with how the broker is reached, and with the addresses of the devices."""
     if not is_bad(bus.host) and (hint := host_hint(bus.host)):
         yield Problem((*where, "host"), f"{bus.host!r} is not an address", hint)
-    taken: dict[tuple[str, str], str] = {}
+    if bus.ca is not None and bus.tls is False:
+        yield Problem((*where, "ca"), "ca is of no use without TLS", "add tls: true")
+    if bus.password is not None and bus.user == "":
+        yield Problem((*where, "password"), "a password without a user", "add user:")
+    taken: dict[tuple[str, str, str, int], str] = {}
     for d, device in enumerate(bus.devices):
-        if is_bad(device) or is_bad(device.address, device.profile) or device.profile not in profiles:
+        if is_bad(device) or is_bad(device.address, device.base, device.channel, device.profile):
             continue
-        first = taken.setdefault((device.profile, device.address), device.id)
+        if device.profile not in profiles:
+            continue
+        first = taken.setdefault((device.profile, device.base, device.address, device.channel), device.id)
         if first is not device.id:
             problem = f"address {device.address!r} is already device {first!r}"
-            yield Problem((*where, "devices", d, "address"), problem, "each device once a broker")
+            hint = "each device once a broker; several outputs of one differ in channel"
+            yield Problem((*where, "devices", d, "address"), problem, hint)

@@ -1,0 +1,1 @@
+"""MQTT through a broker. README.md says how messages become samples, and what a flood or a lost broker does."""
