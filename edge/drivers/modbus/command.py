@@ -6,20 +6,24 @@ from collections.abc import Awaitable, Callable, Mapping
 from contract.clock import mono_ns
 from contract.errors import Permanent, Retryable
 from contract.messages import CommandStatus, Outcome, Sample
+from contract.modbus_plan import plan_point
 from contract.profile import Confirm
 from contract.site import ResolvedModbus
-from edge.drivers.modbus.plan import Read, Write, plan_point
+from edge.drivers.modbus.config import Timing
+from edge.drivers.modbus.encode import encode_write
+from edge.drivers.modbus.errors import Busy, Disconnected, Refused, TooLate
+from edge.drivers.modbus.frame import write_question
+from edge.drivers.modbus.plan import Planned, Write, planned
 from edge.drivers.modbus.poll import S
-from edge.drivers.modbus.wire import Disconnected, Refused, TooLate
 
-Ask = Callable[[Read | Write], Awaitable[list[Sample]]]
+Ask = Callable[[Planned | Write], Awaitable[list[Sample]]]
 Args = Mapping[str, str | int | float | bool]
 
 
 async def execute(
-    device: ResolvedModbus | None, point: str, args: Args, deadline_ns: int, ask: Ask, every_s: float
+    device: ResolvedModbus | None, point: str, args: Args, deadline_ns: int, ask: Ask, timing: Timing
 ) -> Outcome:
-    """Writes a command through `ask` and looks for its effect every `every_s` seconds. Raises nothing of the wire's.
+    """Writes a command through `ask` and looks for its effect now and then. Raises nothing of the wire's.
 
     A write without an answer may have been done, so its effect is looked for all the same.
     """
@@ -29,9 +33,10 @@ async def execute(
     write = found.write
     doubt = ""
     try:
-        value = write.number(args)
+        values = encode_write(write, args)
         address = write.address + write.stride * device.device.channel
-        await ask(Write(device.device.unit, write.table, address, value, deadline_ns))
+        question = write_question(device.device.unit, write.table, address, values, write.multiple)
+        doubt = await _write(Write(question, deadline_ns), ask, timing)
     except TooLate as e:
         return Outcome(CommandStatus.REFUSED, str(e))
     except Permanent as e:
@@ -43,17 +48,35 @@ async def execute(
         doubt = str(e)
     if found.confirm is None:
         return Outcome(CommandStatus.SENT_NOT_CONFIRMED, doubt or "the profile names nothing to read back")
-    return await _confirm(device, found.confirm, ask, every_s, doubt)
+    return await _confirm(device, found.confirm, ask, timing.confirm_every_s, doubt)
+
+
+async def _write(write: Write, ask: Ask, timing: Timing) -> str:
+    """Writes, again where the unit cannot take it now. Returns what leaves it in doubt, if anything."""
+    why = ""
+    for _ in range(timing.pleas + 1):
+        try:
+            await ask(write)
+        except Busy as e:
+            why = str(e)
+            if e.is_taken:
+                return why
+        else:
+            return ""
+        await asyncio.sleep(timing.busy_s)
+    raise Permanent(f"the device stayed busy: {why}")
 
 
 async def _confirm(device: ResolvedModbus, confirm: Confirm, ask: Ask, every_s: float, doubt: str) -> Outcome:
     """Reads the confirm point until it shows the state or its time has passed."""
-    states = device.point(confirm.point).states
+    states = device.profile.points[confirm.point].states
+    unit, channel = device.device.unit, (device.device.id, device.device.channel)
+    reads = [planned(read, device.bus.line) for read in plan_point(unit, device.profile, channel, confirm.point)]
     until_ns = mono_ns() + round(confirm.within_s * S)
     seen = doubt
     while True:
         try:
-            for read in plan_point(device, confirm.point):
+            for read in reads:
                 for sample in await ask(read):
                     word = states.get(sample.raw) if isinstance(sample.raw, int) else None
                     if word == confirm.state:

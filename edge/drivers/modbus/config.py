@@ -18,6 +18,12 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """Each so manieth question to a silent unit waits the full time-out, so that one that became slow is found."""
     backoff_s: float = 1.0
     backoff_max_s: float = 30.0
+    busy_s: float = 0.25
+    """Pause before a unit that asked for time is asked again."""
+    pleas: int = 4
+    """So often in a row a unit may ask for time until its poll has failed."""
+    cuts: int = 2
+    """So often in a row the wait for a unit may be cut short for commands until that is its silence."""
     reconnect_s: float = 0.2
     reconnect_max_s: float = 30.0
     confirm_every_s: float = 0.1

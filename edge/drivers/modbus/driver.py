@@ -1,4 +1,4 @@
-"""The owner of one Modbus TCP endpoint: polls its units by the schedule, carries out commands, reconnects for ever."""
+"""The owner of one Modbus bus: polls its units by the schedule, carries out commands, reconnects for ever."""
 
 import asyncio
 from collections import deque
@@ -10,15 +10,19 @@ import structlog
 from contract.clock import mono_ns
 from contract.errors import Permanent, Retryable
 from contract.messages import Outcome, Sample
+from contract.modbus_plan import plan_unit, split_read
 from contract.profile import ModbusLimits
-from contract.site import ModbusTcpBus, ResolvedModbus
+from contract.site import AnyModbusBus, ModbusRtuBus, ModbusRtuTcpBus, ResolvedModbus
 from edge.counts import BusCounts
 from edge.drivers.modbus.command import execute
 from edge.drivers.modbus.config import DEFAULT_TIMING, Timing, backoff_s
-from edge.drivers.modbus.decode import decode_read
-from edge.drivers.modbus.plan import Read, Write, plan_unit, split_read
+from edge.drivers.modbus.errors import ILLEGAL_ADDRESS, BadAnswer, Busy, Disconnected, GivenUp, Refused, Silent
+from edge.drivers.modbus.line import RtuWire
+from edge.drivers.modbus.plan import Planned, Write, planned
 from edge.drivers.modbus.poll import Poll, S, Schedule
-from edge.drivers.modbus.wire import ILLEGAL_ADDRESS, BadAnswer, Disconnected, Refused, Silent, Wire
+from edge.drivers.modbus.port import SerialPort, TcpPort
+from edge.drivers.modbus.tcp import TcpWire
+from edge.drivers.modbus.wire import Wire
 
 MAX_ORDERS = 64
 """Orders that may wait for the bus; more are turned away at once."""
@@ -31,7 +35,7 @@ class _Order:
 
     __slots__ = ("done", "what")
 
-    def __init__(self, what: Read | Write) -> None:
+    def __init__(self, what: Planned | Write) -> None:
         self.what = what
         self.done: asyncio.Future[list[Sample]] = asyncio.get_running_loop().create_future()
 
@@ -44,7 +48,7 @@ class ModbusDriver:
 
     def __init__(
         self,
-        bus: ModbusTcpBus,
+        bus: AnyModbusBus,
         devices: Sequence[ResolvedModbus],
         consume: Callable[[Sequence[Sample]], Awaitable[None]],
         timing: Timing = DEFAULT_TIMING,
@@ -55,10 +59,13 @@ class ModbusDriver:
         self.latency_sum_s = 0.0
         self._bus, self._timing, self._consume = bus, timing, consume
         self._devices = {device.device.id: device for device in devices}
-        self._limits: dict[int, ModbusLimits] = {d.device.unit: d.profile.modbus for d in devices}
-        self._wire = Wire(bus.host, bus.port)
-        self._schedule = Schedule(self._make_polls(), bus.poll_s, bus.timeout_s, timing)
+        self._limits: dict[int, ModbusLimits] = {d.device.unit: bus.limits_of(d.profile) for d in devices}
+        self._all_reads: list[Planned] = []
+        self._wire = wire_of(bus)
+        self._schedule = Schedule(self._make_polls(), bus.timeout_s, timing)
         self._orders: deque[_Order] = deque()
+        self._polled: Poll | None = None
+        """The poll whose answer is waited for now."""
         self._wake = asyncio.Event()
         self._suspect: tuple[int, int] | None = None
         """The unit asked when the connection went, and how often in a row: it may be the cause."""
@@ -133,24 +140,26 @@ class ModbusDriver:
             self._is_lost = True
             self._wire.close()
             self._refuse_orders(str(e))
-            await self._hand_on(self._failed(self._all_reads, str(e)))
+            now_ns, why = mono_ns(), str(e)
+            await self._hand_on([sample for read in self._all_reads for sample in _failed(read, why, now_ns)])
 
     async def execute(
         self, device: str, point: str, args: Mapping[str, str | int | float | bool], deadline_ns: int
     ) -> Outcome:
         """Writes a command, then polls its confirm point until it shows the effect or its time has passed."""
-        found, every_s = self._devices.get(device), self._timing.confirm_every_s
-        return await execute(found, point, args, deadline_ns, self._order, every_s)
+        return await execute(self._devices.get(device), point, args, deadline_ns, self._order, self._timing)
 
-    async def _order(self, what: Read | Write) -> list[Sample]:
+    async def _order(self, what: Planned | Write) -> list[Sample]:
         """Has the bus's owner ask or write next. Raises what the wire raises."""
         if not self._wire.connected:
-            raise Disconnected(f"no connection to {self._bus.host}:{self._bus.port}", sent=False)
+            raise Disconnected(f"no connection to {self._bus.endpoint}", sent=False)
         if len(self._orders) >= MAX_ORDERS:
             raise Disconnected(f"{MAX_ORDERS} orders already wait for this bus", sent=False)
         order = _Order(what)
         self._orders.append(order)
         self._wake.set()
+        if self._polled is not None:
+            self._wire.hurry(self._schedule.brief_s(self._polled))
         return await order.done
 
     async def _serve(self) -> None:
@@ -161,13 +170,13 @@ class ModbusDriver:
         self._restart_schedule()
         while True:
             await self._serve_order()
-            poll = self._schedule.take(mono_ns()) if self._all_reads else None
+            poll = self._schedule.take(mono_ns())
             if poll is not None:
                 await self._make_poll(poll)
                 continue
             self._wake.clear()
             if not self._orders:
-                await self._sleep_until(self._schedule.next_ns if self._all_reads else None)
+                await self._sleep_until(self._schedule.next_ns)
 
     async def _sleep_until(self, due_ns: int | None) -> None:
         try:
@@ -183,14 +192,13 @@ class ModbusDriver:
         if not self._orders:
             return
         order = self._orders.popleft()
-        timeout_s = self._schedule.order_timeout_s(order.what.unit)
-        samples: list[Sample] = []
+        what, samples = order.what, list[Sample]()
+        timeout_s = self._schedule.order_timeout_s(what.question.unit)
         try:
-            if isinstance(order.what, Write):
-                await self._wire.write(order.what, timeout_s)
+            if isinstance(what, Write):
+                await self._wire.ask(what.question, timeout_s, what.deadline_ns)
             else:
-                words = await self._wire.read(order.what, timeout_s)
-                samples = decode_read(order.what, words, mono_ns())
+                samples = what.decode(await self._wire.ask(what.question, timeout_s), mono_ns())
             await self._hand_on(samples)
         except Disconnected as e:
             _settle(order, e)
@@ -209,69 +217,114 @@ class ModbusDriver:
     async def _make_poll(self, poll: Poll) -> None:
         """One turn of one unit. What it answered is handed on even when other questions failed."""
         self.polls += 1
-        samples: list[Sample] = []
-        failed: list[tuple[Read, str]] = []
-        silent: list[Read] = []
-        is_answered = False
-        waited_ns = 0
-        todo = deque(poll.reads)
-        is_first = True
+        turn = _Turn(poll)
         try:
-            while todo:
-                if self._orders and not is_first:
-                    # A command's read-back is newer than what this poll has read: keep each series in order.
-                    handed, samples = samples, []
-                    await self._hand_on(handed)
-                    await self._serve_order()
-                is_first = False
-                read = todo.popleft()
-                started_ns = mono_ns()
-                try:
-                    words = await self._wire.read(read, self._schedule.timeout_s(poll))
-                except Refused as e:
-                    is_answered = True
-                    self._note_answer(poll, mono_ns() - started_ns)
-                    if e.code == ILLEGAL_ADDRESS and len(parts := split_read(read, self._limits[poll.unit])) > 1:
-                        at = poll.reads.index(read)
-                        poll.reads[at : at + 1] = parts
-                        todo.extendleft(reversed(parts))
-                    else:
-                        failed.append((read, str(e)))
-                except (Silent, BadAnswer) as e:
-                    waited_ns += mono_ns() - started_ns
-                    silent.append(read)
-                    failed.append((read, str(e)))
-                    if not is_answered:  # a silent unit is asked once a turn, not once a question
-                        failed.extend((rest, str(e)) for rest in todo)
-                        break
-                else:
-                    now_ns = mono_ns()
-                    is_answered = True
-                    self._note_answer(poll, now_ns - started_ns)
-                    samples.extend(decode_read(read, words, now_ns))
+            await self._ask_all(turn)
         except Disconnected as e:
             if e.sent:
                 unit, times = self._suspect or (poll.unit, 0)
                 self._suspect = (poll.unit, times + 1 if unit == poll.unit else 1)
             self.failures += 1
-            await self._hand_on(samples)
+            await self._hand_on(turn.samples)
             raise
         now_ns = self.last_poll_ns = mono_ns()
-        for read, error in failed:
-            samples.extend(Sample(item.device, item.point, None, now_ns, error) for item in read.items)
-        self.failures += bool(failed)
-        if is_answered and len(silent) < len(poll.reads):
-            for read in silent:
-                part = self._schedule.part(poll, read, now_ns)
-                self._schedule.put_back_silent(part, now_ns, waited_ns / S / len(silent))
-            self._schedule.put_back(poll, now_ns)
-        else:
-            self._schedule.put_back_silent(poll, now_ns, waited_ns / S)
-        await self._hand_on(samples)
+        if not self._put_off(turn, now_ns):
+            self._put_back(turn, now_ns)
+        for read, error in turn.failed:
+            turn.samples.extend(_failed(read, error, now_ns))
+        self.failures += bool(turn.failed)
+        await self._hand_on(turn.samples)
         self._own_failures = 0
 
-    def _note_answer(self, poll: Poll, latency_ns: int) -> None:
-        self._schedule.answered(poll, latency_ns / S)
+    async def _ask_all(self, turn: "_Turn") -> None:
+        """Asks the questions of a turn, letting a command pass between them. Raises Disconnected."""
+        poll, todo = turn.poll, turn.todo
+        is_first = True
+        while todo:
+            if self._orders and not is_first:
+                # A command's read-back is newer than what this poll has read: keep each series in order.
+                handed, turn.samples = turn.samples, []
+                await self._hand_on(handed)
+                await self._serve_order()
+            is_first = False
+            read = todo.popleft()
+            started_ns = mono_ns()
+            try:
+                data = await self._ask_poll(poll, read)
+            except Refused as e:
+                turn.is_answered = True
+                self._note_answer(poll, read, mono_ns() - started_ns)
+                if e.code == ILLEGAL_ADDRESS and len(parts := self._split(read)) > 1:
+                    at = poll.reads.index(read)
+                    poll.reads[at : at + 1] = parts
+                    todo.extendleft(reversed(parts))
+                else:
+                    turn.failed.append((read, str(e)))
+            except Busy as e:
+                turn.is_answered = True
+                self._note_answer(poll, read, mono_ns() - started_ns)
+                turn.put_off(read, e)
+                return
+            except GivenUp as e:
+                turn.put_off(read, e)
+                return
+            except (Silent, BadAnswer) as e:
+                turn.waited_ns += mono_ns() - started_ns
+                turn.silent.append(read)
+                turn.failed.append((read, str(e)))
+                if not turn.is_answered:  # a silent unit is asked once a turn, not once a question
+                    turn.failed.extend((rest, str(e)) for rest in todo)
+                    return
+            else:
+                now_ns = mono_ns()
+                turn.is_answered = True
+                self._note_answer(poll, read, now_ns - started_ns)
+                turn.samples.extend(read.decode(data, now_ns))
+
+    async def _ask_poll(self, poll: Poll, read: Planned) -> bytes:
+        """Asks, waiting as long as the schedule gives it; briefly where a command wants the bus. Raises as the wire."""
+        timeout_s = self._schedule.timeout_s(poll)
+        brief_s = self._schedule.brief_s(poll) if self._orders else timeout_s
+        self._polled = poll
+        try:
+            return await self._wire.ask(read.question, min(timeout_s, brief_s))
+        except Silent:
+            if brief_s < timeout_s:
+                raise GivenUp("its answer was waited for no longer: a command came") from None
+            raise
+        finally:
+            self._polled = None
+
+    def _put_off(self, turn: "_Turn", now_ns: int) -> bool:
+        """Puts a turn that did not come to its end off for a while; False when it did, or when that was too often."""
+        if not turn.put_off_by:
+            return False
+        is_busy = isinstance(turn.put_off_by, Busy)
+        put_back = self._schedule.put_back_busy if is_busy else self._schedule.put_back_cut
+        if put_back(turn.poll, now_ns):
+            return True
+        turn.failed.extend((read, str(turn.put_off_by)) for read in turn.rest)
+        turn.silent.extend([] if is_busy else turn.rest[:1])
+        return False
+
+    def _put_back(self, turn: "_Turn", now_ns: int) -> None:
+        """When a unit's turn comes again, by what it answered of this one."""
+        poll, schedule = turn.poll, self._schedule
+        if turn.is_answered and len(turn.silent) < len(poll.reads):
+            for read in turn.silent:
+                part = schedule.part(poll, read, now_ns)
+                schedule.put_back_silent(part, now_ns, turn.waited_ns / S / len(turn.silent))
+            schedule.put_back(poll, now_ns)
+        else:
+            schedule.put_back_silent(poll, now_ns, turn.waited_ns / S)
+
+    def _split(self, read: Planned) -> list[Planned]:
+        """A question in parts, where its unit refuses the whole."""
+        parts = split_read(read.read, self._limits[read.read.unit])
+        return [planned(part, self._bus.line) for part in parts] if len(parts) > 1 else [read]
+
+    def _note_answer(self, poll: Poll, read: Planned, latency_ns: int) -> None:
+        self._schedule.answered(poll, max(0.0, latency_ns / S - read.wire_s))
         self._reconnect_failures = 0
         self.answers += 1
         self.latency_sum_s += latency_ns / S
@@ -282,22 +335,23 @@ class ModbusDriver:
             self.reconnects += 1
             log.info("bus is back", bus=self.bus_id)
 
-    def _failed(self, reads: Sequence[Read], error: str) -> list[Sample]:
-        now_ns = mono_ns()
-        return [Sample(item.device, item.point, None, now_ns, error) for read in reads for item in read.items]
-
     async def _hand_on(self, samples: list[Sample]) -> None:
         if samples:
             await self._consume(samples)
             self.samples += len(samples)
 
     def _make_polls(self) -> list[Poll]:
-        """All units due at once, their questions merged anew."""
-        now_ns = mono_ns()
+        """All units due at once, their questions merged anew; a poll for each period a unit has."""
+        now_ns, line = mono_ns(), self._bus.line
+        polls: dict[tuple[int, float], list[Planned]] = {}
         by_unit = sorted(self._devices.values(), key=lambda d: d.device.unit)
-        plans = [(unit, plan_unit(list(group))) for unit, group in groupby(by_unit, key=lambda d: d.device.unit)]
-        self._all_reads = [read for _, reads in plans for read in reads]
-        return [Poll(unit, reads, now_ns) for unit, reads in plans if reads]
+        for unit, group in groupby(by_unit, key=lambda d: d.device.unit):
+            devices = list(group)
+            channels = [(item.device.id, item.device.channel) for item in devices]
+            for read in plan_unit(unit, devices[0].profile, channels, self._limits[unit]):
+                polls.setdefault((unit, read.every_s or self._bus.poll_s), []).append(planned(read, line))
+        self._all_reads = [read for reads in polls.values() for read in reads]
+        return [Poll(unit, reads, now_ns, period_s) for (unit, period_s), reads in polls.items()]
 
     def _restart_schedule(self) -> None:
         """After a reconnect everyone is asked anew, save the unit whose question may have cut the connection."""
@@ -308,6 +362,40 @@ class ModbusDriver:
     def _refuse_orders(self, why: str) -> None:
         while self._orders:
             _settle(self._orders.popleft(), Disconnected(why, sent=False))
+
+
+class _Turn:
+    """One turn of a poll: what is still to be asked, what came of the rest."""
+
+    __slots__ = ("failed", "is_answered", "poll", "put_off_by", "rest", "samples", "silent", "todo", "waited_ns")
+
+    def __init__(self, poll: Poll) -> None:
+        self.poll = poll
+        self.todo = deque(poll.reads)
+        self.samples: list[Sample] = []
+        self.failed: list[tuple[Planned, str]] = []
+        self.silent: list[Planned] = []
+        self.waited_ns = 0
+        self.is_answered = False
+        self.put_off_by: Busy | GivenUp | None = None
+        self.rest: list[Planned] = []
+
+    def put_off(self, read: Planned, why: Busy | GivenUp) -> None:
+        """Ends it with this question and those behind it neither answered nor failed."""
+        self.put_off_by, self.rest = why, [read, *self.todo]
+
+
+def wire_of(bus: AnyModbusBus) -> Wire:
+    """The connection that a bus of the site file means."""
+    if isinstance(bus, ModbusRtuBus):
+        return RtuWire(SerialPort(bus.port, bus.baud, bus.parity, bus.stop_bits), bus.line)
+    if isinstance(bus, ModbusRtuTcpBus):
+        return RtuWire(TcpPort(bus.host, bus.port), bus.line)
+    return TcpWire(bus.host, bus.port)
+
+
+def _failed(read: Planned, error: str, now_ns: int) -> list[Sample]:
+    return [Sample(item.device, item.point, None, now_ns, error) for item in read.read.items]
 
 
 def _settle(order: _Order, result: list[Sample] | Exception) -> None:

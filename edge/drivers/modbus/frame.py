@@ -5,7 +5,7 @@ Sources: Modbus application protocol 1.1b3 (PDUs), Modbus messaging on TCP/IP 1.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -25,6 +25,9 @@ EXCEPTION_BIT = 0x80
 _PAIR = struct.Struct(">BHH")
 _MANY = struct.Struct(">BHHB")
 _ON = 0xFF00
+_BITS_A_BYTE = 8
+_ADDRESSES = 65536
+_MORE = 3
 READS = {Table.COIL: 1, Table.DISCRETE_INPUT: 2, Table.HOLDING_REGISTER: 3, Table.INPUT_REGISTER: 4}
 SINGLE_WRITES = {Table.COIL: 5, Table.HOLDING_REGISTER: 6}
 MULTIPLE_WRITES = {Table.COIL: 15, Table.HOLDING_REGISTER: 16}
@@ -47,12 +50,29 @@ class Question(msgspec.Struct, frozen=True):
         """The function code."""
         return self.pdu[0]
 
+    @property
+    def is_write(self) -> bool:
+        """Whether it changes anything; its answer is then known whole."""
+        return self.size == len(self.start)
+
 
 def read_question(unit: int, table: Table, address: int, count: int) -> Question:
     """Function 1 to 4: `count` bits or registers of a table from `address`."""
     function = READS[table]
     data = -(-count // 8) if table.is_bits else 2 * count
     return Question(unit, _PAIR.pack(function, address, count), bytes((function, data)), 2 + data)
+
+
+def other_shapes(question: Question) -> Iterator[Question]:
+    """Reads at the same place whose answers have another size: of fewer values, or of a few more."""
+    function, address, count = _PAIR.unpack(question.pdu)
+    table = next(table for table, code in READS.items() if code == function)
+    step = _BITS_A_BYTE if table.is_bits else 1
+    fewer, more = range(1, count, step), range(count + step, count + (_MORE + 1) * step, step)
+    for other in (*fewer, *more):
+        shaped = read_question(question.unit, table, address, other)
+        if shaped.size != question.size and address + other <= _ADDRESSES and shaped.size <= MAX_PDU:
+            yield shaped
 
 
 def write_question(unit: int, table: Table, address: int, values: Sequence[int], is_multiple: bool = False) -> Question:
@@ -79,7 +99,7 @@ def check_answer(question: Question, pdu: bytes) -> bytes:
     if not pdu or pdu[0] & ~EXCEPTION_BIT != question.function:
         said = f"function {pdu[0] & ~EXCEPTION_BIT}" if pdu else "nothing"
         raise BadAnswer(f"the answer is for {said}, not for function {question.function}")
-    if question.pdu.startswith(question.start):
+    if question.is_write:
         raise BadAnswer("the echo of the write differs from what was written")
     raise BadAnswer(f"the answer holds {len(pdu) - 2} bytes of data, {question.size - 2} were expected")
 

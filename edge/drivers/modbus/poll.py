@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Sequence
 
 from edge.drivers.modbus.config import Timing, backoff_s
-from edge.drivers.modbus.plan import Read
+from edge.drivers.modbus.plan import Planned
 
 S = 1_000_000_000
 _SLOW_FACTOR = 3.0
@@ -14,15 +14,20 @@ _FADE = 0.1
 
 
 class Poll:
-    """What is asked of one unit each period, and how that went. `failures` counts silences in a row."""
+    """What is asked of one unit each period, and how that went.
 
-    __slots__ = ("due_ns", "failures", "reads", "seen", "slowest_s", "unit")
+    `failures` counts silences in a row, `pleas` answers in a row that only asked for time, `cuts` waits in a row that
+    were cut short for a command.
+    """
 
-    def __init__(self, unit: int, reads: Sequence[Read], due_ns: int) -> None:
+    __slots__ = ("cuts", "due_ns", "failures", "period_ns", "pleas", "reads", "seen", "slowest_s", "unit")
+
+    def __init__(self, unit: int, reads: Sequence[Planned], due_ns: int, period_s: float) -> None:
         self.unit = unit
         self.reads = list(reads)
         self.due_ns = due_ns
-        self.failures = 0
+        self.period_ns = round(period_s * S)
+        self.failures = self.pleas = self.cuts = 0
         self.seen = False
         self.slowest_s = 0.0
 
@@ -35,9 +40,8 @@ class Schedule:
     other unit answers: each wait for one is followed by a pause for all of them.
     """
 
-    def __init__(self, polls: Sequence[Poll], period_s: float, timeout_s: float, timing: Timing) -> None:
+    def __init__(self, polls: Sequence[Poll], timeout_s: float, timing: Timing) -> None:
         self.skipped = 0
-        self._period_ns = round(period_s * S)
         self._timeout_s = timeout_s
         self._timing = timing
         self._order = 0
@@ -55,9 +59,9 @@ class Schedule:
         return len({poll.unit for poll in self._silent})
 
     @property
-    def next_ns(self) -> int:
-        """When the next poll is due."""
-        return self._heap[0][0]
+    def next_ns(self) -> int | None:
+        """When the next poll is due; None when there are none."""
+        return self._heap[0][0] if self._heap else None
 
     def add(self, poll: Poll) -> None:
         """Puts a poll in its place in the order."""
@@ -67,7 +71,7 @@ class Schedule:
 
     def take(self, now_ns: int) -> Poll | None:
         """The poll whose turn it is, taken out of the order; None when it is nobody's yet."""
-        while self._heap[0][0] <= now_ns:
+        while self._heap and self._heap[0][0] <= now_ns:
             poll = heapq.heappop(self._heap)[2]
             if poll.failures and now_ns < self._no_probe_before_ns:
                 poll.due_ns = self._no_probe_before_ns
@@ -79,16 +83,17 @@ class Schedule:
     def timeout_s(self, poll: Poll) -> float:
         """How long to wait for this poll's next answer: briefly for a silent unit, in full for any other."""
         is_its_turn = poll.failures % self._timing.full_every == self._timing.full_every - 1
-        return self._brief_s(poll) if poll.failures and not is_its_turn else self._timeout_s
+        return self.brief_s(poll) if poll.failures and not is_its_turn else self._timeout_s
 
     def order_timeout_s(self, unit: int) -> float:
         """How long to wait for the answer to an order: briefly where the whole unit is silent, in full else."""
         polls = [poll for poll in self._polls if poll.unit == unit]
         if polls and self._silent.issuperset(polls):
-            return max(self._brief_s(poll) for poll in polls)
+            return max(self.brief_s(poll) for poll in polls)
         return self._timeout_s
 
-    def _brief_s(self, poll: Poll) -> float:
+    def brief_s(self, poll: Poll) -> float:
+        """How long an answer may take where somebody else wants the bus: by what this unit, or else any, has taken."""
         slowest = poll.slowest_s or self._slowest_s
         brief = max(self._timing.probe_s, _SLOW_FACTOR * slowest) if slowest else self._timing.first_s
         return min(self._timeout_s, brief)
@@ -98,14 +103,41 @@ class Schedule:
         poll.slowest_s = max(latency_s, poll.slowest_s + _FADE * (latency_s - poll.slowest_s))
         self._slowest_s = max(latency_s, self._slowest_s + _FADE * (latency_s - self._slowest_s))
         poll.seen = True
-        poll.failures = 0
+        poll.failures = poll.cuts = 0
         self._silent.discard(poll)
 
     def put_back(self, poll: Poll, now_ns: int) -> None:
         """Back in order after a poll that was answered: at its next deadline, leaving out those already past."""
-        missed = max(0, (now_ns - poll.due_ns) // self._period_ns)
+        missed = max(0, (now_ns - poll.due_ns) // poll.period_ns)
         self.skipped += missed
-        poll.due_ns += (missed + 1) * self._period_ns
+        poll.due_ns += (missed + 1) * poll.period_ns
+        poll.pleas = 0
+        self.add(poll)
+
+    def put_back_busy(self, poll: Poll, now_ns: int) -> bool:
+        """Back in order after an answer that asked for time, with a pause; False, and not put back, after too many."""
+        poll.pleas += 1
+        if poll.pleas > self._timing.pleas:
+            return False
+        self.add_at(poll, now_ns + round(self._timing.busy_s * S))
+        return True
+
+    def put_back_cut(self, poll: Poll, now_ns: int) -> bool:
+        """Back in order when its answer was waited for no longer; False, and not put back, after too many times.
+
+        Its deadline is left out, but for what is polled seldom: a unit that says nothing must not be asked again and
+        again before all others.
+        """
+        poll.cuts += 1
+        if poll.cuts > self._timing.cuts:
+            return False
+        self.skipped += 1
+        self.add_at(poll, now_ns + min(poll.period_ns, round(self._timing.backoff_s * S)))
+        return True
+
+    def add_at(self, poll: Poll, due_ns: int) -> None:
+        """Puts a poll in its place with another deadline."""
+        poll.due_ns = due_ns
         self.add(poll)
 
     def put_back_silent(self, poll: Poll, now_ns: int, waited_s: float) -> None:
@@ -118,15 +150,16 @@ class Schedule:
         if poll.failures and len(self._silent) < len(self._polls):
             self._no_probe_before_ns = now_ns + round(waited_s / self._timing.probe_share * S)
         poll.failures += 1
+        poll.cuts = poll.pleas = 0
         self._silent.add(poll)
-        wait_s = max(self._period_ns / S, backoff_s(poll.failures, self._timing.backoff_s, self._timing.backoff_max_s))
+        wait_s = max(poll.period_ns / S, backoff_s(poll.failures, self._timing.backoff_s, self._timing.backoff_max_s))
         poll.due_ns = now_ns + round(wait_s * S)
         self.add(poll)
 
-    def part(self, poll: Poll, read: Read, now_ns: int) -> Poll:
+    def part(self, poll: Poll, read: Planned, now_ns: int) -> Poll:
         """Takes one question out of a poll into a poll of its own, so that its silence does not hold up the rest."""
         poll.reads.remove(read)
-        own = Poll(poll.unit, [read], now_ns)
+        own = Poll(poll.unit, [read], now_ns, poll.period_ns / S)
         own.seen, own.slowest_s = poll.seen, poll.slowest_s
         return own
 
