@@ -15,6 +15,7 @@ BUSES: dict[str, str] = {
     "modbus-tcp": "simulators.modbus.buses:SimulatedTcp",
     "modbus-rtu": "simulators.modbus.buses:SimulatedRtu",
     "modbus-rtu-tcp": "simulators.modbus.buses:SimulatedRtuTcp",
+    "ble": "simulators.ble.buses:SimulatedBle",
 }
 """By protocol of a bus: the class that simulates it, as module:name, imported when a site has such a bus."""
 

@@ -20,7 +20,7 @@ as_root() {
 
 # --- programs of the system -----------------------------------------------------------------------------------------
 wanted=   # libatomic1 is for the browser driver's own node
-for package in chromium libatomic1 fonts-noto-cjk mmdebstrap caddy mosquitto systemd; do
+for package in chromium libatomic1 fonts-noto-cjk mmdebstrap caddy mosquitto dbus-daemon systemd; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || wanted="$wanted $package"
 done
 if [ -n "$wanted" ]; then
