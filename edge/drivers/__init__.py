@@ -40,5 +40,9 @@ class Counted(Protocol):
         """The numbers of this moment."""
 
 
-DRIVERS: dict[str, Callable[[Any, Sequence[Any], Consume], Driver]] = {"modbus-tcp": ModbusDriver}
+DRIVERS: dict[str, Callable[[Any, Sequence[Any], Consume], Driver]] = {
+    "modbus-tcp": ModbusDriver,
+    "modbus-rtu": ModbusDriver,
+    "modbus-rtu-tcp": ModbusDriver,
+}
 """The driver of each protocol a site file can name."""

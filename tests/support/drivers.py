@@ -1,13 +1,15 @@
 """One rig a driver for the contract suite: a simulated device of its protocol, its faults, and what the driver read."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from edge.drivers import Counted, Driver
 from simulators.log import Write
 from simulators.modbus.server import Fault
-from tests.support.modbus import Collected, door, modbus_rig
+from tests.support.modbus import Collected, LineRig, ModbusRig, door, line_rig, modbus_rig
 
 
 @dataclass
@@ -39,24 +41,44 @@ class DriverRig:
     """How many writes have reached the devices."""
 
 
+def _modbus_rig(rig: ModbusRig | LineRig, wrong: Sequence[str]) -> DriverRig:
+    def fault(kind: str, **more: float) -> Callable[[str], None]:
+        return lambda device: rig.estate.fail(device, Fault(kind=kind, **more))
+
+    return DriverRig(
+        driver=rig.driver, counted=rig.driver, collected=rig.collected, a="door-1", b="door-2", point="contact",
+        put=lambda device, word: rig.estate.set(device, "contact", word), low=("closed", 0), high=("open", 1),
+        silence=lambda device, times: rig.estate.fail(device, Fault(kind="silent", times=times)),
+        refuse=fault("exception", code=4), slow=fault("slow", delay_s=0.08),
+        garbage=[fault(kind) for kind in wrong], mend=lambda device: rig.estate.fail(device, None),
+        cut=lambda: rig.estate.cut("bus"), power=lambda on: rig.estate.power("bus", on),
+        command=("unlock", {"seconds": 1}), written=lambda: sum(isinstance(entry, Write) for entry in rig.truth),
+    )  # fmt: skip
+
+
 @asynccontextmanager
-async def _modbus() -> AsyncIterator[DriverRig]:
+async def _modbus_tcp() -> AsyncIterator[DriverRig]:
     async with modbus_rig([door(1), door(2)]) as rig:
-
-        def fault(kind: str, **more: float) -> Callable[[str], None]:
-            return lambda device: rig.estate.fail(device, Fault(kind=kind, **more))
-
         wrong = ("garbage", "transaction", "transaction_0", "unit", "function", "length", "late", "cut")
-        yield DriverRig(
-            driver=rig.driver, counted=rig.driver, collected=rig.collected, a="door-1", b="door-2", point="contact",
-            put=lambda device, word: rig.estate.set(device, "contact", word), low=("closed", 0), high=("open", 1),
-            silence=lambda device, times: rig.estate.fail(device, Fault(kind="silent", times=times)),
-            refuse=fault("exception", code=4), slow=fault("slow", delay_s=0.08),
-            garbage=[fault(kind) for kind in wrong], mend=lambda device: rig.estate.fail(device, None),
-            cut=lambda: rig.estate.cut("bus"), power=lambda on: rig.estate.power("bus", on),
-            command=("unlock", {"seconds": 1}), written=lambda: sum(isinstance(entry, Write) for entry in rig.truth),
-        )  # fmt: skip
+        yield _modbus_rig(rig, wrong)
 
 
-RIGS: dict[str, Callable[[], AbstractAsyncContextManager[DriverRig]]] = {"modbus-tcp": _modbus}
+def _modbus_line(protocol: str) -> Callable[[], AbstractAsyncContextManager[DriverRig]]:
+    @asynccontextmanager
+    async def made() -> AsyncIterator[DriverRig]:
+        with TemporaryDirectory() as folder:
+            async with line_rig(Path(folder), protocol, [door(1), door(2)], poll_s=0.05) as rig:
+                found = _modbus_rig(rig, ("garbage", "crc", "truncated", "unit", "function", "length", "late", "cut"))
+                if protocol == "modbus-rtu":
+                    found.power = rig.bus.plug
+                yield found
+
+    return made
+
+
+RIGS: dict[str, Callable[[], AbstractAsyncContextManager[DriverRig]]] = {
+    "modbus-tcp": _modbus_tcp,
+    "modbus-rtu": _modbus_line("modbus-rtu"),
+    "modbus-rtu-tcp": _modbus_line("modbus-rtu-tcp"),
+}
 """By protocol, as DRIVERS."""

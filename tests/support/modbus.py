@@ -1,17 +1,31 @@
-"""Simulated Modbus buses with our driver on them, over real TCP, for the driver's tests."""
+"""Simulated Modbus buses with our driver on them, over real TCP and pseudo-terminals, for the driver's tests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from contract.messages import Sample
 from contract.profile import ModbusProfile, load_profiles, shipped_profiles
-from contract.site import Cloud, Estate, ModbusDevice, ModbusTcpBus, ResolvedDevice, Site, resolve
+from contract.site import (
+    AnyModbusBus,
+    Cloud,
+    Estate,
+    ModbusDevice,
+    ModbusRtuBus,
+    ModbusRtuTcpBus,
+    ModbusTcpBus,
+    ResolvedDevice,
+    Site,
+    resolve,
+)
 from edge.drivers.modbus import ModbusDriver
 from edge.drivers.modbus.config import Timing
 from simulators.estate import Estate as SimulatedEstate
 from simulators.log import Entry, TruthLog
+from simulators.modbus.buses import SimulatedRtu, SimulatedRtuTcp
+from simulators.modbus.line import Line
 from simulators.modbus.server import ModbusServer
 
 PROFILES = load_profiles(shipped_profiles())
@@ -37,7 +51,7 @@ def detector(unit: int, channel: int) -> ModbusDevice:
     )
 
 
-def site_of(bus: ModbusTcpBus) -> Site:
+def site_of(bus: AnyModbusBus) -> Site:
     """A site with one bus."""
     return Site(estate=Estate(name="西苑小区"), cloud=Cloud(url="http://127.0.0.1:8080"), buses=[bus])
 
@@ -117,12 +131,62 @@ async def modbus_rig(
     async with estate:
         bus = ModbusTcpBus(**{name: getattr(bus, name) for name in bus.__struct_fields__} | {"port": server.port})
         resolved = resolve(site_of(bus), profiles)
-        collected = Collected()
-        driver = ModbusDriver(bus, resolved, collected.consume, timing)
-        running = asyncio.create_task(driver.run(), name="driver")
-        try:
+        async with driving(bus, resolved, timing) as (driver, collected):
             yield ModbusRig(estate, server, driver, collected, resolved, truth)
-        finally:
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
+
+
+@asynccontextmanager
+async def driving(
+    bus: AnyModbusBus, devices: Sequence[ResolvedDevice], timing: Timing = QUICK
+) -> AsyncIterator[tuple[ModbusDriver, Collected]]:
+    """Runs the driver of a bus while open."""
+    collected = Collected()
+    driver = ModbusDriver(bus, devices, collected.consume, timing)
+    running = asyncio.create_task(driver.run(), name="driver")
+    try:
+        yield driver, collected
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+@dataclass
+class LineRig:
+    """A simulated serial line, the driver that is its master, and what it handed on."""
+
+    estate: SimulatedEstate
+    bus: SimulatedRtu | SimulatedRtuTcp
+    driver: ModbusDriver
+    collected: Collected
+    truth: list[Entry]
+
+    @property
+    def line(self) -> Line:
+        """The units' side of it."""
+        return self.bus.line
+
+
+@asynccontextmanager
+async def line_rig(
+    folder: Path, protocol: str, devices: Sequence[ModbusDevice], poll_s: float = 0.2, timeout_s: float = 0.2,
+    baud: int = 115200, timing: Timing = QUICK, profiles: Mapping[str, ModbusProfile] = PROFILES, **more: float,
+) -> AsyncIterator[LineRig]:  # fmt: skip
+    """A line of a protocol (modbus-rtu, at a pseudo-terminal in a folder, or modbus-rtu-tcp) with its master."""
+    common = {"id": "bus", "protocol": protocol, "poll_s": poll_s, "timeout_s": timeout_s, "baud": baud,
+              "devices": list(devices)} | more  # fmt: skip
+
+    def made(port: int) -> AnyModbusBus:
+        if protocol == "modbus-rtu":
+            return ModbusRtuBus(port=str(folder / "line"), **common)
+        return ModbusRtuTcpBus(host="127.0.0.1", port=port, **common)
+
+    truth: list[Entry] = []
+    estate = SimulatedEstate(site_of(made(1)), profiles, TruthLog(also=truth.append))
+    simulated = estate.buses["bus"]
+    if isinstance(simulated, SimulatedRtuTcp):
+        simulated.port.port = 0
+    async with estate:
+        bus = made(simulated.port.port if isinstance(simulated, SimulatedRtuTcp) else 1)
+        async with driving(bus, resolve(site_of(bus), profiles), timing) as (driver, collected):
+            yield LineRig(estate, simulated, driver, collected, truth)
