@@ -57,6 +57,8 @@ class Player:
         self._queue: list[tuple[float, int, Callable[[float], Awaitable[None] | None]]] = []
         self._n = 0
         self._signals: dict[tuple[str, str], _Signal] = {}
+        self._held: set[tuple[str, str]] = set()
+        """Points in a jump, which do not live meanwhile."""
         self._living: list[tuple[Living, list[tuple[str, str]]]] = [(one, []) for one in play.scenario.living]
         for device, point in estate.points():
             if is_number(estate, device.device.id, point):
@@ -161,9 +163,19 @@ class Player:
         self._at(at_s + over_s / steps, partial(go, 1))
 
     def _jump(self, jump: Jump, at_s: float) -> None:
-        was = self._estate.get(jump.device, jump.point)
-        self._estate.set(jump.device, jump.point, jump.to)
-        self._at(at_s + seconds(jump.over), lambda _: self._estate.set(jump.device, jump.point, was))
+        key = (jump.device, jump.point)
+        was = self._estate.get(*key)
+        self._estate.set(*key, jump.to)
+        self._held.add(key)
+
+        def end(then_s: float) -> None:
+            self._held.discard(key)
+            if key in self._signals:
+                self._show(*key, then_s)
+            else:
+                self._estate.set(*key, was)
+
+        self._at(at_s + seconds(jump.over), end)
 
     def _chatter(self, chatter: Chatter, at_s: float) -> None:
         every_s, end_s = seconds(chatter.every), at_s + seconds(chatter.over)
@@ -189,6 +201,8 @@ class Player:
 
     def _show(self, device: str, point: str, at_s: float) -> None:
         """The signal's next value, kept within what the profile calls plausible."""
+        if (device, point) in self._held:
+            return
         mapped = self._estate.devices[device].profile.points[point]
         value = self._signals[device, point].next(at_s)
         value = value if mapped.minimum is None else max(value, mapped.minimum)
