@@ -16,17 +16,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
 import msgspec
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from contract.document import FILE, Document, read_document
 from contract.errors import ConfigError, Mistake
+
+__all__ = ["FILE", "Bad", "Loaded", "Problem", "is_bad", "load_file"]
 
 T = TypeVar("T")
 Path_ = tuple[str | int, ...]
-FILE = 0
-"""The line of a mistake that concerns the file as a whole."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +41,14 @@ class Loaded(Generic[T]):
 
     value: T
     path: Path
-    document: Any
+    document: Document
 
     def raise_for(self, problems: Iterable[Problem]) -> None:
         """Raises ConfigError with the lines of these problems; does nothing when there are none."""
-        mistakes = [_locate(self.path, self.document, problem) for problem in problems]
+        mistakes = [
+            Mistake(str(self.path), self.document.line_of(problem.where), problem.problem, problem.hint)
+            for problem in problems
+        ]
         if mistakes:
             raise ConfigError(mistakes)
 
@@ -83,40 +83,16 @@ def load_file(
     reference (`{secret: name}`), not a value. `check` looks at the meaning of the whole; parts of the wrong shape are
     Bad() in what it is given (see is_bad).
     """
-    try:
-        document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise ConfigError(
-            [Mistake(str(path), FILE, f"cannot be read: {e.strerror}", "check the path and its rights")]
-        ) from e
-    except UnicodeDecodeError as e:
-        raise ConfigError([Mistake(str(path), FILE, "is not UTF-8 text", "save it as UTF-8")]) from e
-    except MarkedYAMLError as e:
-        # `from None`: the parser's own words may repeat what stands in the file, and that may be a secret.
-        line = e.problem_mark.line + 1 if e.problem_mark else FILE
-        raise ConfigError([Mistake(str(path), line, *_not_yaml(e))]) from None
-    except YAMLError as e:
-        raise ConfigError([Mistake(str(path), FILE, f"is not YAML: {e}")]) from e
+    document = read_document(path)
     problems: list[Problem] = []
     if refuse_secret is not None:
-        problems.extend(_hide_secrets(document, refuse_secret))
-    value = _convert(document, model, (), problems)
+        problems.extend(_hide_secrets(document.root, refuse_secret))
+    value = _convert(document.root, model, (), problems)
     if check is not None and not is_bad(value):
         problems.extend(check(value))
     loaded = Loaded(value, path, document)
     loaded.raise_for(problems)
     return loaded
-
-
-def _not_yaml(error: MarkedYAMLError) -> tuple[str, str]:
-    """What the parser stumbled over and what to do, without any value that stands in the file."""
-    said = str(error.problem or error.context)
-    if isinstance(error, DuplicateKeyError):
-        key = re.match(r'found duplicate key "(.*?)"(?: with value "|$)', said, re.DOTALL)
-        return (f"{key[1]} stands here twice" if key else "a key stands here twice"), "remove one of the two lines"
-    if said.startswith("found undefined alias"):
-        return "is not YAML: a value that begins with * names another place", "put the value between quotes"
-    return f"is not YAML: {said}", "check the indentation and the colons here"
 
 
 def _hide_secrets(node: Any, words: re.Pattern[str], where: Path_ = ()) -> Iterable[Problem]:
@@ -290,14 +266,11 @@ def _described(model: Any) -> str:
 
 
 def _plain(node: Any) -> Any:
-    """ruamel's scalars and containers as Python's own, which is what msgspec's strict checks know."""
+    """A part of a document in Python's own containers, which is what msgspec's strict checks know."""
     if isinstance(node, dict):
         return {_plain(key): _plain(child) for key, child in node.items()}
     if isinstance(node, list):
         return [_plain(child) for child in node]
-    for plain in (bool, int, float, str):
-        if isinstance(node, plain):
-            return plain(node)
     return node
 
 
@@ -347,20 +320,3 @@ def _name(where: Path_) -> str:
     if isinstance(last, int):
         return f"{where[-2] if len(where) > 1 else 'item'}[{last}]"
     return str(last)
-
-
-def _locate(path: Path, document: Any, problem: Problem) -> Mistake:
-    """The problem with the line of its innermost part that stands in the file."""
-    node, line = document, FILE
-    if isinstance(document, CommentedMap | CommentedSeq):
-        line = document.lc.line + 1
-    for key in problem.where:
-        if isinstance(node, CommentedMap) and key in node:
-            if key in node.lc.data:  # else it was merged in (<<), and the line stays that of the map
-                line = node.lc.key(key)[0] + 1
-        elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
-            line = node.lc.item(key)[0] + 1
-        else:
-            break
-        node = node[key]
-    return Mistake(str(path), line, problem.problem, problem.hint)
