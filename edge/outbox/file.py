@@ -380,6 +380,10 @@ class StreamFile(Store):
                 "DELETE FROM inventories WHERE rank <= (SELECT max(rank) FROM inventories) - ?", (KEEP_INVENTORIES,)
             )
 
+    def adopt(self, inventory: InventoryRecord) -> None:
+        """From the next block on, readings are counted by this inventory."""
+        self._inventory, self._inventory_id = inventory, inventory.inventory_id
+
     def inventory(self, inventory_id: int) -> InventoryRecord | None:
         """A kept inventory, or None."""
         if inventory_id == self._inventory_id:

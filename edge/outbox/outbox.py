@@ -126,6 +126,18 @@ class Outbox:
         except DiskError as e:
             self._urgent.fails(e)  # the next block that can be sealed carries it
 
+    async def adopt(self, inventory: InventoryRecord) -> None:
+        """Goes on with another inventory: announces it, and counts telemetry by it from now on.
+
+        What waits is sealed by the old one first. Telemetry that only one of them knows must not come meanwhile.
+        """
+        names = {place: name for name, place in self._positions.items()}
+        places = {(s.device, s.point): i for i, s in enumerate(inventory.series)}
+        await self._rows.adopt(inventory, lambda place: places.get(names[place]))
+        self._positions = places  # nothing came between: the rows that waited were given their places just now
+        await self._urgent.worker.run(lambda file: file.adopt(inventory))
+        await self._announce()
+
     # Taking
 
     async def put(self, items: Sequence[Reading | Event]) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
+import msgspec
 import structlog
 
 from contract.block import Row
 from contract.errors import BlockError
 from contract.kinds import Lane
-from contract.records import Record
+from contract.records import InventoryRecord, Record
 from edge.disk import DiskError, DiskFullError
 from edge.outbox.file import StreamFile
 from edge.outbox.stream import Stream
@@ -151,9 +152,23 @@ class BulkSealer:
     def __init__(self, stream: Stream, seal_s: float) -> None:
         self._stream, self._seal_s = stream, seal_s
         self._rows: list[Row] = []
+        self._sealing = asyncio.Lock()
+        """Held while rows are on their way into a block, and while what they are counted by changes."""
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    async def adopt(self, inventory: InventoryRecord, place_of: Callable[[int], int | None]) -> None:
+        """Counts readings by another inventory from now on, also those that wait: `place_of` gives each its new place.
+
+        Readings of series that the new inventory does not have were sealed before, or are dropped and counted.
+        """
+        await self.flush()
+        async with self._sealing:
+            await self._stream.worker.run(lambda file: file.adopt(inventory))
+            places = [(row, place_of(row.series)) for row in self._rows]
+            self._rows = [msgspec.structs.replace(row, series=place) for row, place in places if place is not None]
+            self._stream.dropped += len(places) - len(self._rows)
 
     async def add(self, rows: Sequence[Row]) -> None:
         """Takes readings. Where they come faster than the disk takes them, whoever polls waits for it here."""
@@ -181,25 +196,32 @@ class BulkSealer:
                 pass
             stream.wake.clear()
             while self._rows:
-                rows, self._rows = self._rows[:MAX_PENDING_ROWS], self._rows[MAX_PENDING_ROWS:]
-                try:
-                    await stream.worker.run(lambda file, of=rows: file.append_rows(of), ballast=False)  # type: ignore[misc]
-                except BlockError:
-                    log.exception("readings that do not fit in a block are dropped", readings=len(rows))
-                    stream.dropped += len(rows)
-                    continue
-                except DiskError as e:
-                    self._rows = rows + self._rows
-                    stream.fails(e)
-                    self._bound()
-                    if await stream.left_disk():
-                        continue
+                async with self._sealing:
+                    is_sealed = await self._seal()
+                if not is_sealed:
                     break
-                stream.sealed(len(rows))
             stream.progress.set()
             if stream.closing:
                 self._drop(len(self._rows))
                 return
+
+    async def _seal(self) -> bool:
+        """One block of what waits; False when the disk refuses and there is nothing to do but wait."""
+        stream = self._stream
+        rows, self._rows = self._rows[:MAX_PENDING_ROWS], self._rows[MAX_PENDING_ROWS:]
+        try:
+            await stream.worker.run(lambda file: file.append_rows(rows), ballast=False)
+        except BlockError:
+            log.exception("readings that do not fit in a block are dropped", readings=len(rows))
+            stream.dropped += len(rows)
+        except DiskError as e:
+            self._rows = rows + self._rows
+            stream.fails(e)
+            self._bound()
+            return await stream.left_disk()
+        else:
+            stream.sealed(len(rows))
+        return True
 
     def _bound(self) -> None:
         """While the disk fails, the oldest readings above the bound go."""

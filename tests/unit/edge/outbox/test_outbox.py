@@ -8,8 +8,16 @@ import pytest
 
 from contract.block import decode_block, decode_columns
 from contract.kinds import Lane
-from contract.messages import Event, Quality
-from contract.records import ClockRecord, ConfigReport, InventoryRecord, LossReceipt, StateRecord, decode_records
+from contract.messages import Event, Quality, Reading
+from contract.records import (
+    ClockRecord,
+    ConfigReport,
+    InventoryRecord,
+    LossReceipt,
+    SeriesEntry,
+    StateRecord,
+    decode_records,
+)
 from contract.session import Cursor
 from contract.site import Storage
 from edge.outbox import Outbox, sealers
@@ -252,3 +260,30 @@ async def test_an_oversized_batch_is_split_in_blocks(tmp_path):
         await asyncio.gather(*(outbox.record(record) for record in records))
         blocks = await outbox.peek(Lane.URGENT, 1 << 30)
         assert [r.fields["n"] for b in blocks for r in decode_records(decode_block(b).body)] == list(range(900))
+
+
+async def test_another_inventory_is_taken_up_while_running(tmp_path):
+    """Each reading is counted by the inventory that its block names, also those that waited during the change."""
+    (first,) = [s for s in INVENTORY.series if s.lane is Lane.BULK][:1]
+    other = SeriesEntry("aaa-new", "temperature", Lane.BULK, 600.0)
+    changed = InventoryRecord(INVENTORY.estate, INVENTORY.devices, (other, *INVENTORY.series))
+    async with opened(tmp_path) as outbox:
+        await outbox.put([telemetry(1.0, 5)])
+        changing = asyncio.create_task(outbox.adopt(changed))
+        await asyncio.sleep(0)
+        await outbox.put([telemetry(2.0, 6)])
+        await changing
+        await outbox.put([telemetry(3.0, 7), Reading("aaa-new", "temperature", 4.0, Quality.GOOD, 8, Lane.BULK)])
+        await outbox.flush()
+        found = []
+        for block in await outbox.peek(Lane.BULK, 1 << 30):
+            whole = decode_block(block)
+            series = {INVENTORY.inventory_id: INVENTORY, changed.inventory_id: changed}[whole.header.inventory].series
+            found += [
+                (series[row.series].device, row.value)
+                for row in decode_columns(whole.body, whole.header.items, whole.header.base_ns)
+            ]
+        assert found == [(first.device, 1.0), (first.device, 2.0), (first.device, 3.0), ("aaa-new", 4.0)]
+        announced = [r for r in (await pending(outbox)).records if isinstance(r, InventoryRecord)]
+        assert announced == [INVENTORY, changed]
+        assert await outbox.inventory(INVENTORY.inventory_id) == INVENTORY
