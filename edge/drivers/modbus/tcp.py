@@ -5,7 +5,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from contract.clock import mono_ns
 from edge.drivers.modbus.errors import BadAnswer, Disconnected, Silent, TooLate
@@ -99,9 +99,8 @@ class _Link(asyncio.Protocol):
         self._begun = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self.write, self.close = transport.write, transport.abort
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, and does not say so
+        self.write, self.close = self._transport.write, self._transport.abort
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
         self._wire.lost(self)
