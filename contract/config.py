@@ -139,7 +139,7 @@ def is_bad(*parts: object) -> bool:
 
 def _convert(node: Any, model: Any, where: Path_, problems: list[Problem]) -> Any:
     """The node as the model wants it, with Bad() in place of each part that is wrong."""
-    if is_bad(node):
+    if isinstance(node, Bad):
         return node
     origin = typing.get_origin(model)
     if isinstance(model, type) and issubclass(model, msgspec.Struct):
@@ -212,11 +212,17 @@ def _discriminator(structs: tuple[type[msgspec.Struct], ...]) -> tuple[str, dict
     raise TypeError(f"no Literal field tells {', '.join(struct.__name__ for struct in structs)} apart")
 
 
+@functools.cache
+def _fields(model: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """A struct's fields by the names that they have in a file; looking them up anew takes half of a site's loading."""
+    return {field.encode_name: field for field in msgspec.structs.fields(model)}
+
+
 def _convert_struct(node: Any, model: type[msgspec.Struct], where: Path_, problems: list[Problem]) -> Any:
     if not isinstance(node, dict):
         problems.append(Problem(where, f"{_name(where)} should be a map of fields, it is {_say(node)}"))
         return Bad()
-    fields = {field.encode_name: field for field in msgspec.structs.fields(model)}
+    fields = _fields(model)
     values: dict[str, Any] = {}
     for key in node:
         if key not in fields:
@@ -234,7 +240,7 @@ def _convert_struct(node: Any, model: type[msgspec.Struct], where: Path_, proble
 
 def _leaf(node: Any, model: Any, where: Path_, problems: list[Problem]) -> Any:
     try:
-        return msgspec.convert(_plain(node), model)
+        return msgspec.convert(_plain(node) if isinstance(node, dict | list) else node, model)
     except msgspec.ValidationError as e:
         said = re.sub(r" - at `.*`$", "", str(e))
         problem, hint = f"{_name(where)}: {_words(said)}, it is {_say(node)}", _described(model)
