@@ -104,8 +104,9 @@ COMMON = (
     _s("tamper", "防拆", "tamper", ("normal", "正常", "normal"), ("tampered", "被拆", "tampered")),
     _s("fault", "故障", "fault", *_FAULT),
     _t("rssi", "dBm", "信号", "signal"),
+    _e("linkage", "联动", "linkage", "zone", "rule", "action", "status", "mode", "by", "why"),
 )
-"""Points that every kind may have, where the hardware says so."""
+"""Points that every kind may have, where the hardware says so. What linkage did with a device, the box says itself."""
 
 
 def _kind(name: str, zh: str, en: str, *points: Point) -> Kind:

@@ -122,8 +122,12 @@ def _takes(shape: shapes.Type) -> str:
             return described.replace("|", r"\|") if described else _takes(shape.type)
         case shapes.StructType(cls=cls):
             return "`{secret: NAME}`" if cls is Secret else "a map, see below"
-        case shapes.ListType():
+        case shapes.ListType(item_type=shapes.StructType() | shapes.UnionType()):
             return "a list of maps, see below"
+        case shapes.ListType(item_type=item):
+            return f"a list, each {_takes(item)}"
+        case shapes.DictType(value_type=value):
+            return f"a map of names, each {_takes(value)}"
         case shapes.LiteralType():
             return " or ".join(f"`{value}`" for value in shape.values)
         case shapes.UnionType():

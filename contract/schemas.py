@@ -55,7 +55,7 @@ def _schema(model: Any, defs: dict[str, Any]) -> dict[str, Any]:
     fields = _struct_fields(model)
     plain = msgspec.defstruct(
         model.__name__,
-        [(f.name, Any if f in divided else f.type, *(() if f.required else (f.default,))) for f in fields],
+        [(f.name, Any if f in divided else f.type, *_default(f)) for f in fields],
         namespace={"__doc__": model.__doc__}, kw_only=True, forbid_unknown_fields=True,
     )  # fmt: skip
     (schema,), parts = msgspec.json.schema_components([plain], ref_template=_REF)
@@ -63,6 +63,13 @@ def _schema(model: Any, defs: dict[str, Any]) -> dict[str, Any]:
         parts[model.__name__]["properties"][field.encode_name] |= _schema(field.type, defs)
     defs.update(parts)
     return schema
+
+
+def _default(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
+    """What a field has when it is left out, as the third part of its definition; nothing where it must be given."""
+    if field.required:
+        return ()
+    return (field.default if field.default is not msgspec.NODEFAULT else field.default_factory(),)
 
 
 def _struct_fields(model: Any) -> tuple[msgspec.structs.FieldInfo, ...]:

@@ -2,6 +2,7 @@
 
 from contract.site.ble import BleBus, BleDevice
 from contract.site.common import Bus, Cloud, Device, Estate, Proxy, Secret, SitePlace, Storage
+from contract.site.linkage import GuardPage, Rule, RuleAction, Zone
 from contract.site.load import (
     LINK_HEARTBEAT_S,
     AnyBus,
@@ -30,6 +31,7 @@ __all__ = [
     "Cloud",
     "Device",
     "Estate",
+    "GuardPage",
     "ModbusBus",
     "ModbusDevice",
     "ModbusRtuBus",
@@ -43,10 +45,13 @@ __all__ = [
     "ResolvedDevice",
     "ResolvedModbus",
     "ResolvedMqtt",
+    "Rule",
+    "RuleAction",
     "Secret",
     "Site",
     "SitePlace",
     "Storage",
+    "Zone",
     "check_site",
     "inventory_of",
     "load_site",

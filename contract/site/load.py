@@ -16,6 +16,7 @@ from contract.profile import AnyProfile, BleProfile, ModbusProfile, MqttProfile,
 from contract.records import DeviceEntry, InventoryRecord, Place, SeriesEntry
 from contract.site.ble import BleBus, BleDevice, check_ble_bus
 from contract.site.common import Cloud, Device, Estate, Storage, Where
+from contract.site.linkage import GuardPage, Rule, Zone, check_linkage
 from contract.site.modbus import (
     AnyModbusBus,
     ModbusDevice,
@@ -50,6 +51,12 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """What the box reads: endpoints, serial lines, radios, brokers."""
     storage: Storage = Storage()
     """How much the box keeps."""
+    zones: list[Zone] = []
+    """Which devices watch one place together."""
+    linkage: list[Rule] = []
+    """What the box does by itself, also without the cloud. It supplements a certified fire panel, never replaces it."""
+    guard_page: GuardPage | None = None
+    """The box's own page for the guard on duty."""
 
 
 D_co = TypeVar("D_co", bound=Device, covariant=True)
@@ -111,6 +118,7 @@ def check_site(site: Site, profiles: Mapping[str, AnyProfile]) -> list[Problem]:
         problems.extend(_check_devices(bus, where, profiles, device_ids))
         if not is_bad(bus.protocol):
             problems.extend(CHECKS[PROFILES_OF[bus.protocol]](bus, where, profiles))
+    problems.extend(check_linkage(site, profiles))
     return problems
 
 

@@ -53,4 +53,4 @@ def test_the_committed_page_lists_every_map_of_the_site_file() -> None:
     for protocol in PROFILES_OF:
         assert any(heading == f"buses[] with protocol: {protocol}:" for heading in headings)
     assert len(set(headings)) == len(headings)
-    assert headings[-1] == "storage"
+    assert headings[-1] == "guard_page"
