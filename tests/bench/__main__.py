@@ -1,22 +1,36 @@
-"""Runs the benchmarks named (all without names) and writes build/bench.json."""
+"""Runs the benchmarks named (all without names), prints a table and writes build/bench.json."""
 
+import argparse
 import asyncio
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from tests.bench.box_at_rest import box_at_rest
 from tests.bench.figures import Figure
+from tests.bench.modbus_read import modbus_read
+from tests.bench.path import path
+from tests.bench.rest import rest
+from tests.bench.rss import rss
 from tests.bench.smoke_to_page import smoke_to_page
+from tests.bench.start import start
 
 BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
+    "modbus": modbus_read,
+    "path": path,
+    "rss": rss,
+    "rest": rest,
+    "start": start,
     "smoke_to_page": smoke_to_page,
     "box_at_rest": box_at_rest,
 }
@@ -31,23 +45,54 @@ async def main(names: list[str]) -> int:
         return 2
     figures: list[Figure] = []
     for name in names or BENCHES:
+        began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="anju-bench-") as folder:
             figures += await BENCHES[name](Path(folder))
-    table = Table(title="Anju benchmarks", title_justify="left")
-    for heading in ("figure", "value", "unit", "limit", "note"):
-        right = heading in {"value", "limit"}
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "figure")
-    for figure in figures:
-        limit = "" if figure.limit is None else f"{figure.limit:g}"
-        table.add_row(
-            figure.name, f"{figure.value:.4g}", figure.unit, limit, figure.note, style="red" if figure.missed else ""
-        )
-    Console().print(table)
-    OUT.parent.mkdir(exist_ok=True)
-    machine = {"python": platform.python_version(), "machine": platform.machine(), "cpus": os.cpu_count()}
-    OUT.write_text(json.dumps({"machine": machine, "figures": {f.name: f.as_json() for f in figures}}, indent=2) + "\n")
+        print(f"{name}: {time.monotonic() - began:.0f} s")
+    write(figures, is_all=not names)
+    Console(width=None if sys.stdout.isatty() else 200).print(table_of(figures))
     return int(any(figure.missed for figure in figures))
 
 
+def table_of(figures: list[Figure]) -> Table:
+    """The figures for people; those beyond their limit are red and say so."""
+    table = Table(title="Anju benchmarks", title_justify="left", show_lines=True)
+    for heading in ("figure", "value", "unit", "limit", "rival", "note"):
+        right = heading in {"value", "limit"}
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading in {"figure", "value", "limit"})
+    for figure in figures:
+        beside = "" if figure.rival_value is None else f"{figure.rival_value:.4g} "
+        table.add_row(
+            figure.name, f"{figure.value:.4g}", figure.unit, f"{figure.limit}{' missed' if figure.missed else ''}",
+            f"{beside}{figure.rival or ''}", figure.note, style="red" if figure.missed else "",
+        )  # fmt: skip
+    return table
+
+
+def write(figures: list[Figure], *, is_all: bool) -> None:
+    """Into build/bench.json; a run of some keeps the figures of the others from before."""
+    OUT.parent.mkdir(exist_ok=True)
+    content: dict[str, Any] = {} if is_all or not OUT.exists() else json.loads(OUT.read_text(encoding="utf-8"))
+    content |= {"machine": machine()} | {figure.name: figure.as_json() for figure in figures}
+    OUT.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on, when, and of which commit."""
+    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpu": model[0].partition(": ")[2] if model else "",
+        "cpus": os.cpu_count(),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "commit": commit.stdout.strip(),
+        "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(sys.argv[1:])))
+    parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHES))
+    sys.exit(asyncio.run(main(parser.parse_args().names)))
