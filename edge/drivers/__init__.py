@@ -8,7 +8,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from contract.messages import Outcome, Sample
 from edge.counts import BusCounts
-from edge.drivers.modbus import ModbusDriver
 
 Consume = Callable[[Sequence[Sample]], Awaitable[None]]
 """Takes the samples of one poll of one device or unit, oldest first. Awaited before the bus goes on: back-pressure."""
@@ -40,9 +39,16 @@ class Counted(Protocol):
         """The numbers of this moment."""
 
 
+def _modbus(bus: Any, devices: Sequence[Any], consume: Consume) -> Driver:
+    from edge.drivers.modbus import ModbusDriver
+
+    return ModbusDriver(bus, devices, consume)
+
+
 DRIVERS: dict[str, Callable[[Any, Sequence[Any], Consume], Driver]] = {
-    "modbus-tcp": ModbusDriver,
-    "modbus-rtu": ModbusDriver,
-    "modbus-rtu-tcp": ModbusDriver,
+    "modbus-tcp": _modbus,
+    "modbus-rtu": _modbus,
+    "modbus-rtu-tcp": _modbus,
 }
-"""The driver of each protocol a site file can name."""
+"""Makes the driver of each protocol a site file can name. What a driver needs is imported when the first bus wants it:
+a box without a radio pays nothing for Bluetooth."""
