@@ -4,16 +4,18 @@ import asyncio
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 import typer
 
 from contract.errors import AnjuError
+from contract.profile import load_profiles, shipped_profiles
 from contract.service import configure_logging, until_stopped
-from simulators.bus import Fault
+from simulators.bus import Fault, FaultKind
 from simulators.control import CutOrder, FailOrder, GetOrder, Order, SetOrder, serve_control, tell
 from simulators.estate import Estate
+from simulators.generate import MOST, PROTOCOLS, Wish, write_estate
 from simulators.log import TruthLog
 from simulators.player import Player
 from simulators.scenario import Play, load_scenario
@@ -40,19 +42,19 @@ def run(
 async def _run(play: Play, log: Path | None, speed: float, control: Path | None) -> None:
     async with AsyncExitStack() as stack:
         truth = stack.enter_context(TruthLog(log))
-        estate = Estate(play.site, play.profiles, truth, speed, play.scenario.seed)
+        there = Estate(play.site, play.profiles, truth, speed, play.scenario.seed)
         try:
-            await stack.enter_async_context(estate)
+            await stack.enter_async_context(there)
         except OSError as e:
             raise AnjuError(
                 f"cannot listen as the site file says: {e.strerror}.\n"
                 "Does another simulator run? Stop it, or change host and port in the site file."
             ) from e
-        player = Player(play, estate, typer.echo, speed)
+        player = Player(play, there, typer.echo, speed)
         if control is not None:
-            await stack.enter_async_context(serve_control(control, estate, player))
-        typer.echo(f"{play.scenario.name}: {play.site.estate.name}, {len(estate.devices)} devices")
-        for name, bus in estate.buses.items():
+            await stack.enter_async_context(serve_control(control, there, player))
+        typer.echo(f"{play.scenario.name}: {play.site.estate.name}, {len(there.devices)} devices")
+        for name, bus in there.buses.items():
             typer.echo(f"  bus {name} at {bus.where}")
         if sys.stdout.isatty():
             typer.echo("Ctrl-C stops.")
@@ -65,6 +67,27 @@ async def _run(play: Play, log: Path | None, speed: float, control: Path | None)
         playing.cancel()
         await asyncio.wait((playing,))
         typer.echo("stopped")
+
+
+@app.command()
+def estate(
+    out: Annotated[Path, typer.Argument(help="The folder for site.yaml and day.yaml.")],
+    devices: Annotated[int, typer.Option(min=1, max=MOST, help="How many.")] = 500,
+    seed: Annotated[int, typer.Option(help="The same seed and size, the same bytes.")] = 1,
+    protocols: Annotated[str, typer.Option(help="Which buses, with commas between.")] = ",".join(PROTOCOLS),
+    ports: Annotated[str, typer.Option(help="The folder of the simulated serial ports.")] = "/tmp/anju-sim",  # noqa: S108
+    first_port: Annotated[int, typer.Option(min=1024, max=60000, help="The first of the TCP ports.")] = 16000,
+    broker: Annotated[str, typer.Option(help="Host and port of the MQTT broker.")] = "127.0.0.1:1883",
+    cloud: Annotated[str, typer.Option(help="The cloud's address in the site file.")] = "http://127.0.0.1:8080",
+) -> None:
+    """Make an estate of many devices: a site file, and a scenario of ordinary life in it."""
+    wish = Wish(
+        devices=devices, seed=seed, protocols=[one.strip() for one in protocols.split(",")], ports=ports,
+        first_port=first_port, broker=broker, cloud=cloud,
+    )  # fmt: skip
+    for path in write_estate(wish, load_profiles(shipped_profiles()), out):
+        typer.echo(f"wrote {path}")
+    typer.echo(f"Simulate it: anju-sim run {out / 'day.yaml'}    Read it: anju run --site {out / 'site.yaml'}")
 
 
 @app.command()
@@ -97,13 +120,17 @@ def get_point(device: str, point: str, control: Socket = _SOCKET) -> None:
 @app.command("fail")
 def fail_unit(
     device: str,
-    kind: Annotated[str, typer.Argument(help="silent, slow, late, exception, cut, garbage, …")],
-    delay_s: float = 0.0,
-    code: int = 4,
+    kind: Annotated[str, typer.Argument(help=f"One of: {', '.join(get_args(FaultKind))}; each bus knows some.")],
+    delay_s: Annotated[float, typer.Option(help="Of slow: how late an answer is.")] = 0.0,
+    code: Annotated[int, typer.Option(help="Of exception: which; 6 is busy.")] = 4,
+    times: Annotated[int | None, typer.Option(help="End it after so many questions or messages.")] = None,
+    share: Annotated[float, typer.Option(help="How many of them meet it, 0 to 1.")] = 1.0,
+    rate: Annotated[float, typer.Option(help="Of flood: messages a second.")] = 100.0,
     control: Socket = _SOCKET,
 ) -> None:
     """Break the unit a device is on, until it is mended."""
-    fault = msgspec.convert({"kind": kind, "delay_s": delay_s, "code": code}, Fault)
+    said = {"kind": kind, "delay_s": delay_s, "code": code, "times": times, "share": share, "rate": rate}
+    fault = msgspec.convert(said, Fault)
     _tell(control, FailOrder(device, fault))
 
 
