@@ -27,7 +27,7 @@ def environment(*, max_gap: int = 0, **points: ModbusPoint) -> ModbusProfile:
     """A model with a point of every type."""
     limits = ModbusLimits(max_gap=max_gap)
     return ModbusProfile(
-        id="all-types", vendor="v", model="m", kind="environment", source="test", modbus=limits, points=points
+        protocol="modbus", id="all-types", vendor="v", model="m", kind="environment", source="test", modbus=limits, points=points
     )
 
 

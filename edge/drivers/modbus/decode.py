@@ -132,7 +132,7 @@ def _decimal(value: int) -> int:
 
 def _text(read: ModbusRead) -> _Convert:
     """Text up to its first NUL, without what cannot be shown: it goes to logs and pages."""
-    order, encoding = byte_order(read.count, Order.HIGH_FIRST, read.bytes), read.encoding
+    order, encoding = byte_order(read.count, read.words, read.bytes), read.encoding
 
     def text(data: bytes) -> str:
         in_order = bytes(data[at] for at in order) if order else data
@@ -140,4 +140,3 @@ def _text(read: ModbusRead) -> _Convert:
         return "".join(letter for letter in said if letter.isprintable()).strip()
 
     return text
-

@@ -16,6 +16,8 @@ MBAP = struct.Struct(">HHHB")
 """Transaction, protocol (0), length of what follows from the unit id on, unit id."""
 MBAP_BEFORE_UNIT = MBAP.size - 1
 MAX_PDU = 253
+MOST_BITS, MOST_REGISTERS = 2000, 125
+"""Of one read. Source: application protocol 1.1b3, sections 6.1 and 6.3."""
 CRC_SIZE = 2
 RTU_AROUND = 1 + CRC_SIZE
 """Bytes that an RTU frame has around its PDU: unit id before, CRC after."""
@@ -67,11 +69,11 @@ def other_shapes(question: Question) -> Iterator[Question]:
     """Reads at the same place whose answers have another size: of fewer values, or of a few more."""
     function, address, count = _PAIR.unpack(question.pdu)
     table = next(table for table, code in READS.items() if code == function)
-    step = _BITS_A_BYTE if table.is_bits else 1
+    step, most = (_BITS_A_BYTE, MOST_BITS) if table.is_bits else (1, MOST_REGISTERS)
+    most = min(most, _ADDRESSES - address)
     fewer, more = range(1, count, step), range(count + step, count + (_MORE + 1) * step, step)
     for other in (*fewer, *more):
-        shaped = read_question(question.unit, table, address, other)
-        if shaped.size != question.size and address + other <= _ADDRESSES and shaped.size <= MAX_PDU:
+        if other <= most and (shaped := read_question(question.unit, table, address, other)).size != question.size:
             yield shaped
 
 

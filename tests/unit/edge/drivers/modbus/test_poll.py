@@ -6,16 +6,20 @@ from collections.abc import Callable
 
 import pytest
 
-from contract.profile import DataType, Table
+from contract.modbus_plan import Item, Read
+from contract.profile import DataType, ModbusRead, Table
 from edge.drivers.modbus.config import DEFAULT_TIMING, backoff_s
-from edge.drivers.modbus.plan import Item, Read
+from edge.drivers.modbus.plan import planned
 from edge.drivers.modbus.poll import Poll, S, Schedule
 
 ANSWER_S = 0.002
 
 
-def poll_of(unit: int) -> Poll:
-    return Poll(unit, [Read(unit, Table.COIL, 0, 1, (Item(f"d{unit}", "p", 0, DataType.BIT),))], 0)
+BIT = ModbusRead(table=Table.COIL, address=0, type=DataType.BIT)
+
+
+def poll_of(unit: int, period_s: float = 1.0) -> Poll:
+    return Poll(unit, [planned(Read(unit, Table.COIL, 0, 1, (Item(f"d{unit}", "p", 0, BIT),)), None)], 0, period_s)
 
 
 def simulate(
@@ -23,7 +27,7 @@ def simulate(
 ) -> tuple[Schedule, list[tuple[float, int, bool]]]:
     """Runs a bus where each answer takes ANSWER_S: (time, unit, answered) of each question."""
     random.seed(1)
-    schedule = Schedule([poll_of(u) for u in range(1, units + 1)], period_s, timeout_s, DEFAULT_TIMING)
+    schedule = Schedule([poll_of(u, period_s) for u in range(1, units + 1)], timeout_s, DEFAULT_TIMING)
     now, asked = 0, []
     while now < for_s * S:
         poll = schedule.take(now)
@@ -88,7 +92,7 @@ def test_when_all_are_silent_nobody_has_to_wait_for_the_share() -> None:
 
 
 def test_a_slow_unit_is_found_by_a_full_wait_now_and_then() -> None:
-    schedule = Schedule([poll_of(1)], 1.0, 1.0, DEFAULT_TIMING)
+    schedule = Schedule([poll_of(1)], 1.0, DEFAULT_TIMING)
     poll = schedule.take(0)
     assert poll is not None
     waits = []
@@ -99,7 +103,7 @@ def test_a_slow_unit_is_found_by_a_full_wait_now_and_then() -> None:
 
 
 def test_a_probe_waits_longer_on_a_slow_bus() -> None:
-    schedule = Schedule([poll_of(1), poll_of(2)], 1.0, 1.0, DEFAULT_TIMING)
+    schedule = Schedule([poll_of(1), poll_of(2)], 1.0, DEFAULT_TIMING)
     slow, silent = schedule.take(0), schedule.take(0)
     assert slow is not None
     assert silent is not None
@@ -117,7 +121,7 @@ def test_back_off_doubles_is_capped_and_jittered_by_half_at_most() -> None:
 
 
 def test_what_is_known_of_a_unit_outlives_a_reconnect() -> None:
-    schedule = Schedule([poll_of(unit) for unit in (1, 2, 3, 4)], 1.0, 1.0, DEFAULT_TIMING)
+    schedule = Schedule([poll_of(unit) for unit in (1, 2, 3, 4)], 1.0, DEFAULT_TIMING)
     slow, dead, new, quick = (schedule.take(0) for _ in range(4))
     assert slow is not None and dead is not None and new is not None and quick is not None  # noqa: PT018
     schedule.answered(slow, 0.4)
@@ -134,3 +138,45 @@ def test_what_is_known_of_a_unit_outlives_a_reconnect() -> None:
     assert schedule.silent_units == 2
     assert again[2].failures == 3
     assert schedule.order_timeout_s(4) == 1.0
+
+
+def test_polls_of_two_periods_each_keep_theirs() -> None:
+    schedule = Schedule([poll_of(1, 0.5), poll_of(1, 60.0)], 1.0, DEFAULT_TIMING)
+    taken: Counter[float] = Counter()
+    for now in range(0, 600 * S, S // 10):
+        while (poll := schedule.take(now)) is not None:
+            taken[poll.period_ns / S] += 1
+            schedule.put_back(poll, now)
+    assert taken == {0.5: 1200, 60.0: 10}
+    assert schedule.skipped == 0
+
+
+def test_a_bus_without_polls_has_nothing_due() -> None:
+    schedule = Schedule([], 1.0, DEFAULT_TIMING)
+    assert schedule.take(S) is None
+    assert schedule.next_ns is None
+
+
+def test_a_busy_unit_is_asked_again_soon_and_fails_in_the_end_without_being_silent() -> None:
+    schedule = Schedule([poll_of(1, 60.0)], 1.0, DEFAULT_TIMING)
+    now, asked = 0, []
+    while (poll := schedule.take(now)) is not None and schedule.put_back_busy(poll, now):
+        asked.append(now / S)
+        now = schedule.next_ns
+    assert asked == [0.0, 0.25, 0.5, 0.75]
+    assert schedule.silent_units == 0
+    schedule.put_back(poll, now)
+    assert schedule.put_back_busy(schedule.take(schedule.next_ns), now), "the next turn may ask for time again"
+
+
+def test_a_wait_cut_short_is_no_silence_until_it_happens_again_and_again() -> None:
+    schedule = Schedule([poll_of(1, 60.0)], 1.0, DEFAULT_TIMING)
+    now = 0
+    for _ in range(DEFAULT_TIMING.cuts):
+        poll = schedule.take(now)
+        assert schedule.put_back_cut(poll, now)
+        assert schedule.silent_units == 0
+        assert schedule.next_ns - now == S, "it is not asked before all others, nor a minute later"
+        now = schedule.next_ns
+    assert not schedule.put_back_cut(schedule.take(now), now)
+    assert schedule.skipped == DEFAULT_TIMING.cuts
