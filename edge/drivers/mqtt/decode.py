@@ -110,6 +110,8 @@ def raw_at(document: Any, path: Path) -> Raw | None:
 
     Raises BadPayload for what no point can carry.
     """
+    if path and not isinstance(document, dict | list):
+        raise BadPayload("not JSON")
     value = at_path(document, path)
     if value is MISSING or value is None:
         return None

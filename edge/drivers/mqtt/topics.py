@@ -1,12 +1,12 @@
 """Topics: the placeholders of a profile filled in, and which subscriptions a topic belongs to. Pure."""
 
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from contract.site import ResolvedMqtt
 
-T = TypeVar("T")
 MAX_LEVELS = 32
+"""A topic is taken apart into at most so many levels, and one more."""
 
 
 def words_of(device: ResolvedMqtt, client: str) -> dict[str, str]:
@@ -37,30 +37,23 @@ def fill_all(document: Any, words: Mapping[str, str]) -> Any:
     return fill(document, words) if isinstance(document, str) else document
 
 
-class Subscriptions(Generic[T]):
-    """What is subscribed to, looked up by topic in as many steps as the topic has levels (twice as many with a +)."""
+class Subscriptions:
+    """Topic filters, found by topic in as many steps as the topic has levels (twice as many where there is a +)."""
 
     def __init__(self) -> None:
         self._root: dict[str, Any] = {}
-        self.filters: dict[str, list[T]] = {}
 
-    def add(self, topic: str, item: T) -> None:
-        """Adds an item under a topic, in which + stands for any one level."""
-        items = self.filters.get(topic)
-        if items is None:
-            node = self._root
-            for level in topic.split("/"):
-                node = node.setdefault(level, {})
-            items = self.filters[topic] = []
-            # No level can be called this: a topic has no NUL.
-            node["\0"] = topic
-        items.append(item)
+    def add(self, topic: str) -> None:
+        """Adds a filter, in which + stands for any one level."""
+        node = self._root
+        for level in topic.split("/"):
+            node = node.setdefault(level, {})
+        node["\0"] = topic  # no level can be called this: a topic has no NUL
 
     def find(self, topic: str) -> list[str]:
         """The filters that a topic belongs to; empty for one that nobody subscribed to."""
-        levels = topic.split("/", MAX_LEVELS)
         nodes = [self._root]
-        for level in levels:
+        for level in topic.split("/", MAX_LEVELS):
             nodes = [node[key] for node in nodes for key in (level, "+") if key in node]
             if not nodes:
                 return []
