@@ -90,20 +90,59 @@ def check(site: SiteOption) -> None:
     print(f"{len(devices)} devices, {len(inventory_of(config, profiles).series)} series")
 
 
+ProfilesBeside = Annotated[Path | None, typer.Option("--site", envvar="ANJU_SITE", help="Also those beside this file.")]
+KindOption = Annotated[str, typer.Option(help="smoke_detector, door, … (as `anju profile list` says them)")]
+ProtocolOption = Annotated[str, typer.Option(help="modbus, ble or mqtt.")]
+
+
 @profile_app.command("list")
 def list_profiles(
-    site: Annotated[Path | None, typer.Option(envvar="ANJU_SITE", help="Also the profiles beside this file.")] = None,
+    site: ProfilesBeside = None,
+    kind: KindOption = "",
+    protocol: ProtocolOption = "",
+    is_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> None:
-    """List the models that a site file can name."""
-    from contract.profile import load_profiles, shipped_profiles
+    """List the models that a site file can name, under their kinds."""
+    from edge.provision.profiles import as_json, as_table, chosen, known_profiles, table_width
 
-    profiles = load_profiles(shipped_profiles())
-    if site is not None:
-        profiles |= load_profiles(site.parent / "profiles")
-    width = max(map(len, profiles), default=0)
-    for name, profile in sorted(profiles.items()):
-        kind = KINDS[profile.kind]
-        print(f"{name:<{width}}  {kind.en} {kind.zh}: {profile.vendor} {profile.model}")
+    found = chosen(known_profiles(site), kind, protocol)
+    if is_json:
+        print(as_json(found))
+        return
+    print("\n".join(as_table(found, table_width())))
+    count = f"{len(found)} model{'s' if len(found) != 1 else ''}"
+    print(f"\n{count}. `anju profile show ID` says how one is wired and put into a site file.")
+
+
+@profile_app.command("show")
+def show_profile(name: Annotated[str, typer.Argument(metavar="ID")], site: ProfilesBeside = None) -> None:
+    """Show a model: its points and registers, its wiring, its source, and how it is put into a site file."""
+    from edge.provision.profile_page import page
+    from edge.provision.profiles import find, known_profiles, table_width
+
+    print("\n".join(page(find(known_profiles(site), name), min(table_width(), 100))))
+
+
+@profile_app.command("check")
+def check_profiles(files: Annotated[list[Path], typer.Argument(metavar="FILE…")]) -> None:
+    """Say every mistake in files of models (or folders of them), each with its line."""
+    from edge.provision.profiles import check_files
+
+    print("\n".join(check_files(files)))
+
+
+@profile_app.command("new")
+def new_profile(
+    name: Annotated[str, typer.Argument(metavar="ID")],
+    protocol: ProtocolOption,
+    kind: KindOption,
+    site: ProfilesBeside = None,
+) -> None:
+    """Write a file to begin a model with, into profiles/ beside the site file, or here."""
+    from edge.provision.profiles import create
+
+    path = create(protocol, kind, name, site)
+    print(f"{path} is written. Fill it in; what is wrong with it then, says:\n  anju profile check {path}")
 
 
 def main() -> None:
