@@ -1,0 +1,31 @@
+"""What linkage must not forget over a restart: one small file, written whole, never waited for by an act."""
+
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from edge.disk import write_durably
+from edge.linkage.rules import Kept
+
+log = structlog.get_logger(__name__)
+
+MAX_BYTES = 1 << 20
+"""What is longer is none of ours, and cut off it is no JSON."""
+
+
+def load(path: Path) -> Kept:
+    """What was kept; nothing where there is no file, or one that cannot be used."""
+    try:
+        with path.open("rb") as file:
+            return msgspec.json.decode(file.read(MAX_BYTES), type=Kept)
+    except FileNotFoundError:
+        return Kept()
+    except (OSError, msgspec.MsgspecError) as e:
+        log.warning("what linkage kept cannot be read; it begins anew", file=str(path), problem=str(e))
+        return Kept()
+
+
+def save(path: Path, kept: Kept) -> None:
+    """Keeps it, on disk when this returns. Raises OSError."""
+    write_durably(path, msgspec.json.encode(kept))

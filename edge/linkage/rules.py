@@ -1,0 +1,463 @@
+"""When the box acts by itself: zones, rules, modes and what a person asks, as a state machine without I/O or a clock.
+
+It is given readings, ticks and a person's wishes, each with the time, and gives orders and notes. What it promises:
+
+- A rule confirms only while as many independent triggers as it needs are in alarm together, each heard in this run of
+  the box and not offline, in fault, stale or under test. All manual call points of a zone together are one trigger.
+- A fire that is confirmed stays so until a person resets it, over restarts too; after a restart nothing is done for it
+  until enough of its triggers have been heard in alarm anew.
+- A drill or dry run ends by itself. Where a rule is still confirmed by then, it acts.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from contract.messages import Event, Reading
+from contract.site.linkage import strength
+from edge.linkage.plan import CUT_OFF_RULE, Act, Plan, RulePlan
+from edge.linkage.triggers import Trigger
+from edge.zones import Doubt, Mode, Phase, Refusal
+
+_S = 1_000_000_000
+MAX_MINUTES: Final = 60
+"""Longest drill or dry run."""
+BY_HAND_NS: Final = 60 * _S
+"""What a person orders, and what follows a reset, is tried so long."""
+RULE, PAGE, BOX = "rule", "guard page", "box"
+"""Who did it."""
+_LIFE_SAFETY = frozenset({"fire", "gas"})
+
+Key = tuple[str, str, int]
+"""An order under way: its rule, which part of the rule it comes from, and its place there."""
+
+
+class Begin(msgspec.Struct, frozen=True):
+    """Do this, again and again until it is read back, not after `until_ns`; it takes the place of what has its key."""
+
+    key: Key
+    act: Act
+    zone: str
+    mode: str
+    by: str
+    until_ns: int | None = None
+
+
+class End(msgspec.Struct, frozen=True):
+    """Nothing more is to be done for this part of this rule; `do` narrows it to one kind of act."""
+
+    rule: str
+    part: str
+    sounds_only: bool = False
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Something to be told, at the device that it is about."""
+
+    device: str
+    zone: str
+    rule: str
+    action: str
+    status: str
+    mode: str
+    by: str
+    why: str
+    mono_ns: int
+
+
+Output = Begin | End | Note
+
+
+class KeptRule(msgspec.Struct, frozen=True):
+    """What a restart must not forget of a rule that is confirmed."""
+
+    since_ns: int
+    has_acted: bool
+
+
+class KeptMode(msgspec.Struct, frozen=True):
+    """What a restart must not forget of a drill or dry run."""
+
+    mode: Mode
+    until_ns: int
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What is kept over a restart; times are of boot `boot`."""
+
+    boot: bytes = b""
+    rules: dict[str, KeptRule] = {}
+    modes: dict[str, KeptMode] = {}
+
+
+class _Rule:
+    """One rule as it is now."""
+
+    __slots__ = (
+        "had_acted",
+        "is_acting",
+        "is_pretended",
+        "is_restored",
+        "known",
+        "phase",
+        "plan",
+        "since_ns",
+        "triggers",
+    )
+
+    def __init__(self, plan: RulePlan, triggers: Sequence[Trigger]) -> None:
+        self.plan, self.triggers = plan, triggers
+        self.phase = Phase.QUIET
+        self.since_ns = 0
+        self.is_restored = False
+        self.is_acting = False
+        """Whether what stands under then: is being done."""
+        self.had_acted = False
+        """Whether it ever was, since it was confirmed; also before a restart."""
+        self.is_pretended = False
+        """Whether it was recorded instead of done."""
+        self.known: set[str] = set()
+        """Devices whose alarm was told since the zone was quiet; another one is news."""
+
+    def alarmed(self, now_ns: int) -> list[Trigger]:
+        return [trigger for trigger in self.triggers if trigger.look(now_ns)]
+
+    def strength(self, alarmed: Sequence[Trigger]) -> int:
+        """How many independent triggers agree, at most, of those that began close enough to each other."""
+        within_ns = self.plan.within_ns
+        if not within_ns:
+            return strength(trigger.kind for trigger in alarmed)
+        return max(
+            (
+                strength(other.kind for other in alarmed if 0 <= last.since_ns - other.since_ns <= within_ns)
+                for last in alarmed
+            ),
+            default=0,
+        )
+
+
+class Machine:
+    """All zones and rules of a box. Every method is quick and does no I/O; `drain` gives what is to be done."""
+
+    def __init__(self, plan: Plan, now_ns: int, kept: Kept | None = None, boot: bytes = b"") -> None:
+        self._plan = plan
+        self._zones = {zone.id: zone for zone in plan.zones}
+        zone_of = {device: zone.id for zone in plan.zones for device in zone.triggers}
+        self.triggers = {
+            device: Trigger(item, cause, zone_of.get(device, "")) for device, (item, cause) in plan.causes.items()
+        }
+        self._rules: dict[str, list[_Rule]] = {zone.id: [] for zone in plan.zones}
+        for rule in plan.rules:
+            devices = [self.triggers[device] for device in self._zones[rule.zone].triggers]
+            fitting = [trigger for trigger in devices if trigger.cause.hazard == rule.hazard]
+            self._rules[rule.zone].append(_Rule(rule, fitting))
+        self._modes: dict[str, KeptMode] = {}
+        self._sounded: set[str] = set()
+        """Devices for whose alarm noise was made while cut off."""
+        self._is_cut_off = False
+        self._out: list[Output] = []
+        self._boot = boot
+        self.is_changed = False
+        """Whether what must be kept is not what was kept last."""
+        if kept is not None:
+            self._restore(kept, now_ns)
+
+    # What comes in
+
+    def take(self, item: Reading | Event, now_ns: int) -> None:
+        """Something was heard of a device."""
+        trigger = self.triggers.get(item.device)
+        if trigger is not None and trigger.take(item):
+            self._look(trigger, now_ns)
+
+    def tick(self, now_ns: int, *, is_cut_off: bool) -> None:
+        """What time alone brings, and whether the cloud can be reached."""
+        for zone, kept in list(self._modes.items()):
+            if now_ns >= kept.until_ns:
+                self._end_mode(zone, "its time is over", BOX, now_ns)
+        if is_cut_off is not self._is_cut_off:
+            self._is_cut_off = is_cut_off
+            self._sounded.clear()
+        for rules in self._rules.values():
+            for rule in rules:
+                self._evaluate(rule, now_ns)
+        for trigger in self.triggers.values():
+            trigger.look(now_ns)
+            self._make_noise(trigger, now_ns)
+
+    def drain(self) -> list[Output]:
+        """What is to be done and told since the last time, in its order."""
+        out, self._out = self._out, []
+        return out
+
+    # What a person asks
+
+    def silence(self, zone: str, now_ns: int) -> Refusal | None:
+        """Silences the sounders of a zone's rules; of no zone (""): those that sound because the box is cut off."""
+        acts = self._plan.silence if not zone else tuple(a for r in self._rules.get(zone, ()) for a in r.plan.silence)
+        if not acts:
+            return Refusal("这里没有可以远程消音的声光器", "nothing here can be silenced from afar")
+        rules = [CUT_OFF_RULE] if not zone else [rule.plan.id for rule in self._rules[zone]]
+        for rule in rules:
+            for part in ("first", "then", "sound"):
+                self._out.append(End(rule, part, sounds_only=True))
+        for i, act in enumerate({act.device: act for act in acts}.values()):
+            self._begin((f"{zone or CUT_OFF_RULE}", "silence", i), act, zone, PAGE, now_ns + BY_HAND_NS)
+        return None
+
+    def reset(self, zone: str, now_ns: int) -> Refusal | None:
+        """Ends what is confirmed in a zone; not while its triggers still agree."""
+        confirmed = [rule for rule in self._rules.get(zone, ()) if rule.phase is Phase.CONFIRMED]
+        if not confirmed:
+            return Refusal("该分区没有需要复位的确认报警", "nothing is confirmed in this zone")
+        for rule in confirmed:
+            alarmed = rule.alarmed(now_ns)
+            if rule.strength(alarmed) >= rule.plan.needs:
+                names = "、".join(trigger.name for trigger in alarmed)
+                return Refusal(
+                    f"仍在报警：{names}。报警消失后才能复位", f"still in alarm: {names}; reset it when they are quiet"
+                )
+        for rule in confirmed:
+            self._over(rule, "reset", PAGE, now_ns)
+            self._evaluate(rule, now_ns)
+        return None
+
+    def release(self, zone: str, now_ns: int) -> Refusal | None:
+        """Releases by hand what the zone's rules would release."""
+        acts = [a for rule in self._rules.get(zone, ()) for a in rule.plan.then if a.is_held]
+        if not acts:
+            return Refusal("该分区没有可释放的门或车闸", "no rule of this zone releases anything")
+        for i, act in enumerate(acts):
+            self._begin((zone, "by hand", i), act, zone, PAGE, now_ns + BY_HAND_NS)
+        return None
+
+    def start(self, zone: str, mode: Mode, minutes: int, now_ns: int) -> Refusal | None:
+        """Begins a drill or a dry run."""
+        rules = self._rules.get(zone)
+        if not rules:
+            return Refusal("该分区没有联动规则", "this zone has no rules")
+        if not 1 <= minutes <= MAX_MINUTES:
+            return Refusal(f"时长须为 1 至 {MAX_MINUTES} 分钟", f"it lasts 1 to {MAX_MINUTES} minutes")
+        if any(rule.phase is Phase.CONFIRMED for rule in rules):
+            return Refusal("该分区有已确认的报警，先复位", "something is confirmed in this zone; reset it first")
+        if mode is Mode.SILENT_DRILL and not self.may_drill_silently(zone):
+            return Refusal(
+                "该分区没有多余的探测器：不动作演练时真火无法识别，请用带动作的演练",
+                "this zone has no trigger to spare, which could tell a real fire from the drill: drill with actions",
+            )
+        self._modes[zone] = KeptMode(mode, now_ns + minutes * 60 * _S)
+        self.is_changed = True
+        self._note_zone(zone, mode, "started", PAGE, f"for {minutes} min", now_ns)
+        return None
+
+    def stop(self, zone: str, now_ns: int) -> Refusal | None:
+        """Ends a drill or a dry run before its time."""
+        if zone not in self._modes:
+            return Refusal("该分区没有正在进行的演练", "no drill is under way in this zone")
+        self._end_mode(zone, "stopped", PAGE, now_ns)
+        return None
+
+    # What it is like
+
+    def may_drill_silently(self, zone: str) -> bool:
+        """Whether each rule of the zone has a trigger more than it needs."""
+        return all(rule.plan.has > rule.plan.needs for rule in self._rules[zone])
+
+    def mode(self, zone: str) -> KeptMode | None:
+        """The drill or dry run of a zone."""
+        return self._modes.get(zone)
+
+    def phase(self, zone: str) -> tuple[Phase, int, bool]:
+        """The worst phase of a zone's rules, since when, and whether it is only remembered from before a restart."""
+        rules = self._rules[zone]
+        for phase in (Phase.CONFIRMED, Phase.ALERT):
+            of_phase = [rule for rule in rules if rule.phase is phase]
+            if of_phase:
+                return phase, min(rule.since_ns for rule in of_phase), all(rule.is_restored for rule in of_phase)
+        return Phase.QUIET, max((rule.since_ns for rule in rules), default=0), False
+
+    def zone_rules(self, zone: str) -> Iterator[RulePlan]:
+        """The rules of a zone."""
+        return (rule.plan for rule in self._rules[zone])
+
+    def kept(self) -> Kept:
+        """What a restart must not forget."""
+        rules = {
+            rule.plan.id: KeptRule(rule.since_ns, rule.had_acted)
+            for rules in self._rules.values()
+            for rule in rules
+            if rule.phase is Phase.CONFIRMED and rule.plan.latches and not rule.is_pretended
+        }
+        return Kept(self._boot, rules, dict(self._modes))
+
+    # Within
+
+    def _restore(self, kept: Kept, now_ns: int) -> None:
+        same_boot = kept.boot == self._boot
+        for zone, mode in kept.modes.items():
+            if zone in self._zones and same_boot and now_ns < mode.until_ns <= now_ns + MAX_MINUTES * 60 * _S:
+                self._modes[zone] = mode
+            elif zone in self._zones:
+                self._note_zone(zone, mode.mode, "ended", BOX, "the box restarted", now_ns)
+                self.is_changed = True
+        for rule in (rule for rules in self._rules.values() for rule in rules):
+            before = kept.rules.get(rule.plan.id)
+            if before is not None:
+                rule.phase, rule.is_restored, rule.had_acted = Phase.CONFIRMED, True, before.has_acted
+                rule.since_ns = min(before.since_ns, now_ns) if same_boot else 0
+                why = "confirmed before the restart; nothing is done until it is heard anew"
+                self._note(rule, rule.triggers[0].device, "confirmed", "remembered", BOX, why, now_ns)
+
+    def _look(self, trigger: Trigger, now_ns: int) -> None:
+        trigger.look(now_ns)
+        for rule in self._rules.get(trigger.zone, ()):
+            if rule.plan.hazard == trigger.cause.hazard:
+                self._evaluate(rule, now_ns)
+        self._make_noise(trigger, now_ns)
+
+    def _evaluate(self, rule: _Rule, now_ns: int) -> None:
+        """Takes the rule to where its triggers say it is."""
+        alarmed = rule.alarmed(now_ns)
+        if not alarmed and rule.phase is Phase.QUIET:
+            return
+        is_confirmed = rule.strength(alarmed) >= rule.plan.needs
+        news = [trigger for trigger in alarmed if trigger.device not in rule.known]
+        rule.known |= {trigger.device for trigger in alarmed}
+        if is_confirmed and (rule.phase is not Phase.CONFIRMED or rule.is_restored):
+            self._confirm(rule, alarmed, now_ns)
+        elif rule.phase is Phase.CONFIRMED:
+            for trigger in news:
+                self._note(rule, trigger.device, "alert", "joined", RULE, "", now_ns)
+            if not alarmed and not rule.plan.latches:
+                self._over(rule, "over", BOX, now_ns)
+                return
+        elif alarmed:
+            self._alert(rule, news, now_ns)
+        elif rule.phase is Phase.ALERT:
+            rule.phase, rule.since_ns = Phase.QUIET, now_ns
+            rule.known.clear()
+            self._out.append(End(rule.plan.id, "first"))
+            self._note(rule, rule.triggers[0].device, "alert", "over", RULE, "no trigger is in alarm any more", now_ns)
+        if rule.phase is Phase.CONFIRMED and is_confirmed and not rule.is_acting:
+            self._perform(rule, alarmed, now_ns)
+        elif rule.phase is Phase.CONFIRMED and rule.is_acting and news:
+            self._sound_again(rule)
+
+    def _alert(self, rule: _Rule, news: Sequence[Trigger], now_ns: int) -> None:
+        if rule.phase is Phase.QUIET:
+            rule.phase, rule.since_ns = Phase.ALERT, now_ns
+        for trigger in news:
+            self._note(rule, trigger.device, "alert", "unconfirmed", RULE, self._not_counted(rule, now_ns), now_ns)
+        if news:
+            self._do(rule, "first", rule.plan.first, now_ns)
+
+    def _confirm(self, rule: _Rule, alarmed: Sequence[Trigger], now_ns: int) -> None:
+        if not rule.is_restored:
+            rule.since_ns = now_ns
+        status = "again" if rule.is_restored else "confirmed"
+        rule.phase, rule.is_restored, self.is_changed = Phase.CONFIRMED, False, True
+        self._out.append(End(rule.plan.id, "first"))
+        last = max(alarmed, key=lambda trigger: trigger.since_ns)
+        why = "in alarm: " + ", ".join(trigger.device for trigger in alarmed)
+        if doubts := self._not_counted(rule, now_ns):
+            why += f"; {doubts}"
+        self._note(rule, last.device, "confirmed", status, RULE, why, now_ns)
+
+    def _perform(self, rule: _Rule, alarmed: Sequence[Trigger], now_ns: int) -> None:
+        """Does what stands under then:, or in a drill or dry run without actions only says so."""
+        kept = self._modes.get(rule.plan.zone)
+        if kept is not None and kept.mode is Mode.SILENT_DRILL and rule.strength(alarmed) > rule.plan.needs:
+            self._end_mode(rule.plan.zone, "more triggers than a drill needs: taken for real", BOX, now_ns)
+            return  # which has performed it
+        if kept is not None and not kept.mode.acts:
+            if not rule.is_pretended:
+                rule.is_pretended = True
+                self._do(rule, "then", rule.plan.then, now_ns)
+            return
+        rule.is_acting = rule.had_acted = self.is_changed = True
+        rule.is_pretended = False
+        self._do(rule, "then", rule.plan.then, now_ns)
+
+    def _sound_again(self, rule: _Rule) -> None:
+        """A further trigger sounds what was silenced, or had ended."""
+        for i, act in enumerate(rule.plan.then):
+            if act.sounds:
+                self._begin((rule.plan.id, "then", i), act, rule.plan.zone, RULE, None)
+
+    def _over(self, rule: _Rule, action: str, by: str, now_ns: int) -> None:
+        """What was confirmed is over."""
+        self._out.append(End(rule.plan.id, "first"))
+        self._out.append(End(rule.plan.id, "then"))
+        self._note(rule, rule.triggers[0].device, action, "done", by, "", now_ns)
+        if rule.had_acted:
+            self._do(rule, "after", rule.plan.after, now_ns, now_ns + BY_HAND_NS)
+        rule.phase, rule.since_ns = Phase.QUIET, now_ns
+        rule.is_acting = rule.had_acted = rule.is_pretended = rule.is_restored = False
+        rule.known.clear()
+        self.is_changed = True
+
+    def _end_mode(self, zone: str, why: str, by: str, now_ns: int) -> None:
+        """The mode ends. What is confirmed still and was not done is done now; what is over is not left standing."""
+        mode = self._modes.pop(zone).mode
+        self.is_changed = True
+        self._note_zone(zone, mode, "ended", by, why, now_ns)
+        for rule in self._rules[zone]:
+            if rule.phase is not Phase.CONFIRMED or rule.is_acting:
+                continue
+            alarmed = rule.alarmed(now_ns)
+            if rule.strength(alarmed) >= rule.plan.needs:
+                self._perform(rule, alarmed, now_ns)
+            elif rule.is_pretended:
+                self._over(rule, "over", BOX, now_ns)
+                self._evaluate(rule, now_ns)
+
+    def _make_noise(self, trigger: Trigger, now_ns: int) -> None:
+        """While the cloud cannot be reached, each fire or gas alarm is made heard on the spot, in a zone or not."""
+        if not trigger.is_alarm:
+            self._sounded.discard(trigger.device)
+            return
+        if not self._is_cut_off or trigger.cause.hazard not in _LIFE_SAFETY or trigger.device in self._sounded:
+            return
+        self._sounded.add(trigger.device)
+        kept = self._modes.get(trigger.zone)
+        why, mode = "the cloud cannot be reached", self._mode_word(trigger.zone)
+        self._out.append(Note(trigger.device, trigger.zone, CUT_OFF_RULE, "alert", "cut_off", mode, BOX, why, now_ns))
+        if kept is not None and not kept.mode.acts:
+            return
+        for i, act in enumerate(self._plan.sound):
+            self._begin((CUT_OFF_RULE, "sound", i), act, trigger.zone, BOX, now_ns + BY_HAND_NS)
+
+    def _do(self, rule: _Rule, part: str, acts: Sequence[Act], now_ns: int, until_ns: int | None = None) -> None:
+        kept = self._modes.get(rule.plan.zone)
+        for i, act in enumerate(acts):
+            if kept is not None and not kept.mode.acts:
+                why = f"a {kept.mode.replace('_', ' ')} is under way"
+                self._note(rule, act.device, act.do, "not_done", RULE, why, now_ns)
+            else:
+                self._begin((rule.plan.id, part, i), act, rule.plan.zone, RULE, until_ns)
+
+    def _begin(self, key: Key, act: Act, zone: str, by: str, until_ns: int | None) -> None:
+        self._out.append(Begin(key, act, zone, self._mode_word(zone), by, until_ns))
+
+    def _mode_word(self, zone: str) -> str:
+        kept = self._modes.get(zone)
+        return kept.mode if kept else ""
+
+    def _not_counted(self, rule: _Rule, now_ns: int) -> str:
+        """The triggers that would not count, named with the reason."""
+        return named_doubts((trigger.device, trigger.doubt(now_ns)) for trigger in rule.triggers)
+
+    def _note(self, rule: _Rule, device: str, action: str, status: str, by: str, why: str, now_ns: int) -> None:
+        mode = self._mode_word(rule.plan.zone)
+        self._out.append(Note(device, rule.plan.zone, rule.plan.id, action, status, mode, by, why, now_ns))
+
+    def _note_zone(self, zone: str, mode: Mode, status: str, by: str, why: str, now_ns: int) -> None:
+        device = self._zones[zone].triggers[0]
+        self._out.append(Note(device, zone, "", mode, status, mode, by, why, now_ns))
+
+
+def named_doubts(doubts: Iterable[tuple[str, Doubt]]) -> str:
+    """Devices that do not count, each with the reason; empty when all do."""
+    named = [f"{device} ({doubt})" for device, doubt in doubts if doubt is not Doubt.NONE]
+    return f"not counted: {', '.join(named)}" if named else ""

@@ -1,0 +1,145 @@
+"""What linkage shows of its zones, and what a person may ask of it, as the guard page sees it."""
+
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+
+class Phase(StrEnum):
+    """How a zone is."""
+
+    QUIET = "quiet"
+    ALERT = "alert"
+    """A trigger, not confirmed by a second one."""
+    CONFIRMED = "confirmed"
+    """Enough independent triggers agreed. A fire stays so until a person resets it."""
+
+
+class Mode(StrEnum):
+    """What is not as usual in a zone, for a limited time."""
+
+    DRILL = "drill"
+    """Everything is done, and marked as a drill."""
+    SILENT_DRILL = "silent_drill"
+    """Nothing is done, only recorded; one trigger more than the rule needs is taken for a real fire."""
+    DRY_RUN = "dry_run"
+    """Nothing is done whatever is triggered, only recorded: for putting a zone into service."""
+
+    @property
+    def acts(self) -> bool:
+        """Whether actions are done."""
+        return self is Mode.DRILL
+
+
+class Doubt(StrEnum):
+    """Why a device does not count as triggered, whatever it says."""
+
+    NONE = ""
+    UNSEEN = "unseen"
+    """Nothing was heard of it since the box started."""
+    OFFLINE = "offline"
+    FAULT = "fault"
+    STALE = "stale"
+    TESTING = "testing"
+
+
+class TriggerView(msgspec.Struct, frozen=True):
+    """A device that can trigger: since when it is in alarm, or why it would not count."""
+
+    device: str
+    name: str
+    place: str
+    hazard: str
+    zone: str
+    is_alarm: bool
+    since_ns: int
+    doubt: Doubt
+
+
+class ActView(msgspec.Struct, frozen=True):
+    """Something that was begun in a zone: how often it was tried, and what came of it last."""
+
+    rule: str
+    device: str
+    name: str
+    do: str
+    status: str
+    tries: int
+    why: str
+    mono_ns: int
+
+
+class ZoneView(msgspec.Struct, frozen=True):
+    """A zone at this moment. `is_restored` marks what was confirmed before a restart and not seen again since."""
+
+    id: str
+    name: str
+    phase: Phase
+    since_ns: int
+    is_restored: bool
+    triggers: list[TriggerView]
+    acts: list[ActView]
+    mode: Mode | None
+    mode_until_ns: int
+    may_drill_silently: bool
+    may_release: bool
+    may_silence: bool
+
+
+class Happening(msgspec.Struct, frozen=True):
+    """Something that linkage did or saw."""
+
+    mono_ns: int
+    zone: str
+    device: str
+    action: str
+    status: str
+    mode: str
+    by: str
+    why: str
+
+
+class GuardView(msgspec.Struct, frozen=True):
+    """Everything the guard page shows. `cut_off_ns` is since when the cloud cannot be reached, None while it can."""
+
+    estate: str
+    now_ns: int
+    utc_ns: int | None
+    timezone: str
+    is_connected: bool
+    connected_since_ns: int
+    is_cut_off: bool
+    alarms: list[TriggerView]
+    doubtful: list[TriggerView]
+    zones: list[ZoneView]
+    happenings: list[Happening]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why something is not done, in both languages."""
+
+    zh: str
+    en: str
+
+
+class Guarded(Protocol):
+    """What the guard page asks of linkage. Each act is recorded; a Refusal says why nothing was done."""
+
+    def view(self) -> GuardView:
+        """How everything is now."""
+
+    def silence(self, zone: str) -> Refusal | None:
+        """Silences the zone's sounders; the alarm stays, and a further trigger sounds again."""
+
+    def reset(self, zone: str) -> Refusal | None:
+        """Ends what is confirmed, when its triggers do not say so any more."""
+
+    def release(self, zone: str) -> Refusal | None:
+        """Releases what the zone's rules would release, now."""
+
+    def start(self, zone: str, mode: Mode, minutes: int) -> Refusal | None:
+        """Begins a drill or a dry run, which ends by itself."""
+
+    def stop(self, zone: str) -> Refusal | None:
+        """Ends it before its time."""
