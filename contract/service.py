@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
 import structlog
@@ -64,6 +64,20 @@ async def keep_watchdog(environment: Mapping[str, str] = os.environ) -> None:
     while True:
         notify("WATCHDOG=1", environment)
         await asyncio.sleep(interval_us / 1e6 / WATCHDOG_PARTS)
+
+
+async def hangups() -> AsyncIterator[None]:
+    """Yields each time the process is asked to look at its configuration again (SIGHUP); several at once are one."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
+    try:
+        while True:
+            await asked.wait()
+            asked.clear()
+            yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 async def until_stopped() -> None:

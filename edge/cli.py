@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,8 @@ app = typer.Typer(
 )
 profile_app = typer.Typer(help="Device profiles: which models are known.", no_args_is_help=True)
 app.add_typer(profile_app, name="profile")
+key_app = typer.Typer(help="The estate's key: makes tokens of cards and plates.", no_args_is_help=True)
+app.add_typer(key_app, name="estate-key")
 
 SiteOption = Annotated[Path, typer.Option("--site", envvar="ANJU_SITE", help="The site file: what is connected.")]
 StateOption = Annotated[Path, typer.Option("--state", envvar="ANJU_STATE", help="Folder where the box keeps all.")]
@@ -71,6 +74,47 @@ def enrol(
         print(f"warning: {in_clear}", file=sys.stderr)
     enrolment = asyncio.run(enrol_box(cloud, claim, state, version=VERSION, ca=ca, proxy=proxy))
     print(f"enrolled: this box is gateway {enrolment.gateway} at {enrolment.cloud}")
+
+
+@app.command()
+def status(
+    listen: Annotated[
+        str, typer.Option(envvar="ANJU_HEALTH_LISTEN", help="host:port of the box's health page.")
+    ] = "127.0.0.1:8081",
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Show it once and exit.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what the box says, for programs.")] = False,
+) -> None:
+    """Show how the box is, live, until Ctrl-C."""
+    from rich.console import Console
+
+    from edge.provision.status import Words, fetch_status, render_status, watch_status
+
+    console = Console()
+    if as_json:
+        print(fetch_status(listen)[0].decode())
+    elif once or not console.is_terminal:
+        console.print(render_status(fetch_status(listen)[1], Words()))
+    else:
+        with suppress(KeyboardInterrupt):
+            watch_status(listen, console, Words())
+
+
+@key_app.command("show")
+def show_estate_key(state: StateOption) -> None:
+    """Print the key, for the manager to keep and for the other boxes of the estate."""
+    from edge.kept import estate_key, show_key
+
+    print(show_key(estate_key(state)))
+
+
+@key_app.command("take")
+def take_estate_key(state: StateOption) -> None:
+    """Take the key of the estate's other boxes; it is asked for, so that it stands in no history."""
+    from edge.kept import put_estate_key
+
+    put_estate_key(state, typer.prompt("key", hide_input=True))
+    print("taken; restart the box (systemctl restart anju-edge)")
 
 
 @app.command()

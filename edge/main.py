@@ -1,6 +1,7 @@
 """The box's composition root: the only file that knows every stage. It reads in the order of a reading's way."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version as version_of
@@ -13,23 +14,26 @@ from contract.clock import boot_id, mono_ns
 from contract.kinds import Lane
 from contract.messages import Sample
 from contract.records import ConfigReport
-from contract.service import keep_watchdog, notify, until_stopped
-from contract.site import inventory_of, resolve, site_digest
+from contract.service import hangups, keep_watchdog, notify, until_stopped
+from contract.site import AnyBus, ResolvedDevice, inventory_of
+from edge.buses import Buses
 from edge.commands import CommandRunner
-from edge.counts import BusCounts
-from edge.drivers import DRIVERS, Counted, Driver
+from edge.drivers import DRIVERS, Driver
 from edge.health import BoxStatus, Tally, parse_listen, serve_health
 from edge.health.status import written_bytes
-from edge.normalise import Normaliser
+from edge.kept import estate_key, keep_counters, load_counters
+from edge.normalise import Normaliser, tokeniser
 from edge.outbox import Outbox
-from edge.seams import Signer
-from edge.settings import load_config, only_one, proxy_of, trust_of, warning_in_clear
-from edge.uplink import CloudClock, Uplink
+from edge.reload import TRIAL_S, Config, Online, Reloader, Trial, start_config
+from edge.seams import CounterState, Signer
+from edge.settings import only_one, proxy_of, trust_of, warning_in_clear
+from edge.uplink import CloudClock, Uplink, keep_system_time
 
 log = structlog.get_logger(__name__)
 
 VERSION: Final = version_of("anju")
 TICK_S: Final = 1.0
+COUNTERS_S: Final = 900.0
 LAST_DELIVERY_S: Final = 2.0
 """At a clean stop, so long what is pending may still be delivered."""
 
@@ -41,92 +45,201 @@ async def run(
     *,
     identify: Callable[[Path, str], Signer],
     stopped: Callable[[], Awaitable[None]],
+    reloads: Callable[[], AsyncIterator[None]] = hangups,
+    trial_s: float = TRIAL_S,
 ) -> None:
     """Runs the box until `stopped` returns, then stops cleanly. `identify` gives the identity in a state folder, for
-    the cloud at an address.
+    the cloud at an address; `reloads` says when to look at the site file again.
 
     Raises ConfigError or AnjuError before anything is started, when something is wrong with what it was given.
     """
     parse_listen(health_listen)
-    site, profiles = load_config(site_path)
-    devices, inventory, boot = resolve(site, profiles), inventory_of(site, profiles), boot_id()
-    digest = site_digest(site_path)
-    identity = identify(state_dir, site.cloud.url)
-    ca, proxy = trust_of(site.cloud, site_path), proxy_of(site.cloud)
-    if in_clear := warning_in_clear(site.cloud.url):
-        log.warning(in_clear, url=site.cloud.url)
-    started_ns = mono_ns()
+    config: Config | None = start_config(site_path, state_dir)
+    trial: Trial | None = None
+    while config is not None:
+        box = Box(config, state_dir, health_listen, identify)
+        config, trial = await box.run(stopped, reloads, trial, trial_s)
 
-    async with AsyncExitStack() as stack:
-        stack.enter_context(only_one(state_dir))
-        outbox = await stack.enter_async_context(
-            Outbox.open(state_dir, boot=boot, storage=site.storage, inventory=inventory)
-        )
-        normaliser = Normaliser(devices, outbox.restored_states())
-        tally = Tally((item.device.id for item in devices), outbox.restored_states())
 
-        async def consume(samples: Sequence[Sample]) -> None:
-            readings = normaliser.take(samples)
-            tally.count(samples, readings)
-            await outbox.put(readings)
+class Box:
+    """One life of the box, from a configuration to a stop or to one that needs it to begin anew."""
 
-        async def tick() -> Never:
+    def __init__(
+        self, config: Config, state_dir: Path, health_listen: str, identify: Callable[[Path, str], Signer]
+    ) -> None:
+        """Looks at everything that can be wrong before anything is started. Raises AnjuError."""
+        site = config.site
+        self._config, self._state_dir, self._health_listen = config, state_dir, health_listen
+        self._boot, self._started_ns = boot_id(), mono_ns()
+        self._identity = identify(state_dir, site.cloud.url)
+        self._ca, self._proxy = trust_of(site.cloud, config.path), proxy_of(site.cloud)
+        if in_clear := warning_in_clear(site.cloud.url):
+            log.warning(in_clear, url=site.cloud.url)
+
+    async def run(
+        self,
+        stopped: Callable[[], Awaitable[None]],
+        reloads: Callable[[], AsyncIterator[None]],
+        trial: Trial | None,
+        trial_s: float,
+    ) -> tuple[Config | None, Trial | None]:
+        """Runs until it is stopped (None), or until a configuration needs the box to begin anew with it, on trial."""
+        site, devices = self._config.site, self._config.devices
+        async with AsyncExitStack() as stack:
+            stack.enter_context(only_one(self._state_dir))
+            self._outbox = await stack.enter_async_context(
+                Outbox.open(
+                    self._state_dir,
+                    boot=self._boot,
+                    storage=site.storage,
+                    inventory=inventory_of(site, self._config.profiles),
+                )
+            )  # fmt: skip
+            outbox, restored = self._outbox, self._outbox.restored_states()
+            self._normaliser = Normaliser(
+                devices, restored, load_counters(self._state_dir), tokenise=tokeniser(estate_key(self._state_dir))
+            )
+            self._tally = Tally((item.device.id for item in devices), restored)
+            self._buses = await stack.enter_async_context(Buses(self._make_driver))
+            self._clock = CloudClock(self._boot, (await outbox.boots())[-1].clock)
+            self._by_id = {item.device.id: item for item in devices}
+            commands = await stack.enter_async_context(
+                CommandRunner.open(
+                    self._state_dir / "commands.db",
+                    devices=self._by_id,
+                    executors=self._buses.executors,
+                    utc_ns=self._clock.utc_ns,
+                    record=outbox.record,
+                )
+            )
+            self._uplink = Uplink(
+                site.cloud.url, self._identity, outbox, self._clock, commands.take, version=VERSION, ca=self._ca,
+                proxy=self._proxy,
+            )  # fmt: skip
+            self._reloader = Reloader(self._state_dir, self._config, self._apply, self._online, trial_s)
+            await stack.enter_async_context(serve_health(self._health_listen, self._snapshot))
+            async with running({"uplink": self._uplink.run(), "watchdog": keep_watchdog()} | self._records()):
+                async with running({"tick": self._tick(), "counters": self._keep_counters()}):
+                    self._buses.start(site.buses, devices)
+                    log.info("box runs", estate=site.estate.name, gateway=self._identity.gateway, devices=len(devices))
+                    notify("READY=1")
+                    following = await first_of(stopped(), self._reloader.run(reloads(), trial))
+                    log.info("box stops" if following is None else "box begins anew")
+                    notify("STOPPING=1" if following is None else "RELOADING=1")
+                    trial = None if following is None else self._reloader.trial_of(self._reloader.config)
+                    await self._buses.stop([bus.id for bus in self._reloader.config.buses])
+                await outbox.flush()
+                await _deliver_last(outbox, self._uplink)
+        if following is None:
+            log.info("box stopped; what was not delivered is kept")
+        elif following.problem:  # it goes back to what ran before: that needs no trial
+            trial = None
+        return following, trial
+
+    def _make_driver(self, bus: AnyBus, devices: Sequence[ResolvedDevice]) -> Driver:
+        return DRIVERS[bus.protocol](bus, devices, self._consume)
+
+    # The way of a reading
+
+    async def _consume(self, samples: Sequence[Sample]) -> None:
+        taken = self._normaliser.take(samples)
+        self._tally.count(samples, taken)
+        await self._outbox.put(taken)
+
+    async def _tick(self) -> Never:
+        while True:
+            readings = self._normaliser.tick(mono_ns())
+            self._tally.count((), readings)
+            await self._outbox.put(readings)
+            await asyncio.sleep(TICK_S)
+
+    async def _keep_counters(self) -> Never:
+        """Keeps what counters have come to, now and then and at a clean stop: they change with each read."""
+        kept: dict[tuple[str, str], CounterState] = {}
+        try:
             while True:
-                readings = normaliser.tick(mono_ns())
-                tally.count((), readings)
-                await outbox.put(readings)
-                await asyncio.sleep(TICK_S)
+                await asyncio.sleep(COUNTERS_S)
+                kept = self._write_counters(kept)
+        finally:
+            self._write_counters(kept)
 
-        drivers: dict[str, Driver] = {
-            bus.id: DRIVERS[bus.protocol](bus, [item for item in devices if item.bus.id == bus.id], consume)
-            for bus in site.buses
+    def _write_counters(self, kept: dict[tuple[str, str], CounterState]) -> dict[tuple[str, str], CounterState]:
+        counters = self._normaliser.counters()
+        if counters == kept:
+            return kept
+        try:
+            keep_counters(self._state_dir, counters)
+        except OSError as e:
+            log.warning("what counters have come to cannot be kept", problem=str(e))
+        return counters
+
+    def _records(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What the box itself has to say: which configuration runs, and the time."""
+        report = ConfigReport(VERSION, self._config.digest, self._started_ns)
+        return {
+            "config report": self._outbox.record(report),
+            "system clock": keep_system_time(self._clock, self._outbox.record, asyncio.sleep),
         }
-        clock = CloudClock(boot, (await outbox.boots())[-1].clock)
-        commands = await stack.enter_async_context(
-            CommandRunner.open(
-                state_dir / "commands.db",
-                devices={item.device.id: item for item in devices},
-                executors={item.device.id: drivers[item.bus.id] for item in devices},
-                utc_ns=clock.utc_ns,
-                record=outbox.record,
-            )
+
+    # Changes of the configuration
+
+    async def _apply(self, config: Config) -> frozenset[str]:
+        """Goes on with another configuration: only what differs stops and starts. Gives the devices concerned."""
+        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        changed = self._buses.changed(config.buses, config.devices)
+        await self._buses.stop(changed)
+        self._normaliser.adopt(config.devices)
+        self._tally.adopt(item.device.id for item in config.devices)
+        self._by_id.clear()
+        self._by_id.update({item.device.id: item for item in config.devices})
+        await self._outbox.adopt(inventory_of(config.site, config.profiles))
+        started = self._buses.start(config.buses, config.devices)
+        await self._outbox.record(ConfigReport(VERSION, config.digest, mono_ns()))
+        log.info("buses changed", stopped=changed, started=started)
+        notify("READY=1")
+        return frozenset(item.device.id for item in config.devices if item.bus.id in started)
+
+    def _online(self) -> Online:
+        return Online(frozenset(self._tally.devices("online")), self._uplink.status.connected)
+
+    def _snapshot(self) -> BoxStatus:
+        outbox, tally = self._outbox, self._tally
+        return BoxStatus(
+            version=VERSION,
+            gateway=self._identity.gateway,
+            estate=self._reloader.config.site.estate.name,
+            cloud=self._config.site.cloud.url,
+            now_ns=mono_ns(),
+            started_ns=self._started_ns,
+            utc_ns=self._clock.utc_ns(),
+            uplink=self._uplink.status,
+            streams={lane: outbox.status(lane) for lane in Lane},
+            buses=self._buses.counts(),
+            samples=tally.samples,
+            ignored=self._normaliser.ignored,
+            readings=tally.readings,
+            events=tally.events,
+            online=tally.devices("online"),
+            offline=tally.devices("offline"),
+            unknown=tally.devices(None),
+            errors=tally.errors,
+            written_bytes=written_bytes(),
+            config=self._reloader.config.digest,
+            config_problem=self._reloader.config.problem,
+            restarts=self._buses.restarts,
         )
-        uplink = Uplink(site.cloud.url, identity, outbox, clock, commands.take, version=VERSION, ca=ca, proxy=proxy)
 
-        def snapshot() -> BoxStatus:
-            return BoxStatus(
-                version=VERSION,
-                gateway=identity.gateway,
-                estate=site.estate.name,
-                cloud=site.cloud.url,
-                now_ns=mono_ns(),
-                started_ns=started_ns,
-                utc_ns=clock.utc_ns(),
-                uplink=uplink.status,
-                streams={lane: outbox.status(lane) for lane in Lane},
-                buses=[_counts(name, driver) for name, driver in drivers.items()],
-                samples=tally.samples,
-                ignored=normaliser.ignored,
-                readings=tally.readings,
-                online=tally.devices("online"),
-                offline=tally.devices("offline"),
-                unknown=tally.devices(None),
-                errors=tally.errors,
-                written_bytes=written_bytes(),
-            )
 
-        await stack.enter_async_context(serve_health(health_listen, snapshot))
-        report = outbox.record(ConfigReport(VERSION, digest, started_ns))
-        async with running({"uplink": uplink.run(), "watchdog": keep_watchdog(), "config report": report}):
-            async with running({f"bus {name}": driver.run() for name, driver in drivers.items()} | {"tick": tick()}):
-                log.info("box runs", estate=site.estate.name, gateway=identity.gateway, devices=len(devices))
-                notify("READY=1")
-                await stopped()
-                log.info("box stops")
-                notify("STOPPING=1")
-            await outbox.flush()
-            await _deliver_last(outbox, uplink)
-    log.info("box stopped; what was not delivered is kept")
+async def first_of(stopped: Awaitable[None], changed: Coroutine[Any, Any, Config]) -> Config | None:
+    """What to begin anew with, or None when the box is stopped first."""
+    tasks = (asyncio.ensure_future(stopped), asyncio.ensure_future(changed))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return None if tasks[0].done() else tasks[1].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -174,11 +287,6 @@ async def _deliver_last(outbox: Outbox, uplink: Uplink) -> None:
                 await outbox.wait_until_delivered(lane)
     except TimeoutError:
         pass
-
-
-def _counts(name: str, driver: Driver) -> BusCounts:
-    """What a driver counts; one that does not count shows zeros."""
-    return driver.counts() if isinstance(driver, Counted) else BusCounts(bus=name)
 
 
 def run_until_stopped(

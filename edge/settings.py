@@ -7,27 +7,35 @@ import fcntl
 import ipaddress
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from yarl import URL
 
-from contract.errors import AnjuError
-from contract.profile import AnyProfile, load_profiles, shipped_profiles
+from contract.errors import AnjuError, ConfigError
+from contract.profile import AnyProfile, ProfileStore, shipped_profiles
 from contract.site import Cloud, Site, load_site
 from edge.secrets import read_secret
 
 LOCK_FILE = "lock"
 
 
-def load_config(site_path: Path) -> tuple[Site, dict[str, AnyProfile]]:
+def load_config(site_path: Path) -> tuple[Site, Mapping[str, AnyProfile]]:
     """The site file with the profiles it may name: those shipped, and those in `profiles/` beside it.
 
-    An own profile replaces a shipped one of its id. Raises ConfigError with every mistake.
+    An own profile replaces a shipped one of its id. Raises ConfigError with every mistake in the site file and in the
+    profiles that it names.
     """
-    profiles = load_profiles(shipped_profiles()) | load_profiles(site_path.parent / "profiles")
-    return load_site(site_path, profiles), profiles
+    profiles = ProfileStore((shipped_profiles(), site_path.parent / "profiles"))
+    try:
+        site = load_site(site_path, profiles)
+    except ConfigError as e:
+        raise ConfigError([*e.mistakes, *(mistake for some in profiles.broken.values() for mistake in some)]) from e
+    used = {device.profile for bus in site.buses for device in bus.devices}
+    if mistakes := [mistake for name in sorted(used & set(profiles.broken)) for mistake in profiles.broken[name]]:
+        raise ConfigError(mistakes)
+    return site, profiles
 
 
 def trust_of(cloud: Cloud, site_path: Path) -> ssl.SSLContext | None:

@@ -13,7 +13,7 @@ from contract.profile.common import (
     Report,
     Seconds,
 )
-from contract.profile.load import AnyProfile, check_profile, load_profile, load_profiles, shipped_profiles
+from contract.profile.load import AnyProfile, ProfileStore, check_profile, load_profile, load_profiles, shipped_profiles
 from contract.profile.modbus import DataType, ModbusLimits, ModbusPoint, ModbusProfile, ModbusRead, ModbusWrite, Table
 from contract.profile.mqtt import (
     MqttAnswer,
@@ -31,6 +31,6 @@ __all__ = [
     "AnyProfile", "Args", "BlePoint", "BleProfile", "BleRead", "BleWrite", "Confirm", "Counter", "DataType", "Debounce",
     "ModbusLimits", "ModbusPoint", "ModbusProfile", "ModbusRead", "ModbusWrite", "MqttAnswer", "MqttConfirm",
     "MqttLink", "MqttPoint", "MqttProfile", "MqttPublish", "MqttRead", "MqttSource", "MqttWrite", "Name", "PointMap",
-    "Profile", "Raw", "Report", "Seconds", "Table", "check_profile", "load_profile", "load_profiles",
+    "Profile", "ProfileStore", "Raw", "Report", "Seconds", "Table", "check_profile", "load_profile", "load_profiles",
     "shipped_profiles",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Profiles from files, checked whole: what every protocol has in common here, the rest by the protocol's module."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,42 @@ def load_profiles(folder: Path) -> dict[str, AnyProfile]:
     if mistakes:
         raise ConfigError(mistakes)
     return profiles
+
+
+class ProfileStore(Mapping[str, AnyProfile]):
+    """The profiles below some folders, each read when first asked for; a later folder's replaces an earlier one's.
+
+    A profile with mistakes is not there; it is in `broken`, with its mistakes. A file that nobody uses stops nothing.
+    """
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self.broken: dict[str, list[Mistake]] = {}
+        self._paths: dict[str, Path] = {}
+        self._loaded: dict[str, AnyProfile] = {}
+        for folder in folders:
+            paths = sorted(folder.rglob("*.yaml"))
+            self._paths |= {path.stem: path for path in paths}
+            for path in paths:
+                if self._paths[path.stem] != path:
+                    twice = Mistake(str(path), FILE, f"profile {path.stem!r} exists twice", "remove one of them")
+                    self.broken.setdefault(path.stem, []).append(twice)
+
+    def __getitem__(self, name: str) -> AnyProfile:
+        if name in self.broken:
+            raise KeyError(name)
+        if name not in self._loaded:
+            try:
+                self._loaded[name] = load_profile(self._paths[name])
+            except ConfigError as e:
+                self.broken[name] = list(e.mistakes)
+                raise KeyError(name) from e
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
 def shipped_profiles() -> Path:

@@ -12,7 +12,16 @@ import msgspec
 
 from contract.config import Loaded, Problem, is_bad, load_file
 from contract.kinds import KINDS, PointType
-from contract.profile import AnyProfile, BleProfile, ModbusProfile, MqttProfile, PointMap, Profile, Seconds
+from contract.profile import (
+    AnyProfile,
+    BleProfile,
+    ModbusProfile,
+    MqttProfile,
+    PointMap,
+    Profile,
+    ProfileStore,
+    Seconds,
+)
 from contract.records import DeviceEntry, InventoryRecord, Place, SeriesEntry
 from contract.site.ble import BleBus, BleDevice, check_ble_bus
 from contract.site.common import Cloud, Device, Estate, Storage, Where
@@ -137,6 +146,8 @@ def _check_devices(
         if is_bad(device.profile):
             continue
         profile = profiles.get(device.profile)
+        if profile is None and isinstance(profiles, ProfileStore) and device.profile in profiles.broken:
+            continue  # it is there, with mistakes of its own
         if profile is None:
             problem = f"profile {device.profile!r} does not exist"
             yield Problem((*here, "profile"), problem, _closest(device.profile, profiles))

@@ -140,7 +140,9 @@ class CommandRunner:
             deadline_ns = deadline_of(command, self._utc_ns(), mono_ns())
         except Permanent as e:
             return _refused(str(e))
-        executor = self._executors[command.device]
+        executor = self._executors.get(command.device)
+        if executor is None:
+            return Outcome(CommandStatus.FAILED, "its bus does not run at the moment; nothing was done")
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 return await executor.execute(command.device, command.point, command.args, deadline_ns)

@@ -36,6 +36,14 @@ class BoxCollector(Collector):
         for lane, count in box.readings.items():
             readings.add_metric((lane,), count)
         yield readings
+        yield CounterMetricFamily("anju_box_events", "Events worth reporting.", box.events)
+        yield GaugeMetricFamily(
+            "anju_box_config_as_written", "Whether what runs is what the site file says.", not box.config_problem
+        )
+        restarts = CounterMetricFamily("anju_box_bus_restarts", "Failures of a driver within the box.", labels=("bus",))
+        for bus, times in box.restarts.items():
+            restarts.add_metric((bus,), times)
+        yield restarts
         if box.written_bytes is not None:
             yield CounterMetricFamily("anju_box_written_bytes", "Bytes written to storage (wear).", box.written_bytes)
         yield from _uplink(box)

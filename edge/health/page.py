@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from contract.kinds import Lane
-from edge.health.status import BoxStatus
+from edge.health.status import BoxStatus, age_words
 
 S = 1e9
 MOST_LINES = 20
@@ -50,7 +50,7 @@ def _mark(is_good: bool, text: str) -> str:
 
 
 def _cloud(box: BoxStatus) -> Iterable[tuple[str, str]]:
-    up, since = box.uplink, _ago(box.now_ns - box.uplink.since_ns)
+    up, since = box.uplink, age_words(box.now_ns - box.uplink.since_ns)
     words = f"已连接 connected · {since}" if up.connected else f"未连接 not connected · {since}"
     yield box.cloud, _mark(up.connected, words)
     if up.problem:
@@ -75,7 +75,9 @@ def _backlog(box: BoxStatus) -> Iterable[tuple[str, str]]:
 def _buses(box: BoxStatus) -> Iterable[tuple[str, str]]:
     for bus in box.buses:
         last = (
-            f"{_ago(box.now_ns - bus.last_poll_ns)} 前轮询 ago polled" if bus.last_poll_ns else "未轮询 not polled yet"
+            f"{age_words(box.now_ns - bus.last_poll_ns)} 前轮询 ago polled"
+            if bus.last_poll_ns
+            else "未轮询 not polled yet"
         )
         html = _mark(bus.connected, f"{'已连接 connected' if bus.connected else '未连接 not connected'} · {last}")
         if bus.silent_units:
@@ -106,7 +108,12 @@ def _each(lines: Iterable[str]) -> str:
 
 def _box(box: BoxStatus) -> Iterable[tuple[str, str]]:
     uptime_ns = box.now_ns - box.started_ns
-    yield "运行 running", _ago(uptime_ns)
+    yield "运行 running", age_words(uptime_ns)
+    yield "配置 configuration", _mark(not box.config_problem, box.config)
+    if box.config_problem:
+        yield "", escape(box.config_problem)
+    if failed := {name: times for name, times in box.restarts.items() if times}:
+        yield "驱动重启 drivers restarted", _each(f"{name}: {times}" for name, times in failed.items())
     if box.written_bytes is None:
         return
     words = f"{box.written_bytes / 1e6:.1f} MB"
@@ -114,12 +121,3 @@ def _box(box: BoxStatus) -> Iterable[tuple[str, str]]:
         # What wears a memory card out is bytes a day: a card of 32 GB bears a few TB in its life.
         words += f" · 每天约 about {box.written_bytes / 1e6 / (uptime_ns / S / 86400):.0f} MB a day"
     yield "存储写入 written to storage", words
-
-
-def _ago(ns: int) -> str:
-    """A duration as people say it: its largest unit and the next."""
-    s = max(0, int(ns / S))
-    for size, name, below, below_name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if s >= size:
-            return f"{s // size} {name} {s % size // below} {below_name}"
-    return f"{s} s"

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 import structlog
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -48,11 +49,16 @@ async def serve_health(listen: str, snapshot: Callable[[], BoxStatus]) -> AsyncI
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+    async def status(_: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(snapshot()), content_type="application/json", headers=_HEADERS)
+
     async def health(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     app = web.Application()
-    app.add_routes([web.get("/", page), web.get("/metrics", metrics), web.get("/healthz", health)])
+    app.add_routes(
+        [web.get("/", page), web.get("/metrics", metrics), web.get("/status.json", status), web.get("/healthz", health)]
+    )
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:

@@ -1,5 +1,6 @@
 """What the page and the metrics show: one snapshot of the box."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,9 @@ class PointError(msgspec.Struct, frozen=True):
 class BoxStatus(msgspec.Struct, frozen=True):
     """A box at one moment. `utc_ns` is the cloud's time, None when the box does not know it.
 
-    `ignored` counts samples of points that no profile has; `errors` are the points whose last read failed.
+    `ignored` counts samples of points that no profile has; `errors` are the points whose last read failed. `config`
+    names the configuration that runs, `config_problem` says why it is not what the site file says; `restarts` counts by
+    bus how often its driver failed within the box.
     """
 
     version: str
@@ -36,11 +39,15 @@ class BoxStatus(msgspec.Struct, frozen=True):
     samples: int
     ignored: int
     readings: dict[Lane, int]
+    events: int
     online: list[str]
     offline: list[str]
     unknown: list[str]
     errors: list[PointError]
     written_bytes: int | None
+    config: str
+    config_problem: str
+    restarts: Mapping[str, int]
 
 
 def written_bytes() -> int | None:
@@ -50,3 +57,12 @@ def written_bytes() -> int | None:
     except OSError:
         return None
     return next((int(line.partition(":")[2]) for line in lines if line.startswith("write_bytes:")), None)
+
+
+def age_words(ns: float) -> str:
+    """A duration as people say it: its largest unit and the next."""
+    s = max(0, int(ns / 1e9))
+    for size, name, below, below_name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if s >= size:
+            return f"{s // size} {name} {s % size // below} {below_name}"
+    return f"{s} s"

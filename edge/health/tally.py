@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from contract.kinds import Lane
-from contract.messages import Quality, Reading, Sample
+from contract.messages import Event, Quality, Reading, Sample
 from contract.records import StateRecord
 from edge.health.status import PointError
 
@@ -18,6 +18,7 @@ class Tally:
     def __init__(self, devices: Iterable[str], restored: Iterable[StateRecord] = ()) -> None:
         self.samples = 0
         self.readings = dict.fromkeys(Lane, 0)
+        self.events = 0
         self._links: dict[str, str | None] = dict.fromkeys(devices)
         self._errors: dict[tuple[str, str], str] = {}
         self._faulty: set[tuple[str, str]] = set()
@@ -26,7 +27,13 @@ class Tally:
             if state.point == "link" and state.device in self._links:
                 self._links[state.device] = state.value
 
-    def count(self, samples: Sequence[Sample], readings: Sequence[Reading]) -> None:
+    def adopt(self, devices: Iterable[str]) -> None:
+        """Goes on with these devices; what is known of those that stay is kept."""
+        self._links = {device: self._links.get(device) for device in devices}
+        self._errors = {key: error for key, error in self._errors.items() if key[0] in self._links}
+        self._faulty = {key for key in self._faulty if key[0] in self._links}
+
+    def count(self, samples: Sequence[Sample], taken: Sequence[Reading | Event]) -> None:
         """Takes note of one poll and what became of it."""
         self.samples += len(samples)
         errors = self._errors
@@ -35,8 +42,11 @@ class Tally:
                 errors[sample.device, sample.point] = sample.error
             elif errors:
                 errors.pop((sample.device, sample.point), None)
-        before = dict(self._links) if any(reading.point == "link" for reading in readings) else {}
-        for reading in readings:
+        before = dict(self._links) if any(item.point == "link" for item in taken) else {}
+        for reading in taken:
+            if isinstance(reading, Event):
+                self.events += 1
+                continue
             self.readings[reading.lane] += 1
             if reading.point == "link" and isinstance(reading.value, str):
                 self._links[reading.device] = reading.value

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from contract.kinds import KINDS, PointType
 from contract.messages import Event, Reading, Sample
-from contract.profile import ModbusProfile
+from contract.profile import ModbusProfile, Profile
 from contract.records import StateRecord
 from contract.site import ResolvedDevice
 from edge.normalise.link import Link
@@ -47,31 +47,61 @@ class Normaliser:
         tokenise: Tokenise,
     ) -> None:
         self.ignored = 0
+        self._tokenise = tokenise
         self._devices: dict[str, _Device] = {}
+        self._made_of: dict[str, tuple[Profile, float]] = {}
         self._pending: set[StateTrack] = set()
+        self.adopt(devices, restored, counters)
+
+    def adopt(
+        self,
+        devices: Sequence[ResolvedDevice],
+        restored: Iterable[StateRecord] = (),
+        counters: Mapping[tuple[str, str], CounterState] | None = None,
+    ) -> None:
+        """Goes on with these devices. One whose model stays the same keeps what was reported of it."""
         before = {(record.device, record.point): record for record in restored}
+        known, self._devices = self._devices, {}
+        made_of, self._made_of = self._made_of, {}
         for item in devices:
-            device, points = item.device.id, KINDS[item.profile.kind].points
-            record = before.get((device, "link"))
-            before_word, before_ns = (record.value, record.mono_ns) if record is not None else (None, 0)
-            link = Link(device, item.silent_after_s, before_word, before_ns)
-            here = self._devices[device] = _Device(link)
-            is_polled = isinstance(item.profile, ModbusProfile)
-            for name, mapped in item.profile.points.items():
-                point = points[name]
-                if name == "link":
-                    continue
-                match point.type:
-                    case PointType.STATE:
-                        state = here.tracks[name] = StateTrack(device, name, mapped, point)
-                        if (record := before.get((device, name))) is not None:
-                            state.restore(record)
-                    case PointType.TELEMETRY:
-                        here.tracks[name] = NumberTrack(device, name, mapped, (counters or {}).get((device, name)))
-                    case PointType.EVENT:
-                        here.events[name] = EventTrack(
-                            device, point, mapped, is_polled=is_polled, tokenise=tokenise
-                        )  # fmt: skip
+            name = item.device.id
+            of = self._made_of[name] = (item.profile, item.silent_after_s)
+            same = made_of.get(name) == of
+            self._devices[name] = known[name] if same else self._make(item, before, counters or {})
+        self._pending = {
+            track for here in self._devices.values() for track in here.tracks.values()
+            if isinstance(track, StateTrack) and track.is_pending
+        }  # fmt: skip
+
+    def _make(
+        self,
+        item: ResolvedDevice,
+        before: Mapping[tuple[str, str], StateRecord],
+        counters: Mapping[tuple[str, str], CounterState],
+    ) -> _Device:
+        """A device of which nothing was reported in this run."""
+        device, points = item.device.id, KINDS[item.profile.kind].points
+        record = before.get((device, "link"))
+        before_word, before_ns = (record.value, record.mono_ns) if record is not None else (None, 0)
+        link = Link(device, item.silent_after_s, before_word, before_ns)
+        here = _Device(link)
+        is_polled = isinstance(item.profile, ModbusProfile)
+        for name, mapped in item.profile.points.items():
+            point = points[name]
+            if name == "link":
+                continue
+            match point.type:
+                case PointType.STATE:
+                    state = here.tracks[name] = StateTrack(device, name, mapped, point)
+                    if (record := before.get((device, name))) is not None:
+                        state.restore(record)
+                case PointType.TELEMETRY:
+                    here.tracks[name] = NumberTrack(device, name, mapped, counters.get((device, name)))
+                case PointType.EVENT:
+                    here.events[name] = EventTrack(
+                        device, point, mapped, is_polled=is_polled, tokenise=self._tokenise
+                    )  # fmt: skip
+        return here
 
     def take(self, samples: Iterable[Sample]) -> list[Reading | Event]:
         """What samples bring, in their order. Samples of one series must be ordered by time."""

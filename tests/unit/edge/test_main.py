@@ -215,7 +215,7 @@ async def test_a_sound_file_is_summed_up_and_an_unknown_box_told_to_enrol(tmp_pa
     )
     code, out, _ = await said(summed)
     assert code == 0
-    assert "panel: modbus 127.0.0.1:502" in out
+    assert "panel: modbus-tcp 127.0.0.1:502" in out
     code, _, problem = await said(unknown)
     assert (code, "not enrolled" in problem) == (2, True)
 

@@ -102,6 +102,18 @@ def test_a_slow_unit_is_found_by_a_full_wait_now_and_then() -> None:
     assert [number for number, wait in enumerate(waits) if wait == 1.0] == [0, 7, 15], "the first, then each eighth"
 
 
+def test_a_quick_unit_that_falls_silent_is_waited_for_in_full_the_second_time() -> None:
+    schedule = Schedule([poll_of(1)], 1.0, DEFAULT_TIMING)
+    poll = schedule.take(0)
+    assert poll is not None
+    schedule.answered(poll, 0.002)
+    waits = []
+    for _ in range(9):
+        waits.append(schedule.timeout_s(poll))
+        poll.failures += 1
+    assert waits == [0.15, 1.0, *[0.05] * 5, 1.0, 0.05]
+
+
 def test_a_probe_waits_longer_on_a_slow_bus() -> None:
     schedule = Schedule([poll_of(1), poll_of(2)], 1.0, DEFAULT_TIMING)
     slow, silent = schedule.take(0), schedule.take(0)
@@ -133,8 +145,8 @@ def test_what_is_known_of_a_unit_outlives_a_reconnect() -> None:
     schedule.renew([poll_of(unit) for unit in (1, 2, 3, 4)])
     again = {poll.unit: poll for poll in (schedule.take(S) for _ in range(4)) if poll is not None}
     assert {unit: round(schedule.timeout_s(poll), 3) for unit, poll in again.items()} == {
-        1: 1.0, 2: 0.05, 3: 1.0, 4: 1.0,
-    }  # fmt: skip
+        1: 1.0, 2: 0.05, 3: 1.0, 4: 0.15,
+    }, "five times what the slow one took; briefly; once more in full; what a quick one is given"  # fmt: skip
     assert schedule.silent_units == 2
     assert again[2].failures == 3
     assert schedule.order_timeout_s(4) == 1.0

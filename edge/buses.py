@@ -1,0 +1,121 @@
+"""The drivers that run, one a bus: started, supervised, and changed as a difference."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Self
+
+import structlog
+
+from contract.site import AnyBus, ResolvedDevice
+from edge.counts import BusCounts
+from edge.drivers import Counted, Driver
+
+log = structlog.get_logger(__name__)
+
+AGAIN_S: Final = 1.0
+AGAIN_MAX_S: Final = 60.0
+STEADY_S: Final = 120.0
+"""A driver that ran so long before it failed begins again at the shortest pause."""
+
+Make = Callable[[AnyBus, Sequence[ResolvedDevice]], Driver]
+
+
+class _Running:
+    """One bus with what it was made of, its driver while there is one, and the task that keeps it."""
+
+    def __init__(self, bus: AnyBus, devices: Sequence[ResolvedDevice]) -> None:
+        self.bus, self.devices = bus, devices
+        self.driver: Driver | None = None
+        self.failures = 0
+        self.task: asyncio.Task[None]
+
+
+class Buses:
+    """An async context manager. A driver that fails is made anew after a pause, for ever, and takes no other with it.
+
+    `executors` gives the driver of each device; it changes in place.
+    """
+
+    def __init__(self, make: Make) -> None:
+        self.executors: dict[str, Driver] = {}
+        self._make = make
+        self._running: dict[str, _Running] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop(list(self._running))
+
+    def changed(self, buses: Iterable[AnyBus], devices: Sequence[ResolvedDevice]) -> list[str]:
+        """The ids of running buses that would not be the same with these: gone, or they or their devices differ."""
+        wanted = {bus.id: (bus, _of(bus, devices)) for bus in buses}
+        return [name for name, now in self._running.items() if (now.bus, now.devices) != wanted.get(name)]
+
+    async def stop(self, names: Iterable[str]) -> None:
+        """Stops these buses; returns when their drivers have let go."""
+        stopped = [self._running.pop(name) for name in names]
+        for running in stopped:
+            running.task.cancel()
+            for item in running.devices:
+                self.executors.pop(item.device.id, None)
+        await asyncio.gather(*(running.task for running in stopped), return_exceptions=True)
+
+    def start(self, buses: Iterable[AnyBus], devices: Sequence[ResolvedDevice]) -> list[str]:
+        """Starts those of these buses that do not run yet, and names them."""
+        started = []
+        for bus in buses:
+            if bus.id in self._running:
+                continue
+            running = self._running[bus.id] = _Running(bus, _of(bus, devices))
+            self._put_in(running)
+            running.task = asyncio.create_task(self._keep(running), name=f"bus {bus.id}")
+            started.append(bus.id)
+        return started
+
+    def counts(self) -> list[BusCounts]:
+        """What each driver counts; one that does not count, or is not there, shows zeros."""
+        return [_counts(name, running.driver) for name, running in self._running.items()]
+
+    @property
+    def restarts(self) -> Mapping[str, int]:
+        """How often each bus's driver failed within the box."""
+        return {name: running.failures for name, running in self._running.items()}
+
+    def _put_in(self, running: _Running) -> bool:
+        """Makes the driver of a bus; False when it cannot be made."""
+        try:
+            running.driver = self._make(running.bus, running.devices)
+        except Exception:
+            log.exception("a bus cannot be started; trying again for ever", bus=running.bus.id)
+            running.driver = None
+            return False
+        self.executors.update(dict.fromkeys((item.device.id for item in running.devices), running.driver))
+        return True
+
+    async def _keep(self, running: _Running) -> None:
+        loop = asyncio.get_running_loop()
+        in_a_row = 0
+        while True:
+            began = loop.time()
+            if running.driver is not None or self._put_in(running):
+                assert running.driver is not None
+                try:
+                    await running.driver.run()
+                    log.error("a driver ended, and nobody asked for it; starting it again", bus=running.bus.id)
+                except Exception:
+                    log.exception("a driver failed within the box; starting it again", bus=running.bus.id)
+            running.failures += 1
+            in_a_row = 1 if loop.time() - began > STEADY_S else in_a_row + 1
+            running.driver = None
+            pause_s = min(AGAIN_MAX_S, AGAIN_S * 2.0 ** min(in_a_row - 1, 16))
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # spreads retries, guards nothing
+
+
+def _counts(name: str, driver: Driver | Counted | None) -> BusCounts:
+    return driver.counts() if isinstance(driver, Counted) else BusCounts(bus=name)
+
+
+def _of(bus: AnyBus, devices: Sequence[ResolvedDevice]) -> list[ResolvedDevice]:
+    return [item for item in devices if item.bus.id == bus.id]

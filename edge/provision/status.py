@@ -1,0 +1,148 @@
+"""`anju status`: how the box is, as a live view in a terminal, in Chinese or English by the locale."""
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Final
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import msgspec
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from contract.errors import AnjuError
+from contract.kinds import Lane
+from edge.counts import BusCounts
+from edge.health.status import BoxStatus, age_words
+
+REFRESH_S: Final = 1.0
+TIMEOUT_S: Final = 3.0
+MAX_BYTES: Final = 16 << 20
+MOST_LINES: Final = 12
+_NS: Final = 1e9
+
+_ZH: Final = {
+    "cloud": "云端", "connected": "已连接", "not connected": "未连接", "clock": "时间", "not known yet": "未知",
+    "running for": "已运行", "configuration": "配置", "as written": "与文件一致", "backlog": "待发", "urgent": "报警与状态",
+    "bulk": "测量值", "blocks": "块", "lost": "丢弃", "bus": "总线", "state": "状态", "polls": "轮询", "failed": "失败",
+    "silent": "无应答", "answer": "应答", "last": "最近", "devices": "设备", "online": "在线", "offline": "离线",
+    "unknown": "未知", "cannot be read": "读不到", "ago": "前", "and more": "另有", "disk refuses": "磁盘拒绝写入",
+    "restarts": "重启", "Ctrl-C ends this view, not the box": "Ctrl-C 只退出此视图，不影响本机运行",
+}  # fmt: skip
+
+
+class Words:
+    """Says a label in the person's language."""
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        names = (environment.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+        self._is_zh = next((name for name in names if name), "").lower().startswith("zh")
+
+    def __call__(self, label: str) -> str:
+        return _ZH.get(label, label) if self._is_zh else label
+
+
+def fetch_status(listen: str) -> tuple[bytes, BoxStatus]:
+    """What the box at `host:port` says of itself, as it came and decoded. Raises AnjuError."""
+    url = f"http://{listen}/status.json"
+    try:
+        with urlopen(url, timeout=TIMEOUT_S) as answer:  # http alone, written above
+            body = answer.read(MAX_BYTES)
+        return body, msgspec.json.decode(body, type=BoxStatus)
+    except (URLError, OSError, ValueError) as e:
+        raise AnjuError(
+            f"no box answers at {listen} ({getattr(e, 'reason', e)}).\n"
+            "    Is it running? systemctl status anju-edge. Another address? --listen HOST:PORT (ANJU_HEALTH_LISTEN)."
+        ) from e
+
+
+def watch_status(listen: str, console: Console, words: Words) -> None:
+    """Shows how the box is until Ctrl-C; a box that does not answer for a while is said and waited for."""
+    _, box = fetch_status(listen)
+    with Live(render_status(box, words), console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        while True:
+            time.sleep(REFRESH_S)
+            try:
+                _, box = fetch_status(listen)
+                live.update(render_status(box, words), refresh=True)
+            except AnjuError as e:
+                live.update(Group(render_status(box, words), Text(str(e), "bold red")), refresh=True)
+
+
+def render_status(box: BoxStatus, words: Words) -> RenderableType:
+    """The view of one moment."""
+    parts: list[RenderableType] = [_head(box, words), _streams(box, words), _buses(box, words), _devices(box, words)]
+    return Group(*parts, Text(words("Ctrl-C ends this view, not the box"), "dim"))
+
+
+def _head(box: BoxStatus, words: Words) -> RenderableType:
+    lines = Table.grid(padding=(0, 2))
+    up, since = box.uplink, age_words(box.now_ns - box.uplink.since_ns)
+    state = Text(f"✓ {words('connected')} {since}", "green") if up.connected else Text(
+        f"⚠ {words('not connected')} {since} {up.problem}", "bold red")  # fmt: skip
+    lines.add_row(Text("安居 Anju", "bold"), f"{box.estate} · {box.gateway} · {box.version}")
+    lines.add_row(words("cloud"), Text.assemble(f"{box.cloud}  ", state))
+    known = box.utc_ns is not None
+    clock = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime((box.utc_ns or 0) / _NS)) if known else Text(
+        f"⚠ {words('not known yet')}", "bold red")  # fmt: skip
+    lines.add_row(words("clock"), clock)
+    lines.add_row(words("running for"), age_words(box.now_ns - box.started_ns))
+    said = Text(f"⚠ {box.config_problem}", "bold red") if box.config_problem else Text(words("as written"), "green")
+    lines.add_row(words("configuration"), Text.assemble(f"{box.config}  ", said))
+    return lines
+
+
+def _streams(box: BoxStatus, words: Words) -> RenderableType:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", title=words("backlog"))
+    table.add_column()
+    for label in (words("blocks"), "MB", words("lost")):
+        table.add_column(label, justify="right")
+    table.add_column()
+    for lane in Lane:
+        stream = box.streams[lane]
+        problem = Text(f"⚠ {words('disk refuses')}: {stream.failing}", "bold red") if stream.failing else Text("")
+        size = f"{stream.used_bytes / 1e6:.1f} / {stream.quota_bytes / 1e6:.0f}"
+        table.add_row(words(lane.value), str(stream.pending_blocks), size, str(stream.lost_items), problem)
+    return table
+
+
+def _buses(box: BoxStatus, words: Words) -> RenderableType:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", title=words("bus"))
+    for label in ("bus", "state"):
+        table.add_column(words(label), overflow="fold")
+    for label in ("polls", "failed", "silent", "answer", "last", "restarts"):
+        table.add_column(words(label), justify="right", no_wrap=True)
+    for bus in box.buses:
+        state = Text(f"✓ {words('connected')}", "green") if bus.connected else Text(
+            f"⚠ {words('not connected')}", "bold red")  # fmt: skip
+        table.add_row(bus.bus, state, str(bus.polls), str(bus.failures), str(bus.silent_units or ""), _answer(bus),
+                      age_words(box.now_ns - bus.last_poll_ns) if bus.last_poll_ns else "–",
+                      str(box.restarts.get(bus.bus) or ""))  # fmt: skip
+    return table
+
+
+def _answer(bus: BusCounts) -> str:
+    return f"{1000 * bus.latency_sum_s / bus.answers:.0f} ms" if bus.answers else "–"
+
+
+def _devices(box: BoxStatus, words: Words) -> RenderableType:
+    why = {error.device: error.error for error in reversed(box.errors)}
+    text = Text.assemble((f"{words('devices')}  ", "bold"), (f"✓ {words('online')} {len(box.online)}", "green"))
+    for label, names in (("offline", box.offline), ("unknown", box.unknown)):
+        if names:
+            text.append(f"  ⚠ {words(label)} {len(names)}", "bold red")
+    away = [*box.offline, *box.unknown]
+    for name in away[:MOST_LINES]:
+        text.append(f"\n  {name}  {why.get(name, '')}")
+    others = [error for error in box.errors if error.device not in set(away)]
+    if others:
+        text.append(f"\n⚠ {words('cannot be read')} {len(others)}", "bold red")
+    for error in others[:MOST_LINES]:
+        text.append(f"\n  {error.device} {error.point}  {error.error}")
+    more = max(0, len(away) - MOST_LINES) + max(0, len(others) - MOST_LINES)
+    if more:
+        text.append(f"\n  {words('and more')} {more}")
+    return text

@@ -1,0 +1,238 @@
+"""Configuration that changes while the box runs: checked first, applied as a difference, rolled back when it does harm.
+
+A person changes the site file and says SIGHUP (`systemctl reload anju-edge`). What was refused, and what was rolled
+back, stays refused after a restart: the box then runs what it kept as good, and says so.
+"""
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from contract.errors import AnjuError
+from contract.profile import AnyProfile
+from contract.site import AnyBus, ResolvedDevice, Site, resolve, site_digest
+from edge.disk import write_durably
+from edge.settings import load_config
+
+log = structlog.get_logger(__name__)
+
+TRIAL_S: Final = 60.0
+"""So long a changed configuration has to show that what was on line before is on line again."""
+LOOK_S: Final = 0.5
+WORST_SHARE: Final = 0.5
+"""Of the devices that a change touched and that were on line before, at least so many must come back."""
+GOOD = "good"
+REJECTED_FILE = "rejected"
+
+
+class Config(msgspec.Struct, frozen=True):
+    """A checked configuration. `path` is the site file that relative paths in it are relative to."""
+
+    path: Path
+    site: Site
+    profiles: Mapping[str, AnyProfile]
+    devices: list[ResolvedDevice]
+    digest: str
+    """Names the site file's version; the cloud is told."""
+    whole: str
+    """Names the version of the site file with the profiles beside it."""
+    problem: str = ""
+    """Why this is not what the site file says; empty when it is."""
+
+    @property
+    def buses(self) -> list[AnyBus]:
+        """The buses of the site."""
+        return self.site.buses
+
+    def needs_restart(self, other: "Config") -> bool:
+        """Whether more than buses, devices and rules differ, so that the box begins anew within its process."""
+        return _beneath(self.site) != _beneath(other.site)
+
+
+def _beneath(site: Site) -> Site:
+    return msgspec.structs.replace(site, buses=[], zones=[], linkage=[])
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in a site file and in `profiles/` beside it. Raises ConfigError with every mistake."""
+    whole = _whole_digest(path)
+    site, profiles = load_config(path)
+    return Config(path, site, profiles, resolve(site, profiles), site_digest(path), whole)
+
+
+def start_config(path: Path, state_dir: Path) -> Config:
+    """What to start with: the site file, or what was kept as good where just this site file was rolled back before."""
+    config = read_config(path)
+    try:
+        rejected = (state_dir / REJECTED_FILE).read_text()
+    except OSError:
+        return config
+    kept = state_dir / GOOD / path.name
+    if rejected != config.whole or not kept.exists():
+        return config
+    problem = "this site file was rolled back before; the one before it runs. Mend the site file and reload"
+    log.error(problem, site=str(path), kept=str(kept))
+    return msgspec.structs.replace(read_config(kept), path=path, problem=problem)
+
+
+class Online(msgspec.Struct, frozen=True):
+    """How the box is, as far as a change can harm it: the devices on line, and whether the cloud is reached."""
+
+    devices: frozenset[str]
+    cloud: bool
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """A change under observation: what ran before and how it was, and the devices that the change touched."""
+
+    before: Config
+    was: Online
+    touched: frozenset[str]
+    is_anew: bool = False
+    """Whether the whole box began anew, and with it the way to the cloud."""
+
+    def is_passed(self, now: Online) -> bool:
+        """Whether all that was there is there again."""
+        return self._expected <= now.devices and not self._lost_cloud(now)
+
+    def is_failed(self, now: Online) -> bool:
+        """Whether, at the end of the trial, the change has to go."""
+        expected = self._expected
+        lost = expected and len(expected & now.devices) < WORST_SHARE * len(expected)
+        return bool(lost) or self._lost_cloud(now)
+
+    def _lost_cloud(self, now: Online) -> bool:
+        return self.is_anew and self.was.cloud and not now.cloud
+
+    @property
+    def _expected(self) -> frozenset[str]:
+        return self.was.devices & self.touched
+
+
+class Reloader:
+    """Looks at the site file when asked and decides; `apply` makes the box go on with another configuration.
+
+    `apply` gets what to run and gives the devices that it touched; `online` says how the box is.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        config: Config,
+        apply: Callable[[Config], Awaitable[frozenset[str]]],
+        online: Callable[[], Online],
+        trial_s: float = TRIAL_S,
+    ) -> None:
+        self.config = config
+        self._state_dir, self._apply, self._online, self._trial_s = state_dir, apply, online, trial_s
+
+    async def run(self, asked: AsyncIterator[None], trial: Trial | None = None) -> Config:
+        """Serves until a change needs the box to begin anew; gives what to begin with. `trial` is of such a change."""
+        if trial is not None and (back := await self._watch(trial)) is not None:
+            return back
+        if not self.config.problem:
+            self._keep_good()
+        async for _ in asked:
+            found = self._read()
+            if found is None:
+                continue
+            if found.needs_restart(self.config):
+                log.info("the configuration changed beneath the buses: the box begins anew", digest=found.digest)
+                return found
+            trial = await self._change(found)
+            back = await self._watch(trial)
+            if back is not None:
+                await self._change(back)
+            else:
+                self._keep_good()
+        raise AssertionError("whoever asks never ends")
+
+    def trial_of(self, before: Config) -> Trial:
+        """The trial that a box which begins anew has to pass."""
+        now = self._online()
+        return Trial(before, now, frozenset(item.device.id for item in before.devices), is_anew=True)
+
+    def _read(self) -> Config | None:
+        """What the site file says now, where it can be used and differs from what runs."""
+        try:
+            found = read_config(self.config.path)
+        except AnjuError as e:
+            log.error("the changed configuration has mistakes and is not used; what ran goes on", mistakes=str(e))  # noqa: TRY400
+            self.config = msgspec.structs.replace(self.config, problem="the site file has mistakes: `anju check`")
+            return None
+        if found.whole == self.config.whole:
+            log.info("nothing changed in the configuration", digest=found.digest)
+            self.config = msgspec.structs.replace(self.config, problem="")
+            return None
+        return found
+
+    async def _change(self, to: Config) -> Trial:
+        was, before = self._online(), self.config
+        touched = await self._apply(to)
+        self.config = to
+        log.info("configuration applied", digest=to.digest, touched=len(touched))
+        return Trial(before, was, touched)
+
+    async def _watch(self, trial: Trial) -> Config | None:
+        """Returns None once a change has shown that it does no harm, else what ran before."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._trial_s
+        while not trial.is_passed(now := self._online()):
+            if loop.time() < until:
+                await asyncio.sleep(LOOK_S)
+                continue
+            if not trial.is_failed(now):
+                break
+            lost = sorted((trial.was.devices & trial.touched) - now.devices)
+            log.error("the changed configuration does harm and is rolled back", lost=lost[:20], count=len(lost),
+                      cloud=now.cloud, digest=self.config.digest)  # fmt: skip
+            self._reject()
+            problem = f"the site file was rolled back: {len(lost)} devices were lost by it. Mend it and reload"
+            return msgspec.structs.replace(trial.before, problem=problem)
+        return None
+
+    def _reject(self) -> None:
+        try:
+            write_durably(self._state_dir / REJECTED_FILE, self.config.whole.encode())
+        except OSError as e:
+            log.warning("that a configuration was rolled back cannot be kept", problem=str(e))
+
+    def _keep_good(self) -> None:
+        """Keeps a copy of what runs well, for a start with a site file that was rolled back."""
+        folder, path = self._state_dir / GOOD, self.config.path
+        kept = folder / path.name
+        try:
+            if kept.exists() and _whole_digest(kept) == self.config.whole:
+                return
+            if _whole_digest(path) != self.config.whole:  # changed again meanwhile
+                return
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700)
+            for source in _own_profiles(path):
+                target = folder / source.relative_to(path.parent)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_durably(target, source.read_bytes())
+            write_durably(kept, path.read_bytes())
+        except OSError as e:
+            log.warning("the configuration that runs well cannot be kept", problem=str(e))
+
+
+def _own_profiles(path: Path) -> list[Path]:
+    return sorted((path.parent / "profiles").rglob("*.yaml"))
+
+
+def _whole_digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    for part in (path, *_own_profiles(path)):
+        try:
+            data = part.read_bytes()
+        except OSError:
+            data = b""
+        digest.update(len(data).to_bytes(8, "little") + part.name.encode() + b"\0" + data)
+    return digest.hexdigest()
