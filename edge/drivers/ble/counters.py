@@ -1,0 +1,83 @@
+"""The counters of sensors that encrypt, kept over restarts, so that a frame recorded before one is still refused.
+
+One small file in the box's state folder, written whole and seldom. Between two writes a power cut forgets at most the
+counters of that time; frames with events are written down at once.
+"""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from edge.disk import move_aside, write_durably
+
+log = structlog.get_logger(__name__)
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The highest counter of a device, for one key and one count of resets: with another it begins anew."""
+
+    counter: int
+    key: str
+    resets: int = 0
+
+
+_decoder = msgspec.json.Decoder(dict[str, Kept])
+
+
+class Counters:
+    """What is kept, by device. Without a path nothing outlives the run."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._kept: dict[str, Kept] = {}
+        self._saved: dict[str, Kept] = {}
+        self._is_failing = False
+        if path is not None and path.exists():
+            try:
+                self._kept = _decoder.decode(path.read_bytes())
+            except (OSError, msgspec.MsgspecError) as e:
+                log.warning("counters of encrypted sensors cannot be read; old frames could pass once", error=str(e))
+                self._set_aside(path)
+            self._saved = dict(self._kept)
+
+    def restrict(self, devices: set[str]) -> None:
+        """Forgets devices that are no more, so that the file stays as small as the site."""
+        self._kept = {device: kept for device, kept in self._kept.items() if device in devices}
+
+    def last(self, device: str, key: bytes, resets: int) -> int:
+        """The highest counter seen of a device with this key; -1 for none."""
+        kept = self._kept.get(device)
+        same = kept is not None and kept.key == _name_of(key) and kept.resets == resets
+        return kept.counter if kept is not None and same else -1
+
+    def note(self, device: str, key: bytes, resets: int, counter: int) -> None:
+        """A frame with this counter was taken."""
+        self._kept[device] = Kept(counter, _name_of(key), resets)
+
+    def save(self) -> None:
+        """Puts on disk what is not there yet. What the disk refuses stays to be written; told once."""
+        if self._path is None or self._kept == self._saved:
+            return
+        now = dict(self._kept)
+        try:
+            write_durably(self._path, msgspec.json.encode(now))
+        except OSError as e:
+            if not self._is_failing:
+                log.warning("counters of encrypted sensors are not on disk", error=str(e), path=str(self._path))
+            self._is_failing = True
+            return
+        self._saved, self._is_failing = now, False
+
+    @staticmethod
+    def _set_aside(path: Path) -> None:
+        try:
+            move_aside(path)
+        except OSError as e:
+            log.warning("a damaged file cannot be moved aside", path=str(path), error=str(e))
+
+
+def _name_of(key: bytes) -> str:
+    """Tells keys apart without telling them."""
+    return hashlib.blake2b(key, digest_size=8, person=b"anju-ble-counter").hexdigest()
