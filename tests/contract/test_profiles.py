@@ -2,22 +2,37 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from random import Random
 
 import pytest
 
 from contract.kinds import KINDS, PointType
 from contract.messages import Reading
 from contract.modbus_plan import plan_unit
-from contract.profile import AnyProfile, ModbusPoint, ModbusProfile, Table, load_profiles, shipped_profiles
-from contract.site import ModbusDevice, ModbusTcpBus, Resolved, ResolvedModbus
+from contract.profile import (
+    AnyProfile,
+    BleProfile,
+    ModbusProfile,
+    PointMap,
+    Profile,
+    Table,
+    load_profiles,
+    shipped_profiles,
+)
+from contract.site import BleBus, BleDevice, ModbusDevice, ModbusTcpBus, Resolved, ResolvedModbus
+from edge.drivers.ble.config import Timing
+from edge.drivers.ble.counters import Counters
+from edge.drivers.ble.sensor import Heard, Sensor
 from edge.drivers.modbus.decode import decoder_of
 from edge.drivers.modbus.frame import pack_bits
 from edge.normalise import Normaliser, tokeniser
+from simulators.ble.sensor import SimulatedSensor
 from simulators.log import TruthLog
 from simulators.modbus.device import SimulatedUnit
 
 PROFILES = load_profiles(shipped_profiles())
 REAL = [profile for profile in PROFILES.values() if profile.vendor != "Anju"]
+BLE = [profile for profile in PROFILES.values() if isinstance(profile, BleProfile)]
 MODBUS = [profile for profile in PROFILES.values() if isinstance(profile, ModbusProfile)]
 S = 1_000_000_000
 _UNIT = 9
@@ -44,14 +59,14 @@ def devices_of(profile: ModbusProfile) -> list[ResolvedModbus]:
     return [Resolved(device, bus, profile) for device in devices]
 
 
-def values_of(profile: ModbusProfile, name: str, point: ModbusPoint) -> list[str | float]:
-    """Two values or more that a point can have: its words, or plausible numbers that its register can hold."""
+def values_of(profile: Profile, name: str, point: PointMap) -> list[str | float]:
+    """What a point can be: its words, or some plausible numbers."""
     standard = KINDS[profile.kind].points[name]
     if standard.type is PointType.STATE:
         return list(dict.fromkeys(point.states.values()))
     low = max(0.0, point.minimum or 0.0)
     high = 2.0 if point.maximum is None else point.maximum
-    return [low, round((low + high) / 2, 2), high]
+    return [low, round((low + high) / 2, 1), high]
 
 
 def readings(profile: ModbusProfile, unit: SimulatedUnit, normaliser: Normaliser, at_ns: int) -> Iterator[Reading]:
@@ -85,3 +100,24 @@ def test_a_model_is_read_in_few_questions_that_do_not_overlap(profile: ModbusPro
     reads = plan_unit(_UNIT, profile, [("d", 0)], profile.modbus)
     for before, after in pairwise(sorted(reads, key=lambda read: (read.table, read.address))):
         assert (before.table, before.address + before.count) <= (after.table, after.address)
+
+
+@pytest.mark.parametrize("profile", BLE, ids=ids)
+def test_what_a_simulated_sensor_is_set_to_is_what_the_box_hears(profile: BleProfile) -> None:
+    device = BleDevice(id="d", name="设备", profile=profile.id, address="A4:C1:38:01:02:03")
+    item = Resolved(device, BleBus(id="b", protocol="ble", devices=[device]), profile)
+    simulated = SimulatedSensor(item, TruthLog(), 1.0, None, Random(1), lambda _: None)
+    for name, point in profile.points.items():
+        if point.read is None or name == "rssi" or KINDS[profile.kind].points[name].type is PointType.EVENT:
+            continue
+        for value in values_of(profile, name, point):
+            simulated.set(name, value)
+            sent = simulated.advertisement()
+            assert sent is not None
+            sensor = Sensor(item, None, Counters(None), Timing(), S)
+            heard = sensor.hear(Heard(sent.service, sent.manufacturer, sent.rssi), S)
+            taken = Normaliser([item], tokenise=tokeniser(b"a key")).take(heard)
+            found = {r.point: r.value for r in taken if isinstance(r, Reading)}
+            # BTHome says humidity in whole percents or hundredths as it likes.
+            wanted = value if isinstance(value, str) else pytest.approx(value, abs=max(abs(point.scale), 0.5))
+            assert found[name] == wanted
