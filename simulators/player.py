@@ -9,8 +9,10 @@ import heapq
 import math
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
+from contract.errors import Permanent
 from contract.kinds import KINDS, Point, PointType
 from simulators.bus import Value
 from simulators.estate import Estate
@@ -65,9 +67,17 @@ class Player:
                 self._give_life(device.device.id, point)
         for one, mine in self._living:
             self._at(seconds(one.every), partial(self._live, one, mine))
-        for step in play.scenario.steps:
-            self._at(seconds(step.at), partial(self._do, step))
-        self._left = len(play.scenario.steps)
+        self._left = 0
+        self._plan_steps(0.0)
+
+    def _plan_steps(self, begin_s: float) -> None:
+        """Puts the steps into the queue, for now and where they are done again."""
+        scenario = self._play.scenario
+        self._left = len(scenario.steps)
+        for step in scenario.steps:
+            self._at(begin_s + seconds(step.at), partial(self._do, step))
+        if scenario.again is not None:
+            self._at(begin_s + seconds(scenario.again), self._plan_steps)
 
     def _give_life(self, device: str, point: str) -> None:
         scenario, kind = self._play.scenario, self._estate.devices[device].profile.kind
@@ -147,7 +157,8 @@ class Player:
             self._say_done()
 
     def _say_done(self) -> None:
-        self._say("all steps are done; the estate lives on")
+        again = self._play.scenario.again
+        self._say(f"all steps are done; {f'again every {again}' if again else 'the estate lives on'}")
 
     def _ramp(self, ramp: Ramp, at_s: float) -> None:
         signal = self._signals[ramp.device, ramp.point]
@@ -206,7 +217,9 @@ class Player:
         mapped = self._estate.devices[device].profile.points[point]
         value = self._signals[device, point].next(at_s)
         value = value if mapped.minimum is None else max(value, mapped.minimum)
-        self._estate.set(device, point, value if mapped.maximum is None else min(value, mapped.maximum))
+        value = value if mapped.maximum is None else min(value, mapped.maximum)
+        with suppress(Permanent):  # noise beyond what the device can say: it keeps saying what it said
+            self._estate.set(device, point, value)
 
     def _words(self, device: str, point: str, value: Value) -> str:
         """What a point is now, in the words of its kind rather than the codes of the file."""

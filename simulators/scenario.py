@@ -110,13 +110,15 @@ class Living(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A site file (relative to the scenario), living telemetry, and steps in order of time. A seed fixes the noise.
 
-    `clock` is the time of day at which it begins, for what swings with the day.
+    `clock` is the time of day at which it begins, for what swings with the day. With `again` the steps are done anew
+    so long after they began, for ever.
     """
 
     name: str
     site: str
     seed: int = 1
     clock: Duration = "12h"
+    again: Duration | None = None
     living: list[Living] = []
     steps: list[Step] = []
 
@@ -158,6 +160,7 @@ def _check(scenario: Scenario, site: Site, profiles: Mapping[str, AnyProfile]) -
     estate = Estate(site, profiles, TruthLog(), seed=scenario.seed)  # tried on one that is never switched on
     for i, living in enumerate(scenario.living):
         yield from _check_living(living, estate, ("living", i))
+    yield from _check_again(scenario)
     before = 0.0
     for i, step in enumerate(scenario.steps):
         where = ("steps", i)
@@ -177,6 +180,15 @@ def _check(scenario: Scenario, site: Site, profiles: Mapping[str, AnyProfile]) -
                 yield Problem((*where, action), f"there is no bus {bus!r} in the site", hint)
         if named:
             yield from _check_device(step, named[0], estate, where)
+
+
+def _check_again(scenario: Scenario) -> Iterator[Problem]:
+    """Says when the steps would begin anew before they are done."""
+    if scenario.again is None:
+        return
+    last = max((seconds(step.at) for step in scenario.steps), default=0.0)
+    if not scenario.steps or seconds(scenario.again) <= last:
+        yield Problem(("again",), f"again: {scenario.again} is not after the last step", "let the steps end first")
 
 
 def _check_living(living: Living, estate: Estate, where: tuple[str | int, ...]) -> Iterator[Problem]:
@@ -215,6 +227,7 @@ def _check_device(step: Step, action: str, estate: Estate, where: tuple[str | in
                 estate.set(name, part.point, value)
             except Permanent as e:
                 yield Problem(here, str(e))
+                return
 
 
 def _values(step: Step) -> list[Value]:

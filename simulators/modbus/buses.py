@@ -14,6 +14,7 @@ from simulators.modbus.device import SimulatedUnit
 from simulators.modbus.faults import SERIAL_KINDS, TCP_KINDS
 from simulators.modbus.line import Line
 from simulators.modbus.port import Pty, TcpPort
+from simulators.modbus.rtu import CHARACTER_BITS
 from simulators.modbus.server import ModbusServer
 
 
@@ -66,6 +67,11 @@ class _Units:
 
     def _who(self) -> str:
         return f"units {', '.join(map(str, self.units))}"
+
+
+def _bits(bus: ModbusRtuBus | ModbusRtuTcpBus) -> int:
+    """How many bits a character has; a converter is taken to have parity."""
+    return 9 + (bus.parity != "none") + bus.stop_bits if isinstance(bus, ModbusRtuBus) else CHARACTER_BITS
 
 
 def _unit_of(device: ResolvedModbus) -> int:
@@ -127,7 +133,11 @@ class _Serial(_Units):
         seed: int, port: Pty | TcpPort,
     ) -> None:  # fmt: skip
         super().__init__(devices, log, speed)
-        self.line = Line(self.units, log, bus.id, bus.baud, seed, out=port.out, on_cut=port.cut)
+        turnarounds_s = {_unit_of(device): device.profile.modbus.answer_ms / 1000 for device in devices}
+        self.line = Line(
+            self.units, log, bus.id, bus.baud, seed, out=port.out, on_cut=port.cut, bits=_bits(bus),
+            turnarounds_s=turnarounds_s,
+        )  # fmt: skip
         self._port = port
 
     async def __aenter__(self) -> Self:

@@ -9,6 +9,7 @@ Source: Modbus over serial line 1.02, section 2.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from simulators.bus import Fault
 from simulators.log import TruthLog
@@ -22,10 +23,19 @@ from simulators.modbus.pdu import (
     reply_to,
     write,
 )
-from simulators.modbus.rtu import BROADCAST, MAX_FRAME, character_s, frame, gap_s, question_size, whole_question
+from simulators.modbus.rtu import (
+    BROADCAST,
+    CHARACTER_BITS,
+    MAX_FRAME,
+    character_s,
+    frame,
+    gap_s,
+    question_size,
+    whole_question,
+)
 
 TURNAROUND_S = 0.005
-"""How long a unit thinks before it answers. Meters take 5 to 50 ms."""
+"""How long a unit thinks before it answers, where nothing else is said of it. Meters take 5 to 50 ms."""
 _PIECE = 8
 """Bytes that arrive together: what a UART hands over at once."""
 _MOST_NOISE = 3
@@ -35,20 +45,23 @@ class Line:
     """The units of one line. `out` is given what the master hears, when it would; `on_cut` is called by fault cut.
 
     `questions` counts those that a unit understood, `collisions` who spoke while another did, `early` questions that
-    began before the silence after the last answer was long enough. Baud 0 is a line without wire time.
+    began before the silence after the last answer was long enough. `bits` a character has, and `turnarounds_s` is how
+    long a unit thinks. Baud 0 is a line without wire time.
     """
 
     def __init__(
         self, units: Mapping[int, Unit], log: TruthLog, bus: str, baud: int, seed: int, out: Callable[[bytes], None],
-        on_cut: Callable[[], None], turnaround_s: float = TURNAROUND_S,
+        on_cut: Callable[[], None], bits: int = CHARACTER_BITS,
+        turnarounds_s: Mapping[int, float] = MappingProxyType({}),
     ) -> None:  # fmt: skip
-        self.units, self.turnaround_s = units, turnaround_s
+        self.units = units
+        self.turnarounds_s = {unit: turnarounds_s.get(unit, TURNAROUND_S) for unit in units}
         self.questions: dict[int, int] = dict.fromkeys(units, 0)
         self.collisions = self.early = 0
         self.random = random.Random(f"{seed}/{bus}")  # noqa: S311  # reproducible noise
         self.faults = Faults(self.random)
         self._log, self._bus, self._out, self._on_cut = log, bus, out, on_cut
-        self._character_s, self._gap_s = character_s(baud), gap_s(baud)
+        self._character_s, self._gap_s = character_s(baud, bits), gap_s(baud, bits)
         self._is_on = False
         self._begun = bytearray()
         self._question_ends = self._answer_ended = float("-inf")
@@ -61,9 +74,9 @@ class Line:
         """Seconds that so many bytes take."""
         return count * self._character_s
 
-    def answer_s(self, asked: int, answered: int) -> float:
+    def answer_s(self, unit: int, asked: int, answered: int) -> float:
         """Seconds from a question's first byte to its answer's last, both in bytes of the whole frame."""
-        return self.wire_s(asked) + self._gap_s + self.turnaround_s + self.wire_s(answered)
+        return self.wire_s(asked) + self._gap_s + self.turnarounds_s[unit] + self.wire_s(answered)
 
     def power(self, is_on: bool) -> None:
         """Whether the units have power; what they were about to say is not said."""
@@ -126,7 +139,7 @@ class Line:
         if number == BROADCAST:
             self._all_obey(pdu)
             return
-        begin = self._question_ends + self._gap_s + self.turnaround_s
+        begin = self._question_ends + self._gap_s + self.turnarounds_s.get(number, 0.0)
         unit = self.units.get(number)
         fault = self.faults.take(number)
         kind = fault.kind if fault is not None else ""

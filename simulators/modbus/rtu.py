@@ -3,8 +3,8 @@
 Source: Modbus over serial line 1.02, sections 2.5.1 (character and frame timing) and 6.2.2 (CRC).
 """
 
-BITS_A_CHARACTER = 11
-"""Start, eight of data, parity or a second stop bit, stop."""
+CHARACTER_BITS = 11
+"""Start, eight of data, parity or a second stop bit, stop. Lines without either take 10."""
 BROADCAST = 0
 MAX_FRAME = 256
 _FIXED_GAP_ABOVE = 19200
@@ -39,14 +39,14 @@ def frame(unit: int, pdu: bytes) -> bytes:
     return body + crc16(body)
 
 
-def character_s(baud: int) -> float:
+def character_s(baud: int, bits: int = CHARACTER_BITS) -> float:
     """Seconds that a byte takes; 0 without a baud rate (a line that is not paced)."""
-    return BITS_A_CHARACTER / baud if baud else 0.0
+    return bits / baud if baud else 0.0
 
 
-def gap_s(baud: int) -> float:
-    """The silence that ends a frame: 3.5 characters, and never less than it takes above 19200 baud."""
-    return _FIXED_GAP_S if not baud or baud > _FIXED_GAP_ABOVE else 3.5 * character_s(baud)
+def gap_s(baud: int, bits: int = CHARACTER_BITS) -> float:
+    """The silence that ends a frame: 3.5 characters, and above 19200 baud a fixed time."""
+    return _FIXED_GAP_S if not baud or baud > _FIXED_GAP_ABOVE else 3.5 * character_s(baud, bits)
 
 
 def question_size(begun: bytes) -> int | None:

@@ -95,6 +95,17 @@ async def test_a_box_reads_and_writes_through_the_serial_port(
     assert str(rtu.port.path) in rtu.where
 
 
+@pytest.mark.parametrize(("parity", "stop_bits", "bits"), [("none", 1, 10), ("even", 1, 11), ("none", 2, 11)])
+def test_a_character_is_as_long_as_the_site_file_says(parity: str, stop_bits: int, bits: int) -> None:
+    bus = ModbusRtuBus(
+        id="line", protocol="modbus-rtu", port="/nowhere", parity=parity, stop_bits=stop_bits, devices=[door(1)]
+    )
+    simulated = Estate(site_of(bus), PROFILES, TruthLog()).buses["line"]
+    assert isinstance(simulated, SimulatedRtu)
+    assert simulated.line.wire_s(1) == pytest.approx(bits / 9600)
+    assert simulated.line.turnarounds_s == {1: PROFILES["anju-door-unit"].modbus.answer_ms / 1000}
+
+
 @pytest.mark.parametrize("speed", [termios.B19200, termios.B38400])
 async def test_another_baud_rate_is_not_understood(rtu: SimulatedRtu, speed: int) -> None:
     port = Serial(rtu.port.path, speed)

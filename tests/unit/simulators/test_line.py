@@ -69,7 +69,7 @@ async def test_an_answer_takes_the_wires_time_and_comes_in_pieces(baud: int) -> 
     master = Master(baud)
     asked = master.say(bytes.fromhex("03 00 00 00 0a"))
     await eventually(lambda: len(master.heard) == 25)
-    due = master.line.answer_s(8, 25)
+    due = master.line.answer_s(5, 8, 25)
     assert due == pytest.approx((8 + 3.5 + 25) * 11 / baud + 0.005)
     first, last = master.pieces[0][0] - asked, master.pieces[-1][0] - asked
     assert due <= last < due + 0.05
@@ -78,6 +78,13 @@ async def test_an_answer_takes_the_wires_time_and_comes_in_pieces(baud: int) -> 
     for i, (at, _) in enumerate(master.pieces):  # no byte is heard before the wire could have carried it
         gone = sum(len(data) for _, data in master.pieces[: i + 1])
         assert at - asked >= due - master.line.wire_s(25 - gone) - 1e-6
+
+
+async def test_characters_and_units_may_be_quicker_or_slower() -> None:
+    units = {5: Cells(), 6: Cells()}
+    line = Line(units, TruthLog(), "line", 9600, 1, lambda _: None, lambda: None, bits=10, turnarounds_s={5: 0.1})
+    assert line.answer_s(5, 8, 7) == pytest.approx((8 + 3.5 + 7) * 10 / 9600 + 0.1)
+    assert line.answer_s(6, 8, 7) == pytest.approx((8 + 3.5 + 7) * 10 / 9600 + 0.005)
 
 
 async def test_the_truth_log_has_what_went_out(master: Master) -> None:
@@ -168,7 +175,7 @@ async def test_a_busy_unit_is_busy_so_many_times(master: Master) -> None:
 async def test_a_share_of_the_answers_fails_the_same_way_each_time() -> None:
     async def course() -> list[bool]:
         master = Master(0)
-        master.line.turnaround_s = 0
+        master.line.turnarounds_s[5] = 0
         master.line.faults.fail(5, Fault(kind="crc", share=0.5))
         return [await master.ask() == ANSWER for _ in range(12)]
 

@@ -73,6 +73,18 @@ def test_the_shipped_estate_is_as_described() -> None:
         (CLOSE, "cut: doors, mend: door-1-1", 10, "does one thing"),
         ("point: obscuration, base", "point: smoke, base", 7, "no telemetry 'smoke'"),
         (CLOSE, "fault: {device: door-1-1, kind: dead}", 10, "kind"),
+        (CLOSE, "fault: {device: door-1-1, kind: crc}", 10, "modbus-tcp bus cannot do 'crc'"),
+        (CLOSE, "fault: {device: door-1-1, kind: slow}", 10, "needs delay_s"),
+        (CLOSE, "fault: {device: door-9-9, kind: silent}", 10, "no device 'door-9-9'"),
+        (CLOSE, "jump: {device: door-1-1, point: contact, to: ajar}", 10, "none of: closed, open"),
+        (CLOSE, "chatter: {device: door-1-1, point: contact, between: [closed, ajar], over: 9s}", 10, "none of"),
+        (CLOSE, "chatter: {device: door-1-1, point: contact, between: [closed], over: 9s}", 10, "between"),
+        (CLOSE, "chatter: {device: door-1-1, point: unlock, between: [0, 1], over: 9s}", 10, "no point 'unlock'"),
+        (CLOSE, "mend: door-9-9", 10, "no device 'door-9-9'"),
+        ("seed: 7", "again: 1m20s", 4, "not after the last step"),
+        ("seed: 7", "clock: noon", 4, "clock"),
+        ("noise: 0.15}", "counts: smoke}", 6, "no telemetry 'smoke'"),
+        ("noise: 0.15}", "device: smoke-9-9-99}", 6, "no device 'smoke-9-9-99'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_found_with_their_line(tmp_path: Path, find: str, put: str, line: int, problem: str) -> None:
