@@ -153,6 +153,9 @@ def list_profiles(
     if is_json:
         print(as_json(found))
         return
+    if not found:
+        print("No model is known of that sort; `anju profile list` shows all, `anju profile new` begins one.")
+        return
     print("\n".join(as_table(found, table_width())))
     count = f"{len(found)} model{'s' if len(found) != 1 else ''}"
     print(f"\n{count}. `anju profile show ID` says how one is wired and put into a site file.")
