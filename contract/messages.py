@@ -24,7 +24,7 @@ class Quality(IntEnum):
     """Never seen."""
 
 
-class Sample(msgspec.Struct, frozen=True):
+class Sample(msgspec.Struct, frozen=True, gc=False):
     """What a driver read for one point, before the profile's scale and words: a raw value, or None on a failed read.
 
     `mono_ns` is the time of the read. `error` says in a few words why `raw` is None. `fields` is None for what is so
@@ -41,7 +41,7 @@ class Sample(msgspec.Struct, frozen=True):
     is_kept: bool = False
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """A value of one point at one time. States carry their word's code, telemetry a float in the point's unit.
 
     `value` is None only where `quality` is not good and nothing was ever known.

@@ -130,7 +130,7 @@ class Normaliser:
             if track is None:
                 self._take_event(here, sample, taken)
                 continue
-            reading = track.take(sample)
+            reading = track.take(raw, mono_ns, is_kept=sample.is_kept)
             if reading is not None:
                 taken.append(reading)
             elif isinstance(track, StateTrack) and track.is_pending:

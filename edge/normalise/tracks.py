@@ -12,6 +12,7 @@ from edge.normalise.personal import Tokenise
 from edge.seams import CounterState
 
 _S = 1_000_000_000
+_GOOD, _FAULT = Quality.GOOD, Quality.FAULT
 _FUZZ = 1e-9
 """Bounds are widened by this share, so that a decimal bound is not missed by a binary rounding."""
 _MAX_DECIMALS = 9
@@ -65,7 +66,9 @@ class Track:
 class NumberTrack(Track):
     """Telemetry: scaled, bounded, reported beyond its deadband."""
 
-    __slots__ = ("_counter", "_deadband", "_decimals", "_high", "_low", "_offset", "_relative", "_scale")
+    __slots__ = (
+        "_counter", "_deadband", "_high", "_low", "_offset", "_offset_10", "_relative", "_scale", "_scale_10", "_ten",
+    )  # fmt: skip
 
     lane = Lane.BULK
 
@@ -73,7 +76,12 @@ class NumberTrack(Track):
         super().__init__(device, point, mapped)
         self._counter = CountUp(mapped.counter, counter) if mapped.counter is not None else None
         self._scale, self._offset = mapped.scale, mapped.offset
-        self._decimals = min(_MAX_DECIMALS, max(_decimals(mapped.scale), _decimals(mapped.offset)))
+        decimals = max(_decimals(mapped.scale), _decimals(mapped.offset))
+        self._ten = 10**decimals if decimals <= _MAX_DECIMALS else 0
+        """The power of ten that makes scale and offset whole; 0 where they are no short decimals."""
+        self._scale_10, self._offset_10 = (
+            int(Decimal(repr(part)) * self._ten) for part in (mapped.scale, mapped.offset)
+        )
         self._low = -float("inf") if mapped.minimum is None else mapped.minimum - _FUZZ * (1 + abs(mapped.minimum))
         self._high = float("inf") if mapped.maximum is None else mapped.maximum + _FUZZ * (1 + abs(mapped.maximum))
         # In raw numbers, so that a sample that is not worth reporting costs one comparison.
@@ -85,41 +93,48 @@ class NumberTrack(Track):
         """What a counter must keep over a restart; None for what does not count."""
         return self._counter.state if self._counter is not None else None
 
-    def take(self, sample: Sample) -> Reading | None:
-        """The reading that a sample with a value brings, if it is news."""
-        raw, mono_ns = sample.raw, sample.mono_ns
+    def take(self, raw: Raw, mono_ns: int, *, is_kept: bool) -> Reading | None:
+        """The reading that a raw value brings, if it is news. The hottest path of the box: nothing here is free."""
         self.errors = 0
         is_due = not self.reported_ns <= mono_ns < self.due_ns
-        if self._counter is not None and isinstance(raw, int | float) and raw - raw == 0:
-            raw = self._counter.take(raw, mono_ns)
+        if self._counter is not None:
+            raw = self._count(raw, mono_ns)
             if raw is None:
                 return None  # in doubt until the next read; the heartbeat is due again then
-        if raw == self.raw and not is_due and not sample.is_kept:
+        if raw == self.raw and not is_due and not is_kept:
             return None
-        if not isinstance(raw, int | float) or raw - raw != 0:
-            value, quality = None, Quality.FAULT
-        else:
+        value: float | None
+        if type(raw) is int and self._ten:  # exact: the nearest float to the decimal number that the device means
+            value = (raw * self._scale_10 + self._offset_10) / self._ten
+        elif isinstance(raw, (int, float)) and raw - raw == 0:  # int | float is made anew at each call
             value = raw * self._scale + self._offset
-            if isinstance(raw, int):
-                value = round(value, self._decimals)
-            quality = Quality.GOOD if self._low <= value <= self._high else Quality.FAULT
-        if sample.is_kept:
+        else:
+            value = None
+        quality = _GOOD if value is not None and self._low <= value <= self._high else _FAULT
+        if is_kept:
             if self.quality is not Quality.UNKNOWN or value is None:
                 return None
             quality = Quality.STALE
         elif not is_due and quality is self.quality and not self._is_news(raw, value):
             return None
-        self.raw, self.value = raw, value
-        return self._report(value, quality, mono_ns)
+        self.raw, self.value, self.quality = raw, value, quality
+        self.reported_ns, self.due_ns = mono_ns, mono_ns + self.beat_ns
+        return Reading(self.device, self.point, value, quality, mono_ns, Lane.BULK)
+
+    def _count(self, raw: Raw, mono_ns: int) -> Raw:
+        """The grown count of a counter's raw one; None while it is in doubt. What is no number stays as it is."""
+        if self._counter is None or not isinstance(raw, (int, float)) or raw - raw != 0:
+            return raw
+        return self._counter.take(raw, mono_ns)
 
     def _is_news(self, raw: Raw, value: float | None) -> bool:
         """Whether a value of unchanged quality differs enough from the one reported last."""
-        before = self.value
-        if value is None or not isinstance(before, float | int) or not isinstance(raw, int | float):
+        before, raw_before = self.value, self.raw
+        if value is None or before is None or isinstance(before, str):
             return value is not before
-        if not isinstance(self.raw, int | float):
+        if raw is None or raw_before is None or isinstance(raw, str) or isinstance(raw_before, str):
             return True
-        return abs(raw - self.raw) > self._deadband and (
+        return abs(raw - raw_before) > self._deadband and (
             not self._relative or abs(value - before) > self._relative * abs(before) * (1 + _FUZZ)
         )
 
@@ -150,9 +165,8 @@ class StateTrack(Track):
         self.value, self.quality, self.reported_ns = record.value, record.quality, record.mono_ns
         self.due_ns = record.mono_ns + self.beat_ns
 
-    def take(self, sample: Sample) -> Reading | None:
-        """The reading that a sample with a value brings, if it is news."""
-        raw, mono_ns = sample.raw, sample.mono_ns
+    def take(self, raw: Raw, mono_ns: int, *, is_kept: bool) -> Reading | None:
+        """The reading that a raw value brings, if it is news."""
         self.errors = 0
         # A restored state has a value but no raw one; a time this boot has not reached is of another boot.
         is_due = not self.reported_ns <= mono_ns < self.due_ns
@@ -160,7 +174,7 @@ class StateTrack(Track):
             return None
         whole = int(raw) if isinstance(raw, float) and raw.is_integer() else raw
         word = None if isinstance(whole, float) or whole is None else self._states.get(whole)
-        if sample.is_kept:
+        if is_kept:
             return self._keep(word, mono_ns)
         hold_ns = self._hold_ns(word)
         if hold_ns and word != self.value and self.value is not None and self.quality is Quality.GOOD:
@@ -180,7 +194,7 @@ class StateTrack(Track):
         """A change that has held for long enough by now, though nothing was said since."""
         if self._pending is None:
             return None
-        return self.take(Sample(self.device, self.point, self._pending, max(now_ns, self._since_ns)))
+        return self.take(self._pending, max(now_ns, self._since_ns), is_kept=False)
 
     def fail(self, mono_ns: int) -> Reading | None:
         """As any; what was pending is forgotten."""

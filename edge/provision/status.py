@@ -26,7 +26,8 @@ _NS: Final = 1e9
 
 _ZH: Final = {
     "cloud": "云端", "connected": "已连接", "not connected": "未连接", "clock": "时间", "not known yet": "未知",
-    "running for": "已运行", "configuration": "配置", "as written": "与文件一致", "backlog": "待发", "urgent": "报警与状态",
+    "running for": "已运行", "configuration": "配置", "as written": "与文件一致", "backlog": "待发",
+    "urgent": "报警与状态",
     "bulk": "测量值", "blocks": "块", "lost": "丢弃", "bus": "总线", "state": "状态", "polls": "轮询", "failed": "失败",
     "silent": "无应答", "answer": "应答", "last": "最近", "devices": "设备", "online": "在线", "offline": "离线",
     "unknown": "未知", "cannot be read": "读不到", "ago": "前", "and more": "另有", "disk refuses": "磁盘拒绝写入",
@@ -42,6 +43,7 @@ class Words:
         self._is_zh = next((name for name in names if name), "").lower().startswith("zh")
 
     def __call__(self, label: str) -> str:
+        """The label as the person says it."""
         return _ZH.get(label, label) if self._is_zh else label
 
 
