@@ -1,6 +1,8 @@
 """What carries the bytes of a serial line to the box: a pseudo-terminal, or a TCP connection of a converter."""
 
 import asyncio
+import errno
+import fcntl
 import os
 import termios
 import tty
@@ -45,15 +47,40 @@ class Pty:
     def __init__(self, path: Path, baud: int, heard: Heard) -> None:
         self.path = path
         self._baud, self._heard = baud, heard
-        self._master = self._slave = -1
+        self._master = self._slave = self._held = -1
 
     async def open(self) -> None:
         """Makes the terminal and its link; an older link is replaced, a file is not."""
         if self._master >= 0:
             return
         if self.path.exists() and not self.path.is_symlink():
-            raise FileExistsError(17, f"{self.path} is in the way: it is no link of a simulator")
-        self._plug_in()
+            raise FileExistsError(errno.EEXIST, f"{self.path} is in the way: it is no link of a simulator")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._hold()
+        try:
+            self._plug_in()
+        except OSError:
+            self._let_go()
+            raise
+
+    def _hold(self) -> None:
+        """Keeps other simulators off this path. The terminal itself is the box's to lock."""
+        held = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+            raise OSError(errno.EADDRINUSE, f"another simulator has {self.path}") from None
+        self._held = held
+
+    def _let_go(self) -> None:
+        self._lock.unlink(missing_ok=True)
+        os.close(self._held)
+        self._held = -1
+
+    @property
+    def _lock(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.lock")
 
     def _plug_in(self) -> None:
         self._master, self._slave = os.openpty()  # our own hold on the far end keeps its settings between clients
@@ -62,7 +89,6 @@ class Pty:
         settings[_INPUT_SPEED] = settings[_OUTPUT_SPEED] = _USUAL
         termios.tcsetattr(self._slave, termios.TCSANOW, settings)
         os.set_blocking(self._master, False)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         link = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         link.unlink(missing_ok=True)
         link.symlink_to(os.ttyname(self._slave))
@@ -77,6 +103,7 @@ class Pty:
             if str(self.path.readlink()) == os.ttyname(self._slave):
                 self.path.unlink()
         self._pull_out()
+        self._let_go()
 
     def _pull_out(self) -> None:
         asyncio.get_running_loop().remove_reader(self._master)
