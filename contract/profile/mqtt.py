@@ -133,14 +133,16 @@ class MqttLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class MqttProfile(Profile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A model that speaks MQTT. After `silent_after_s` without a message it is off line.
 
-    `base` stands for {base} where the site file does not say another. Of `link` all must say online. `refresh` makes
-    the device say all it knows; it is published when the box comes to the broker.
+    `base` stands for {base} where the site file does not say another. Of `link` all must say online. `alive` is
+    where anything but 0 shows that the device lives. `refresh` makes it say all it knows; that is published when the
+    box comes to the broker.
     """
 
     protocol: Literal["mqtt"]
     silent_after_s: Seconds
     base: str = ""
     link: list[MqttLink] = msgspec.field(default_factory=list)
+    alive: list[MqttSource] = msgspec.field(default_factory=list)
     refresh: list[MqttPublish] = msgspec.field(default_factory=list)
     points: dict[str, MqttPoint]
 
@@ -169,6 +171,10 @@ def check_mqtt(profile: MqttProfile) -> Iterator[Problem]:
             if not is_bad(link):
                 yield from _check_topic(link.topic, ("link", i, "topic"), is_filter=False)
                 yield from _check_path(link.path, ("link", i, "path"))
+    if not is_bad(profile.alive):
+        for i, source in enumerate(profile.alive):
+            if not is_bad(source):
+                yield from _check_source(source, ("alive", i))
     if not is_bad(profile.refresh):
         for i, asked in enumerate(profile.refresh):
             if not is_bad(asked):
@@ -183,7 +189,7 @@ def _check_source(source: MqttRead | MqttSource, where: Where) -> Iterator[Probl
     for path in source.match:
         yield from _check_path(path, (*where, "match", path))
     words = [word for values in source.match.values() if not is_bad(values) for word in values]
-    if "{address}" not in source.topic and "{address}" not in words:
+    if "{address}" not in source.topic and "{address}" not in words and "{address}" not in str(source.path):
         hint = "put {address} into the topic, or into match: where all devices share one"
         yield Problem((*where, "topic"), "nothing tells this device's messages from another's", hint)
 

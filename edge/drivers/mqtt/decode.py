@@ -18,6 +18,7 @@ MAX_TEXT: Final = 256
 """Characters of a text that a point or a field may carry."""
 _MAX_WHOLE: Final = 2**63
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
+_NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?")
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 
 Raw = int | float | str
@@ -135,6 +136,14 @@ def to_raw(value: Any) -> Raw:
             return value
         raise BadPayload("a text that is too long")
     raise BadPayload("a list or an object where a value is wanted")
+
+
+def number_of(text: str) -> Raw:
+    """The number that a text is, for devices that put numbers between quotes; the text itself where it is none."""
+    if not _NUMBER.fullmatch(text):
+        return text
+    number = float(text)
+    return number if math.isfinite(number) else text
 
 
 def fields_at(document: Any, paths: Mapping[str, Path]) -> dict[str, Raw | bool]:

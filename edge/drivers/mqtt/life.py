@@ -2,7 +2,7 @@
 
 A word that a broker kept says who is off line, for the last will that put it there is true until the device says else.
 That somebody was on line once proves nothing: broker and device may have lost their power together. So on line is who
-is heard, or says so now.
+is heard, or says so now; from then on its own last will stands for it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,14 +16,15 @@ _VOUCHES = 3
 class Life:
     """One device: the words of its links, when it was heard last, and what was told of it."""
 
-    __slots__ = ("_limit_ns", "_own", "_said_ns", "_words", "heard_ns", "told")
+    __slots__ = ("_is_heard_here", "_limit_ns", "_own", "_said_ns", "_words", "heard_ns", "told")
 
     def __init__(self, silent_after_s: float, own: Sequence[bool]) -> None:
         """`own` says of each of its links whether it speaks of this device alone."""
         self._limit_ns = round(silent_after_s * _S)
         self._own = list(own)
         self._words: list[tuple[str, bool] | None] = [None] * len(self._own)
-        """Of each link: what it says, and whether it was said while we listened."""
+        """Of each link: what it says, and whether that is known to be so now."""
+        self._is_heard_here = False
         self._said_ns = 0
         self.heard_ns: int | None = None
         self.told: str | None = None
@@ -31,17 +32,19 @@ class Life:
     def forget_words(self) -> None:
         """The broker is lost: what its links say now nobody knows."""
         self._words = [None] * len(self._own)
+        self._is_heard_here = False
         self.told = None
 
     def heard(self, mono_ns: int) -> None:
-        """A message of its own came. Whoever speaks is there, whatever a link says."""
+        """A message of its own came. Whoever speaks is there, whatever a link says, and a kept online holds for it."""
         self.heard_ns = self._said_ns = mono_ns
         self.told = ONLINE
-        self._words = [None if word is not None and word[0] == OFFLINE else word for word in self._words]
+        self._is_heard_here = True
+        self._words = [(ONLINE, True) if word is not None and word[0] == ONLINE else None for word in self._words]
 
     def says(self, number: int, word: str, mono_ns: int, *, is_kept: bool) -> str | None:
         """A link says online or offline. What is to be told of the device, or None for nothing new."""
-        self._words[number] = (word, not is_kept)
+        self._words[number] = (word, not is_kept or self._is_heard_here)
         verdict = self.verdict(mono_ns)
         if verdict is None or (verdict == self.told and (is_kept or verdict == OFFLINE)):
             return None

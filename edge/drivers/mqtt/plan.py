@@ -11,18 +11,21 @@ from contract.site import ResolvedMqtt
 from edge.drivers.mqtt.decode import MISSING, Path, Raw, at_path, matches, parse_path
 from edge.drivers.mqtt.topics import Subscriptions, fill, words_of
 
+LINK = "link"
+
 
 class Take(msgspec.Struct, frozen=True):
     """One point of one device within a message: where it is, and what else the message must say.
 
     An event has `is_event`, its fields, what raw values mean that it happened (all, when empty), and the path of what
-    names one happening.
+    names one happening. A point called LINK is none: that there is something but 0 shows that the device lives.
     """
 
     device: str
     point: str
     path: Path
     match: tuple[tuple[Path, tuple[Raw, ...]], ...] = ()
+    is_number: bool = False
     is_event: bool = False
     when: tuple[Raw, ...] = ()
     fields: Mapping[str, Path] = {}
@@ -112,13 +115,16 @@ class Plan:
         name, profile = device.device.id, device.profile
         kind = KINDS[profile.kind]
         points = self.points[name] = []
+        for source in profile.alive:
+            self._place(Take(name, LINK, _path(source.path, words), _match(source, words)), source, words)
         for point, mapped in profile.points.items():
             if mapped.read is not None:
                 points.append(point)
                 is_event = kind.points[point].type is PointType.EVENT
+                is_number = kind.points[point].type is PointType.TELEMETRY
                 for source in mapped.read.sources:
                     take = Take(
-                        name, point, _path(source.path, words), _match(source, words), is_event,
+                        name, point, _path(source.path, words), _match(source, words), is_number, is_event,
                         mapped.when if is_event else (),
                         {field: _path(path, words) for field, path in mapped.fields.items()} if is_event else {},
                         _path(mapped.once, words) if is_event and mapped.once else None,
@@ -157,4 +163,7 @@ def _match(source: MqttSource, words: Mapping[str, str]) -> tuple[tuple[Path, tu
 
 
 def _raws(wanted: Sequence[bool | Raw], words: Mapping[str, str] | None = None) -> tuple[Raw, ...]:
-    return tuple(fill(value, words) if isinstance(value, str) and words else value for value in wanted)
+    if words is None:
+        return tuple(wanted)
+    numbers = {"{channel}": int(words["channel"])}
+    return tuple(numbers.get(value, fill(value, words)) if isinstance(value, str) else value for value in wanted)

@@ -8,10 +8,10 @@ from typing import Any, Final
 import structlog
 
 from contract.messages import Sample
-from edge.drivers.mqtt.decode import MAX_TEXT, BadPayload, Raw, at_path, fields_at, matches, parse, raw_at
+from edge.drivers.mqtt.decode import MAX_TEXT, BadPayload, Raw, at_path, fields_at, matches, number_of, parse, raw_at
 from edge.drivers.mqtt.inbox import Arrived
 from edge.drivers.mqtt.life import OFFLINE, ONLINE, Lives
-from edge.drivers.mqtt.plan import AnswerTake, LinkTake, Plan, Route, Take
+from edge.drivers.mqtt.plan import LINK, AnswerTake, LinkTake, Plan, Route, Take
 
 S: Final = 1_000_000_000
 TELL_AGAIN_S: Final = 3600
@@ -120,12 +120,17 @@ class Reader:
         """Adds what a message says of one point, and that its device lives."""
         try:
             raw = raw_at(document, take.path)
+            if take.is_number and isinstance(raw, str):
+                raw = number_of(raw)
         except BadPayload as e:
             if not message.is_kept:
                 self._tell(take.device, f"{take.point}: {e}", message.mono_ns)
                 samples.append(Sample(take.device, take.point, None, message.mono_ns, str(e)))
             return
-        if not take.is_event:
+        if take.point == LINK:
+            if not raw:
+                return
+        elif not take.is_event:
             if raw is not None:
                 samples.append(Sample(take.device, take.point, raw, message.mono_ns, is_kept=message.is_kept))
         elif not message.is_kept and self._happens(take, raw, document):

@@ -1,0 +1,53 @@
+"""Real payloads: what vendors document and people captured, read by the profiles. Each file names its source."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from contract.profile import load_profiles, shipped_profiles
+from tests.support.mqtt import arrived, reader_of, resolved
+
+FOLDER = Path(__file__).parents[4] / "recordings" / "mqtt"
+RECORDINGS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+PROFILES = load_profiles(shipped_profiles() / "mqtt")
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_recording_reads_as_it_should(name: str) -> None:
+    recording = RECORDINGS[name]
+    device = resolved(
+        PROFILES[recording["profile"]], recording["address"], base=recording.get("base", ""),
+        channel=recording["channel"],
+    )  # fmt: skip
+    reader = reader_of([device])
+    read = [s for m in recording["messages"] for s in reader.read(arrived(reader, m["topic"], m["payload"].encode()))]
+    assert [[s.point, s.raw] for s in read if s.point != "link"] == recording["samples"]
+    assert reader.malformed == 0
+    states = {name: mapped.states for name, mapped in device.profile.points.items() if mapped.states}
+    for sample in read:
+        if sample.point in states:
+            assert sample.raw in states[sample.point], "the profile has a word for what devices really say"
+        assert sample.raw is not None, sample.error
+
+
+def test_each_recording_says_where_it_comes_from() -> None:
+    assert len(RECORDINGS) >= 15
+    assert all(recording["source"].startswith("https://") for recording in RECORDINGS.values())
+
+
+def test_each_profile_has_a_recording() -> None:
+    missing = PROFILES.keys() - {recording["profile"] for recording in RECORDINGS.values()}
+    # A door contact's and a second kind of Shelly's messages are those of profiles that have one.
+    assert missing == {"zigbee2mqtt-contact", "shelly-gen2-switch"}
+
+
+def test_a_picture_is_never_kept() -> None:
+    recording = RECORDINGS["frigate_restricted"]
+    picture = "/9j/4AAQSkZJRgABAQ" * 40
+    payload = recording["messages"][0]["payload"].replace('"thumbnail": null', f'"thumbnail": "{picture}"')
+    payload = payload.replace('"label": "person"', '"label": "person", "sub_label": ["Zhang San", 0.93]')
+    reader = reader_of([resolved(PROFILES["frigate-camera"], "front_door")])
+    (event,) = reader.read(arrived(reader, "frigate/events", payload.encode()))
+    assert event.fields == {"image": "1607123955.475377-mxklsc"}
+    assert event.raw == "update"
