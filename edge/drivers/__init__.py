@@ -45,10 +45,17 @@ def _modbus(bus: Any, devices: Sequence[Any], consume: Consume) -> Driver:
     return ModbusDriver(bus, devices, consume)
 
 
+def _ble(bus: Any, devices: Sequence[Any], consume: Consume) -> Driver:
+    from edge.drivers.ble import BleDriver
+
+    return BleDriver(bus, devices, consume)
+
+
 DRIVERS: dict[str, Callable[[Any, Sequence[Any], Consume], Driver]] = {
     "modbus-tcp": _modbus,
     "modbus-rtu": _modbus,
     "modbus-rtu-tcp": _modbus,
+    "ble": _ble,
 }
 """Makes the driver of each protocol a site file can name. What a driver needs is imported when the first bus wants it:
 a box without a radio pays nothing for Bluetooth."""

@@ -362,11 +362,10 @@ class Adapter:
             self._drop(known)
 
     def _drop(self, known: _Known) -> None:
-        if known.pending is not None:
-            known.pending.cancel()
-        if known.link is None:
-            return
+        was_linked = known.link is not None
         self._end(known)
+        if not was_linked:
+            return
         for path in sorted(known.characteristics, reverse=True):
             self._bluez.remove(path)
         for path in {path.rpartition("/")[0] for path in known.characteristics}:
@@ -379,6 +378,8 @@ class Adapter:
 
     @staticmethod
     def _end(known: _Known) -> None:
+        if known.pending is not None:
+            known.pending.cancel()
         if known.link is not None:
             known.link.linked(None)
             known.link = None

@@ -39,6 +39,7 @@ class SimulatedSensor:
         self._happened: dict[str, str] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tell: Callable[[str, bytes], None] | None = None
+        self._is_asked = any(p.read is not None and p.read.characteristic for p in self._points.values())
 
     @property
     def address(self) -> str:
@@ -121,7 +122,8 @@ class SimulatedSensor:
 
     def advertisement(self) -> Advertisement | None:
         """The next packet; None where it says nothing."""
-        fault = self.take_fault()
+        # A device that is asked for its values counts questions, not what it sends besides.
+        fault = self.fault if self._is_asked else self.take_fault()
         kind = fault.kind if fault else ""
         if kind == "silent":
             return None

@@ -56,8 +56,8 @@ async def test_permanent_a_refusal_is_told_apart_from_silence(rig: DriverRig) ->
     silent = await rig.collected.error(rig.b, rig.point)
     rig.refuse(rig.a)
     refused = await rig.collected.error(rig.a, rig.point)
-    assert "exception 4: device failure" in refused.error
-    assert "no answer" in silent.error
+    assert rig.refused in refused.error
+    assert any(words in silent.error for words in rig.unanswered)
     assert rig.counted.counts().silent_units == 1
 
 
@@ -112,7 +112,7 @@ async def test_a_command_is_executed_and_read_back(rig: DriverRig) -> None:
 async def test_a_command_to_a_silent_device_is_not_confirmed(rig: DriverRig) -> None:
     rig.silence(rig.a, None)
     outcome = await rig.driver.execute(rig.a, rig.command[0], rig.command[1], LATER_NS)
-    assert outcome.status is CommandStatus.SENT_NOT_CONFIRMED
+    assert outcome.status is rig.silent_command
     assert outcome.reason
 
 

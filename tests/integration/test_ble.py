@@ -1,4 +1,4 @@
-"""The BLE driver and an unmodified bleak against a simulated BlueZ: what is heard, refused, connected, lost and found."""
+"""The BLE driver and an unmodified bleak on a simulated BlueZ: what is heard, refused, connected, lost and found."""
 
 from contract.messages import CommandStatus
 from tests.support.drivers_ble import CLIMATE, LEAK, LOCK, ble_rig, sensor

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from contract.messages import CommandStatus
 from edge.drivers import Counted, Driver
 from simulators.log import Write
 from simulators.modbus.server import Fault
+from tests.support.drivers_ble import LOCK, ble_rig, sensor
 from tests.support.modbus import Collected, LineRig, ModbusRig, door, line_rig, modbus_rig
 
 
@@ -39,6 +41,12 @@ class DriverRig:
     command: tuple[str, dict[str, int]]
     written: Callable[[], int]
     """How many writes have reached the devices."""
+    refused: str = "exception 4: device failure"
+    """What a sample says of a read that was refused."""
+    unanswered: tuple[str, ...] = ("no answer",)
+    """What it says, one of these, of a read that nothing answered."""
+    silent_command: CommandStatus = CommandStatus.SENT_NOT_CONFIRMED
+    """What becomes of a command to a silent device: a protocol that connects first knows that nothing was sent."""
 
 
 def _modbus_rig(rig: ModbusRig | LineRig, wrong: Sequence[str]) -> DriverRig:
@@ -76,9 +84,30 @@ def _modbus_line(protocol: str) -> Callable[[], AbstractAsyncContextManager[Driv
     return made
 
 
+@asynccontextmanager
+async def _ble() -> AsyncIterator[DriverRig]:
+    async with ble_rig([sensor(1, LOCK), sensor(2, LOCK)]) as rig:
+
+        def fault(kind: str, **more: float) -> Callable[[str], None]:
+            return lambda device: rig.bus.fail(device, Fault(kind=kind, **more))
+
+        yield DriverRig(
+            driver=rig.driver, counted=rig.driver, collected=rig.collected, a="lock-1", b="lock-2", point="contact",
+            put=lambda device, word: rig.bus.set(device, "contact", word), low=("closed", 0), high=("open", 1),
+            silence=lambda device, times: rig.bus.fail(device, Fault(kind="silent", times=times)),
+            refuse=fault("exception", code=4), slow=fault("slow", delay_s=0.08),
+            garbage=[fault(kind) for kind in ("garbage", "truncated", "cut")],
+            mend=lambda device: rig.bus.fail(device, None), cut=rig.pull_out_for_a_while, power=rig.bus.power,
+            command=("unlock", {"seconds": 1}), written=lambda: sum(isinstance(entry, Write) for entry in rig.truth),
+            refused="it refuses", unanswered=("not connected", "not heard", "connection broke"),
+            silent_command=CommandStatus.FAILED,
+        )  # fmt: skip
+
+
 RIGS: dict[str, Callable[[], AbstractAsyncContextManager[DriverRig]]] = {
     "modbus-tcp": _modbus_tcp,
     "modbus-rtu": _modbus_line("modbus-rtu"),
     "modbus-rtu-tcp": _modbus_line("modbus-rtu-tcp"),
+    "ble": _ble,
 }
 """By protocol, as DRIVERS."""

@@ -20,7 +20,7 @@ from simulators.log import Entry, TruthLog
 from tests.support.modbus import Collected
 
 QUICK = Timing(
-    again_s=0.2, event_gap_s=4.0, connect_s=2.0, attempts=2, answer_s=0.3, fresh_s=2.0, backoff_s=0.05,
+    again_s=0.2, event_gap_s=4.0, connect_s=1.0, attempts=2, answer_s=0.3, fresh_s=2.0, backoff_s=0.05,
     backoff_max_s=0.2, connect_share=0.9, reconnect_s=0.05, reconnect_max_s=0.2, confirm_every_s=0.02, save_s=0.2,
 )  # fmt: skip
 """As in production, in tenths of seconds."""
@@ -65,7 +65,8 @@ LOCK = profile({
     "points": {
         "contact": {"read": {"characteristic": "ff01", "at": 0}, "states": {0: "closed", 1: "open"}},
         "lock": {"read": {"characteristic": "ff02", "at": 0}, "states": {0: "locked", 1: "unlocked"}},
-        "unlock": {"write": {"characteristic": "ff03", "type": "uint16", "argument": "seconds", "maximum": 600, "prefix": "a5"},
+        "unlock": {"write": {"characteristic": "ff03", "type": "uint16", "argument": "seconds", "maximum": 600,
+                             "prefix": "a5"},
                    "confirm": {"point": "lock", "state": "unlocked", "within_s": 0.5}},
     },
 })  # fmt: skip
@@ -104,6 +105,11 @@ class BleRig:
         """The radio, which is there."""
         assert self.bus.adapter is not None
         return self.bus.adapter
+
+    def pull_out_for_a_while(self) -> None:
+        """The radio goes, and is back before anyone has given up."""
+        self.bus.bluez.remove_adapter("hci0")
+        asyncio.get_running_loop().call_later(0.4, lambda: asyncio.ensure_future(self.bus.power(True)))
 
     async def stop(self) -> None:
         """Ends the driver as a clean stop does."""

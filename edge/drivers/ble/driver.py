@@ -80,6 +80,7 @@ class BleDriver:
         self._radio: Radio | None = None
         self._why_lost = "the radio was not found yet"
         self._orders: set[asyncio.Task[Outcome]] = set()
+        self._why_ended = ""
         self._failures = 0
         self._is_lost = False
         self._no_connect_before_ns = 0
@@ -129,7 +130,7 @@ class BleDriver:
                 for work in (self._keep_radio, self._hand_on, self._watch_silence, self._take_turns):
                     tasks.create_task(self._for_ever(work), name=f"{self.bus_id} {work.__name__.strip('_')}")
         finally:
-            self._end_orders()
+            self._end_orders("the driver stopped")
             await asyncio.to_thread(self._counters.save)
 
     async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -170,15 +171,17 @@ class BleDriver:
             try:
                 await radio.open()
                 self._came_back(radio)
+                self._why_lost = "the driver stopped"  # unless it is lost before that
                 self._why_lost = await adapter.wait_lost()
                 raise Lost(self._why_lost)
             finally:
                 self._radio = None
+                self._end_orders(self._why_lost)
+                await radio.close()
                 for gatt in self._gatts.values():
                     client, gatt.client = gatt.client, None
                     if client is not None:
                         await disconnect(client)
-                await radio.close()
 
     def _came_back(self, radio: Radio) -> None:
         if self._is_lost:
@@ -381,6 +384,7 @@ class BleDriver:
             await disconnect(client)  # what answers late must not be taken for an answer to the next question
             raise
         now_ns = mono_ns()
+        gatt.failures = 0  # before anyone hears of the answer
         self.answers += 1
         self.latency_sum_s += (now_ns - began_ns) / S
         samples = gatt.samples(uuid, data, now_ns)
@@ -420,7 +424,7 @@ class BleDriver:
             task.cancel()
         if task.cancelled():
             status = CommandStatus.SENT_NOT_CONFIRMED if sent else CommandStatus.FAILED
-            return Outcome(status, "the driver stopped")
+            return Outcome(status, self._why_ended)
         return task.result()
 
     async def _carry_out(self, gatt: Gatt, mapped: BlePoint, data: bytes, deadline_ns: int, sent: list[int]) -> Outcome:
@@ -485,7 +489,8 @@ class BleDriver:
 
         return look
 
-    def _end_orders(self) -> None:
+    def _end_orders(self, why: str) -> None:
+        self._why_ended = why
         for task in list(self._orders):
             task.cancel()
 

@@ -54,6 +54,8 @@ class Radio:
         self._patterns = [OrPattern(start, AdvertisementDataType(kind), data) for start, kind, data in patterns]
         self._scanner: BleakScanner | None = None
         self._connecting = asyncio.Lock()
+        self._limit: asyncio.Timeout | None = None
+        """Of the connect under way."""
         self._is_open = False
 
     async def open(self) -> None:
@@ -102,8 +104,10 @@ class Radio:
             await self._listen()
 
     async def close(self) -> None:
-        """Ends listening."""
+        """Ends listening, and a connect that is under way."""
         self._is_open = False
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(asyncio.get_running_loop().time())
         await self._hush()
 
     @asynccontextmanager
@@ -120,17 +124,20 @@ class Radio:
         async with self._connecting:
             await self._hush()
             try:
-                async with asyncio.timeout(self._timing.connect_s):
+                async with asyncio.timeout(self._timing.connect_s) as self._limit:
                     client = await establish_connection(
                         BleakClient, device, device.address, disconnected_callback=gone,
                         max_attempts=self._timing.attempts,
                     )  # fmt: skip
             except TimeoutError:
                 await self._listen_again()
-                raise Unreached(f"not connected within {self._timing.connect_s:g} s") from None
+                within = f" within {self._timing.connect_s:g} s" if self._is_open else ": the radio was lost"
+                raise Unreached(f"not connected{within}") from None
             except WIRE_ERRORS as e:
                 await self._listen_again()
                 raise Unreached(f"not connected: {brief(e)}") from e
+            finally:
+                self._limit = None
             try:
                 await self._listen_again()
             except BaseException:
