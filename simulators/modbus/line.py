@@ -213,7 +213,8 @@ class Line:
         now = asyncio.get_running_loop().time()
         due = len(sending.data)
         if self._character_s:
-            due = min(due, int((now - sending.begin) / self._character_s + 1e-6))
+            come = int((now - sending.begin) / self._character_s + 1e-6)
+            due = due if come >= due else come - come % _PIECE
         piece = sending.data[sending.gone : due]
         if piece:
             self._out(self.random.randbytes(len(piece)) if sending.is_spoilt else piece)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 Heard = Callable[[bytes], None]
 _CHUNK = 4096
+_MOST_UNREAD = 65536
 _SPEEDS = {getattr(termios, f"B{baud}"): baud for baud in (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)}
 _USUAL = termios.B9600
 _INPUT_SPEED, _OUTPUT_SPEED = 4, 5
@@ -169,8 +170,10 @@ class TcpPort:
 
     def out(self, data: bytes) -> None:
         """Gives all who are connected bytes."""
-        for connection in self._open:
-            if not connection.transport.is_closing():
+        for connection in list(self._open):
+            if connection.transport.get_write_buffer_size() > _MOST_UNREAD:
+                connection.transport.abort()  # it does not listen
+            elif not connection.transport.is_closing():
                 connection.transport.write(data)
 
     def heard(self, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import termios
 import tty
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,7 @@ from simulators.bus import Fault
 from simulators.estate import BUSES, Estate, bus_class
 from simulators.log import Entry, TruthLog, Write
 from simulators.modbus.buses import SimulatedRtu, SimulatedRtuTcp
+from simulators.modbus.port import TcpPort
 from simulators.modbus.rtu import frame
 from tests.support.waiting import eventually
 from tests.unit.simulators.sites import PROFILES, detector, door, site_of
@@ -178,6 +180,18 @@ async def test_rtu_frames_over_tcp(truth: list[Entry]) -> None:
             writer.write(frame(1, CONTACTS))
             assert await reader.read() == b""
             writer.close()
+
+
+async def test_who_does_not_listen_to_a_converter_is_dropped() -> None:
+    port = TcpPort("127.0.0.1", 0, lambda _: None)
+    await port.open()
+    with socket.create_connection(("127.0.0.1", port.port)):
+        await eventually(lambda: port.connections == 1)
+        for _ in range(2000):
+            port.out(b"x" * 8192)
+            await asyncio.sleep(0)
+        await eventually(lambda: not port._open)
+    await port.close()
 
 
 def test_each_bus_says_what_it_cannot_do() -> None:
