@@ -325,7 +325,7 @@ class Machine:
         news = [trigger for trigger in alarmed if trigger.device not in rule.known]
         rule.known |= {trigger.device for trigger in alarmed}
         if is_confirmed and (rule.phase is not Phase.CONFIRMED or rule.is_restored):
-            self._confirm(rule, alarmed, now_ns)
+            self._confirm(rule, alarmed, news, now_ns)
         elif rule.phase is Phase.CONFIRMED:
             for trigger in news:
                 self._note(rule, trigger.device, "alert", "joined", RULE, "", now_ns)
@@ -338,7 +338,8 @@ class Machine:
             rule.phase, rule.since_ns = Phase.QUIET, now_ns
             rule.known.clear()
             self._out.append(End(rule.plan.id, "first"))
-            self._note(rule, rule.triggers[0].device, "alert", "over", RULE, "no trigger is in alarm any more", now_ns)
+            why = self._not_counted(rule, now_ns)
+            self._note(rule, rule.triggers[0].device, "alert", "over", RULE, why, now_ns)
         if rule.phase is Phase.CONFIRMED and is_confirmed and not rule.is_acting:
             self._perform(rule, alarmed, now_ns)
         elif rule.phase is Phase.CONFIRMED and rule.is_acting and news:
@@ -352,13 +353,13 @@ class Machine:
         if news:
             self._do(rule, "first", rule.plan.first, now_ns)
 
-    def _confirm(self, rule: _Rule, alarmed: Sequence[Trigger], now_ns: int) -> None:
+    def _confirm(self, rule: _Rule, alarmed: Sequence[Trigger], news: Sequence[Trigger], now_ns: int) -> None:
         if not rule.is_restored:
             rule.since_ns = now_ns
         status = "again" if rule.is_restored else "confirmed"
         rule.phase, rule.is_restored, self.is_changed = Phase.CONFIRMED, False, True
         self._out.append(End(rule.plan.id, "first"))
-        last = max(alarmed, key=lambda trigger: trigger.since_ns)
+        last = max(news or alarmed, key=lambda trigger: trigger.since_ns)
         why = "in alarm: " + ", ".join(trigger.device for trigger in alarmed)
         if doubts := self._not_counted(rule, now_ns):
             why += f"; {doubts}"
