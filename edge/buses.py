@@ -7,6 +7,8 @@ from typing import Final, Self
 
 import structlog
 
+from contract.messages import CommandStatus, Outcome
+from contract.profile import Args
 from contract.site import AnyBus, ResolvedDevice
 from edge.counts import BusCounts
 from edge.drivers import Counted, Driver
@@ -19,6 +21,17 @@ STEADY_S: Final = 120.0
 """A driver that ran so long before it failed begins again at the shortest pause."""
 
 Make = Callable[[AnyBus, Sequence[ResolvedDevice]], Driver]
+
+
+class Absent:
+    """Stands for a driver that does not run."""
+
+    async def execute(self, device: str, point: str, args: Args, deadline_ns: int) -> Outcome:  # noqa: ARG002
+        """Does nothing, and says so."""
+        return Outcome(CommandStatus.FAILED, "its bus does not run at the moment; nothing was done")
+
+
+ABSENT: Final = Absent()
 
 
 class _Running:
@@ -73,6 +86,10 @@ class Buses:
             running.task = asyncio.create_task(self._keep(running), name=f"bus {bus.id}")
             started.append(bus.id)
         return started
+
+    def executor_of(self, device: str) -> "Driver | Absent":
+        """The driver of a device; where it does not run at the moment, one that says so."""
+        return self.executors.get(device, ABSENT)
 
     def counts(self) -> list[BusCounts]:
         """What each driver counts; one that does not count, or is not there, shows zeros."""

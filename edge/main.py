@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any, Final, Never
 
@@ -16,12 +15,14 @@ from contract.messages import Sample
 from contract.records import ConfigReport
 from contract.service import hangups, keep_watchdog, notify, until_stopped
 from contract.site import AnyBus, ResolvedDevice, inventory_of
+from contract.version import VERSION
 from edge.buses import Buses
 from edge.commands import CommandRunner
 from edge.drivers import DRIVERS, Driver
 from edge.health import BoxStatus, Tally, parse_listen, serve_health
 from edge.health.status import written_bytes
 from edge.kept import estate_key, keep_counters, load_counters
+from edge.linkage import Linkage
 from edge.normalise import Normaliser, tokeniser
 from edge.outbox import Outbox
 from edge.reload import TRIAL_S, Config, Online, Reloader, Trial, start_config
@@ -31,7 +32,6 @@ from edge.uplink import CloudClock, Uplink, keep_system_time
 
 log = structlog.get_logger(__name__)
 
-VERSION: Final = version_of("anju")
 TICK_S: Final = 1.0
 COUNTERS_S: Final = 900.0
 LAST_DELIVERY_S: Final = 2.0
@@ -96,9 +96,6 @@ class Box:
                 )
             )  # fmt: skip
             outbox, restored = self._outbox, self._outbox.restored_states()
-            self._normaliser = Normaliser(
-                devices, restored, load_counters(self._state_dir), tokenise=tokeniser(estate_key(self._state_dir))
-            )
             self._tally = Tally((item.device.id for item in devices), restored)
             self._buses = await stack.enter_async_context(Buses(self._make_driver))
             self._clock = CloudClock(self._boot, (await outbox.boots())[-1].clock)
@@ -116,6 +113,24 @@ class Box:
                 site.cloud.url, self._identity, outbox, self._clock, commands.take, version=VERSION, ca=self._ca,
                 proxy=self._proxy,
             )  # fmt: skip
+            self._linkage = await stack.enter_async_context(
+                Linkage.open(
+                    site,
+                    devices,
+                    self._state_dir,
+                    boot=self._boot,
+                    executor_of=self._buses.executor_of,
+                    put=outbox.put,
+                    uplink=lambda: self._uplink.status,
+                    utc_ns=self._clock.utc_ns,
+                )
+            )
+            self._normaliser = Normaliser(
+                devices,
+                self._linkage.unsaid(restored),
+                load_counters(self._state_dir),
+                tokenise=tokeniser(estate_key(self._state_dir)),
+            )
             self._reloader = Reloader(self._state_dir, self._config, self._apply, self._online, trial_s)
             await stack.enter_async_context(serve_health(self._health_listen, self._snapshot))
             async with running({"uplink": self._uplink.run(), "watchdog": keep_watchdog()} | self._records()):
@@ -144,13 +159,13 @@ class Box:
     async def _consume(self, samples: Sequence[Sample]) -> None:
         taken = self._normaliser.take(samples)
         self._tally.count(samples, taken)
-        await self._outbox.put(taken)
+        await self._linkage.pass_on(taken)
 
     async def _tick(self) -> Never:
         while True:
             readings = self._normaliser.tick(mono_ns())
             self._tally.count((), readings)
-            await self._outbox.put(readings)
+            await self._linkage.pass_on(readings)
             await asyncio.sleep(TICK_S)
 
     async def _keep_counters(self) -> Never:

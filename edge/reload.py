@@ -15,8 +15,8 @@ import msgspec
 import structlog
 
 from contract.errors import AnjuError
-from contract.profile import AnyProfile
-from contract.site import AnyBus, ResolvedDevice, Site, resolve, site_digest
+from contract.profile import AnyProfile, Profile
+from contract.site import AnyBus, Device, ResolvedDevice, Site, resolve, site_digest
 from edge.disk import write_durably
 from edge.settings import load_config
 
@@ -52,11 +52,17 @@ class Config(msgspec.Struct, frozen=True):
 
     def needs_restart(self, other: "Config") -> bool:
         """Whether more than buses, devices and rules differ, so that the box begins anew within its process."""
-        return _beneath(self.site) != _beneath(other.site)
+        return _beneath(self) != _beneath(other)
 
 
-def _beneath(site: Site) -> Site:
-    return msgspec.structs.replace(site, buses=[], zones=[], linkage=[])
+def _beneath(config: Config) -> tuple[Site, list[tuple[str, Device, Profile]]]:
+    """The site without its buses, and the devices that its linkage is about."""
+    site = config.site
+    named = {device for zone in site.zones for device in zone.triggers}
+    named |= {act.device for rule in site.linkage for act in (*rule.first, *rule.then, *rule.after)}
+    named |= {act.device for act in (site.guard_page.sound if site.guard_page else ())}
+    concerned = [(item.bus.id, item.device, item.profile) for item in config.devices if item.device.id in named]
+    return msgspec.structs.replace(site, buses=[]), concerned
 
 
 def read_config(path: Path) -> Config:
