@@ -1,18 +1,16 @@
 """`anju`: what an installer and systemd say to the box."""
 
-import asyncio
+import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from contract.ending import errors_as_sentences
 from contract.errors import AnjuError
-from contract.kinds import KINDS
-from contract.service import configure_logging
 
 app = typer.Typer(
     help="Anju's edge agent: reads devices, keeps everything on disk, forwards it.",
@@ -27,9 +25,6 @@ app.add_typer(key_app, name="estate-key")
 
 SiteOption = Annotated[Path, typer.Option("--site", envvar="ANJU_SITE", help="The site file: what is connected.")]
 StateOption = Annotated[Path, typer.Option("--state", envvar="ANJU_STATE", help="Folder where the box keeps all.")]
-EXIT_ENDED = 1
-EXIT_MISTAKE = 2
-"""Exit code for what a person must mend: a file, an option, an enrolment."""
 
 
 @app.command()
@@ -41,11 +36,9 @@ def run(
     ] = "127.0.0.1:8081",
 ) -> None:
     """Run the box until SIGTERM or Ctrl-C."""
-    from edge.main import run_until_stopped
-    from edge.provision import load_identity
-
-    configure_logging()
-    run_until_stopped(site, state, health_listen, load_identity)
+    become = [sys.executable, "-P", "-m", "edge", str(site), str(state), health_listen]
+    # Few arenas: the threads of the outbox would otherwise each keep freed memory of their own.
+    os.execve(sys.executable, become, {"MALLOC_ARENA_MAX": "2", **os.environ})  # noqa: S606  # the same process goes on
 
 
 @app.command()
@@ -60,7 +53,9 @@ def enrol(
     ] = None,
 ) -> None:
     """Make this box known to a cloud, once in its life. Say --cloud, or --site with the file that names it."""
-    from edge.main import VERSION
+    import asyncio
+
+    from contract.version import VERSION
     from edge.provision.enrol import enrol as enrol_box
     from edge.settings import ca_path, load_config, proxy_of, warning_in_clear
 
@@ -120,6 +115,7 @@ def take_estate_key(state: StateOption) -> None:
 @app.command()
 def check(site: SiteOption) -> None:
     """Say every mistake in a site file, or what it connects."""
+    from contract.kinds import KINDS
     from contract.site import ModbusBus, inventory_of, resolve
     from edge.settings import load_config
 
@@ -193,28 +189,6 @@ def new_profile(
 
 
 def main() -> None:
-    """Entry point. What a person can mend is printed as it is, with exit code 2; nothing was started then.
-
-    What ended a box that ran is printed as well, with exit code 1; a bug shows where it came from.
-    """
-    try:
+    """Entry point. What a person can mend is printed as it is; see contract/ending.py for the exit codes."""
+    with errors_as_sentences():
         app()
-    except AnjuError as e:
-        print(e, file=sys.stderr)
-        sys.exit(EXIT_MISTAKE)
-    except BaseExceptionGroup as group:  # of tasks, and maybe of groups of tasks
-        ours, others = group.split(AnjuError)
-        if ours is None or others is not None:
-            raise
-        for problem in _each(ours):
-            print(problem, file=sys.stderr)
-        sys.exit(EXIT_ENDED)
-
-
-def _each(error: BaseException) -> Iterator[BaseException]:
-    """The errors in a group, however deep."""
-    if isinstance(error, BaseExceptionGroup):
-        for part in error.exceptions:
-            yield from _each(part)
-    else:
-        yield error
