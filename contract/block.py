@@ -10,6 +10,7 @@ import sys
 from array import array
 from collections.abc import Sequence
 from itertools import chain, pairwise
+from operator import attrgetter
 
 import msgspec
 import zstandard
@@ -35,6 +36,7 @@ _STREAM_CODES = {Lane.URGENT: 0, Lane.BULK: 1}
 _STREAMS = {code: stream for stream, code in _STREAM_CODES.items()}
 _ZSTD_LEVEL = 3
 _TICK_MASK = 0xFFFFFFFF
+_SERIES = attrgetter("series")
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -89,7 +91,7 @@ def encode_columns(rows: Sequence[Row], base_ns: int) -> bytes:
     Shapes: n rows give n*17 bytes. Times are ticks since `base_ns`, each as the difference from the row before
     (mod 2^32). Rows of one series keep their order. Raises BlockError for a time before `base_ns` or 49 days after it.
     """
-    ordered = sorted(rows, key=lambda row: row.series)
+    ordered = sorted(rows, key=_SERIES)
     ticks = [(row.mono_ns - base_ns) // TICK_NS for row in ordered]
     if ticks and (min(ticks) < 0 or max(ticks) > _TICK_MASK):
         raise BlockError(f"times from tick {min(ticks)} to {max(ticks)} do not fit in one block; seal earlier")
@@ -99,7 +101,7 @@ def encode_columns(rows: Sequence[Row], base_ns: int) -> bytes:
             _column("I", [row.series for row in ordered]),
             _column("I", deltas),
             _column("d", [row.value for row in ordered]),
-            _column("B", bytes(row.quality for row in ordered)),
+            _column("B", bytes([row.quality for row in ordered])),
         )
     )
 

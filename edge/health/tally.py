@@ -1,6 +1,7 @@
 """Counts what passes through the box, for the page and the metrics, and says once what cannot be read any more."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import structlog
 
@@ -10,6 +11,7 @@ from contract.records import StateRecord
 from edge.health.status import PointError
 
 log = structlog.get_logger(__name__)
+_BULK: Final = Lane.BULK
 
 
 class Tally:
@@ -42,17 +44,22 @@ class Tally:
                 errors[sample.device, sample.point] = sample.error
             elif errors:
                 errors.pop((sample.device, sample.point), None)
-        before = dict(self._links) if any(item.point == "link" for item in taken) else {}
-        for reading in taken:
-            if isinstance(reading, Event):
+        before: dict[str, str | None] | None = None
+        bulk, events = 0, self.events
+        for item in taken:
+            if isinstance(item, Event):
                 self.events += 1
                 continue
-            self.readings[reading.lane] += 1
-            if reading.point == "link" and isinstance(reading.value, str):
-                self._links[reading.device] = reading.value
-            else:
-                self._tell_point(reading)
-        self._tell_links({device: word for device, word in before.items() if self._links[device] != word})
+            bulk += item.lane is _BULK
+            if item.point == "link" and isinstance(item.value, str):
+                before = before or dict(self._links)
+                self._links[item.device] = item.value
+            elif errors or self._faulty:
+                self._tell_point(item)
+        self.readings[_BULK] += bulk
+        self.readings[Lane.URGENT] += len(taken) - bulk - (self.events - events)
+        if before is not None:
+            self._tell_links({device: word for device, word in before.items() if self._links[device] != word})
 
     def devices(self, link: str | None) -> list[str]:
         """Devices whose link has this word; None for those never heard of."""

@@ -8,6 +8,7 @@ their new head when they are handed out (`rechain_block`, which always gives the
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,7 @@ SHRINK_PAGES: Final = 64
 SETTLE_BYTES: Final = 4 << 20
 """Above this, delivered blocks are deleted without waiting for the next commit."""
 KEEP_INVENTORIES: Final = 32
+_MONO_NS: Final = attrgetter("mono_ns")
 
 
 class StreamFile(Store):
@@ -104,7 +106,7 @@ class StreamFile(Store):
 
         Raises BlockError above a block's size, and DiskFullError where bulk would take urgent's room.
         """
-        base_ns = min(row.mono_ns for row in rows)
+        base_ns = min(map(_MONO_NS, rows))
         body = encode_columns(rows, base_ns)
         self.make_room(len(body))
         with self.transaction():

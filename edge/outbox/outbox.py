@@ -12,7 +12,7 @@ import structlog
 from contract.block import Row
 from contract.clock import mono_ns
 from contract.kinds import Lane
-from contract.messages import Event, Quality, Reading
+from contract.messages import Event, Reading
 from contract.records import InventoryRecord, LossReceipt, Record, StateRecord
 from contract.session import Cursor
 from contract.site import Storage
@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 TEND_S: Final = 30.0
 """How often the disk is looked after; so long a delivered block may still be on it."""
+_BULK: Final = Lane.BULK
 UNREADABLE_TRIES: Final = 10
 """When the oldest blocks could not be read so often in succession, the first of them is given up."""
 
@@ -148,13 +149,16 @@ class Outbox:
         """
         rows: list[Row] = []
         records: list[Record] = []
+        positions = self._positions
         for r in items:
             if isinstance(r, Event):
                 records.append(r)
-            elif r.lane is Lane.URGENT:
-                records.append(StateRecord(r.device, r.point, _word(r.value), r.quality, r.mono_ns))
+            elif r.lane is _BULK:
+                value = r.value
+                number = value if type(value) is float else _number(value)
+                rows.append(Row(positions[r.device, r.point], r.mono_ns, number, r.quality))
             else:
-                rows.append(Row(self._positions[r.device, r.point], r.mono_ns, _number(r.value), Quality(r.quality)))
+                records.append(StateRecord(r.device, r.point, _word(r.value), r.quality, r.mono_ns))
         # States first: they do not wait for a bulk that is behind.
         done = self._records.add(records, patient=False) if records else None
         if rows:

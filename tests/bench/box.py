@@ -38,7 +38,8 @@ class Box:
 
 
 async def enrolled(cloud: FakeCloud, state: Path) -> None:
-    """Makes a state folder the cloud's gateway `gw-bench`."""
+    """Makes a new state folder the cloud's gateway `gw-bench`, which then begins anew."""
+    cloud.gateways.pop("gw-bench", None)
     cloud.claims["BENCH"] = "gw-bench"
     await run_once("anju", "enrol", "--cloud", cloud.url, "--claim", "BENCH", "--state", str(state))
 

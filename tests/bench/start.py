@@ -1,16 +1,17 @@
-"""From the start of the process to its first reading: ours when it is sealed in the outbox file, on disk.
+"""From the start of the process to its first reading: ours when its sealed block is in the outbox file.
 
 The rival keeps nothing on disk, so its moment is that of its first value at the broker's subscriber. In turns.
 """
 
 import asyncio
-import sqlite3
+import struct
 import time
-from contextlib import closing, suppress
 from pathlib import Path
 from statistics import median
 
-from contract.block import decode_block
+import msgspec
+
+from contract.block import HEADER, MAGIC, inflate
 from contract.errors import BlockError
 from contract.kinds import Lane
 from contract.records import StateRecord, decode_records
@@ -25,6 +26,8 @@ from tests.support.fake_cloud import FakeCloud
 UNITS = 50
 ROUNDS = 5
 LOOK_S = 0.002
+MAX_LOOK = 4096
+"""A block that fits a page of SQLite lies in one piece."""
 
 
 async def start(folder: Path) -> list[Figure]:
@@ -49,7 +52,8 @@ async def _our_start_s(folder: Path, port: int, cloud: FakeCloud) -> float:
     await enrolled(cloud, folder / "state")
     began = time.monotonic()
     async with running_box(folder, site, cloud, f"127.0.0.1:{free_port(0)}") as box:
-        while not _has_reading(folder / "state"):
+        files = _Files(folder / "state")
+        while not files.hold_reading():
             box.check()
             if time.monotonic() - began > 30:
                 raise RuntimeError(f"no reading was sealed in 30 s: {box.log.read_text(errors='replace')[-2000:]}")
@@ -57,19 +61,41 @@ async def _our_start_s(folder: Path, port: int, cloud: FakeCloud) -> float:
         return time.monotonic() - began
 
 
-def _has_reading(state: Path) -> bool:
-    """Whether the outbox files hold a reading: a state of a device on the urgent stream, or any block of bulk."""
-    return any(_holds_reading(state / f"{lane}.db", lane) for lane in Lane)
+class _Files:
+    """The outbox files' write-ahead logs, looked into from outside: SQLite itself lets nobody else read them."""
 
+    def __init__(self, state: Path) -> None:
+        self._logs = {lane: state / f"{lane}.db-wal" for lane in Lane}
+        self._sizes = dict.fromkeys(Lane, 0)
 
-def _holds_reading(file: Path, lane: Lane) -> bool:
-    if not file.exists():
-        return False
-    with suppress(sqlite3.Error, BlockError), closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
-        for (data,) in db.execute("SELECT bytes FROM blocks"):
-            if lane is Lane.BULK or any(isinstance(r, StateRecord) for r in decode_records(decode_block(data).body)):
+    def hold_reading(self) -> bool:
+        """Whether a block with a reading is written: a device's state on the urgent stream, or any block of bulk."""
+        return any(self._holds_reading(lane, log) for lane, log in self._logs.items())
+
+    def _holds_reading(self, lane: Lane, log: Path) -> bool:
+        try:
+            data = log.read_bytes()
+        except FileNotFoundError:
+            return False
+        if len(data) == self._sizes[lane]:
+            return False
+        self._sizes[lane] = len(data)
+        at = data.find(MAGIC)
+        while at >= 0:
+            if lane is Lane.BULK or _is_of_states(data[at : at + MAX_LOOK]):
                 return True
-    return False
+            at = data.find(MAGIC, at + 1)
+        return False
+
+
+def _is_of_states(data: bytes) -> bool:
+    """Whether a block of records begins here and holds a state; one that lies over several pages does not count."""
+    body_bytes, packed_bytes = struct.unpack_from("<II", data, HEADER.size - 8)
+    try:
+        body = inflate(body_bytes, data[HEADER.size : HEADER.size + packed_bytes])
+        return any(isinstance(record, StateRecord) for record in decode_records(body))
+    except (BlockError, msgspec.MsgspecError):
+        return False
 
 
 async def _their_start_s(folder: Path, port: int) -> float:
