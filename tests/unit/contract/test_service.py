@@ -1,7 +1,10 @@
 """What a process tells systemd, and that systemd can never hold it up or end it."""
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -44,3 +47,27 @@ async def test_the_watchdog_outlives_a_socket_that_goes(tmp_path):
     await asyncio.sleep(0.02)
     assert not task.done()
     task.cancel()
+
+
+@pytest.mark.parametrize("as_json", ["", "1"])
+def test_a_traceback_in_the_log_shows_no_local_variable(as_json):
+    """A process of its own: what it configures lasts."""
+    script = """
+import structlog
+from contract.service import configure_logging
+configure_logging()
+def open_session():
+    password = "hunter" + str(1 + 1)
+    raise KeyError("no such gate")
+try:
+    open_session()
+except KeyError:
+    structlog.get_logger().exception("it failed")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "ANJU_LOG_JSON": as_json}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "no such gate" in done.stderr
+    assert "open_session" in done.stderr
+    assert "hunter2" not in done.stderr
