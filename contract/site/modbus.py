@@ -83,6 +83,8 @@ class ModbusTcpBus(ModbusBus, frozen=True, forbid_unknown_fields=True, kw_only=T
 class _ModbusLineBus(ModbusBus, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What RTU frames need, whatever carries them."""
 
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=30)] = 0.5
+    """Seconds after a question in which a unit has not begun to answer."""
     baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = 9600
     """Bits a second, as all units of the line (and the converter, where there is one) are set."""
     gap_ms: Annotated[float, msgspec.Meta(ge=0, le=500)] = 0.0

@@ -10,6 +10,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
     first_s: float = 0.25
     """Time-out of a question to a silent unit while no unit on the bus has told how slow answers are."""
+    known_s: float = 0.15
+    """Shortest time-out of a question to a unit that has answered so far; longer where its answers are slow."""
     probe_s: float = 0.05
     """Shortest time-out of a question to a silent unit; longer where answers on this bus are slow."""
     probe_share: float = 0.03

@@ -13,7 +13,7 @@ from contract.modbus_time import Line
 from edge.drivers.modbus.errors import BadAnswer, Busy, Disconnected, GivenUp, Refused, Silent, TooLate
 from edge.drivers.modbus.frame import RTU_AROUND, Question, check_answer, other_shapes
 from edge.drivers.modbus.port import Port
-from edge.drivers.modbus.rtu import Listener
+from edge.drivers.modbus.rtu import LEAST, Listener
 from edge.drivers.modbus.wire import NEVER_NS, Wait
 
 OWED_S = 2.0
@@ -36,6 +36,9 @@ class RtuWire:
         self._heard_s = self._sent_s = float("-inf")
         """When the line was last heard, and when our last byte will have gone."""
         self._latest_s = 0.0
+        self._stray_bytes = 0
+        self._why = ""
+        """Why the port went by itself."""
         self._has_echo = False
         self._owed: dict[tuple[int, bytes], float] = {}
         """By unit and beginning of the answer: until when an unanswered question's answer may still come."""
@@ -48,6 +51,7 @@ class RtuWire:
     async def connect(self, timeout_s: float) -> None:
         """Opens the port. Raises Disconnected."""
         self._has_echo = False
+        self._why = ""
         await self._port.open(self._came, self._lost, timeout_s)
 
     def close(self) -> None:
@@ -81,10 +85,11 @@ class RtuWire:
         """One question over the line."""
         await self._until_quiet()
         if not self._port.is_open:
-            raise Disconnected(f"no connection to {self._port.where}", sent=False)
+            raise Disconnected(self._why or f"{self._port.where} is not open", sent=False)
         if not_after_ns != NEVER_NS and mono_ns() > not_after_ns:
             raise TooLate("its time to be done passed while it waited for the bus; nothing was written")
         self.late += self._port.flush() > 0
+        self._stray_bytes = 0
         now = asyncio.get_running_loop().time()
         listener = self._listener = Listener(question, self._has_echo)
         sending_s = len(listener.sent) * self._line.character_s
@@ -139,17 +144,24 @@ class RtuWire:
     def _came(self, data: bytes) -> None:
         """Takes what the line says."""
         now = asyncio.get_running_loop().time()
-        is_new = now - self._heard_s > self._port.pause_s
-        self._heard_s = now
         listener = self._listener
         if listener is None or not self._wait.is_open:
-            self.late += is_new
+            self._note_stray(len(data), now)
             return
+        self._heard_s = now
         pdu = listener.feed(data)
         if pdu is not None:
             self._wait.give(pdu)
         elif listener.has_begun:
             self._wait.go_on(min(now + self._port.pause_s, self._latest_s))
 
+    def _note_stray(self, count: int, now: float) -> None:
+        """Counts what came unasked once a burst, and what is more than a glitch only."""
+        before = self._stray_bytes if now - self._heard_s <= self._port.pause_s else 0
+        self._stray_bytes = before + count
+        self.late += before < LEAST <= self._stray_bytes
+        self._heard_s = now
+
     def _lost(self, why: str) -> None:
+        self._why = why
         self._wait.fail(Disconnected(why, sent=True))

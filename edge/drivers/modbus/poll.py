@@ -9,6 +9,8 @@ from edge.drivers.modbus.plan import Planned
 S = 1_000_000_000
 _SLOW_FACTOR = 3.0
 """A question to a silent unit waits this many times the slowest recent answer."""
+_KNOWN_FACTOR = 5.0
+"""The first question that stays unanswered waits this many times the unit's own slowest recent answer."""
 _FADE = 0.1
 """By this share the slowest answer fades towards each quicker one."""
 
@@ -20,7 +22,7 @@ class Poll:
     were cut short for a command.
     """
 
-    __slots__ = ("cuts", "due_ns", "failures", "period_ns", "pleas", "reads", "seen", "slowest_s", "unit")
+    __slots__ = ("cuts", "due_ns", "failures", "has_phase", "period_ns", "pleas", "reads", "seen", "slowest_s", "unit")
 
     def __init__(self, unit: int, reads: Sequence[Planned], due_ns: int, period_s: float) -> None:
         self.unit = unit
@@ -28,6 +30,7 @@ class Poll:
         self.due_ns = due_ns
         self.period_ns = round(period_s * S)
         self.failures = self.pleas = self.cuts = 0
+        self.has_phase = False
         self.seen = False
         self.slowest_s = 0.0
 
@@ -81,9 +84,17 @@ class Schedule:
         return None
 
     def timeout_s(self, poll: Poll) -> float:
-        """How long to wait for this poll's next answer: briefly for a silent unit, in full for any other."""
-        is_its_turn = poll.failures % self._timing.full_every == self._timing.full_every - 1
-        return self.brief_s(poll) if poll.failures and not is_its_turn else self._timeout_s
+        """How long to wait for this poll's next answer: in full for an unknown unit, briefly for a silent one.
+
+        A unit that answered so far is given some times what it took; when that is not enough it may have become slow,
+        so its next question waits in full: of many units that die together each costs its neighbours little at first.
+        """
+        if not poll.failures:
+            known_s = max(self._timing.known_s, _KNOWN_FACTOR * poll.slowest_s)
+            return min(self._timeout_s, known_s) if poll.seen else self._timeout_s
+        each, is_second = self._timing.full_every, poll.failures == 1 and poll.seen
+        is_full = is_second or poll.failures % each == each - 1
+        return self._timeout_s if is_full else self.brief_s(poll)
 
     def order_timeout_s(self, unit: int) -> float:
         """How long to wait for the answer to an order: briefly where the whole unit is silent, in full else."""
@@ -107,7 +118,13 @@ class Schedule:
         self._silent.discard(poll)
 
     def put_back(self, poll: Poll, now_ns: int) -> None:
-        """Back in order after a poll that was answered: at its next deadline, leaving out those already past."""
+        """Back in order after a poll that was answered: at its next deadline, leaving out those already past.
+
+        All are due at once at first, and then as far apart as their turns were, so that on a full line nobody is always
+        the last, for whom any delay is one too many.
+        """
+        if not poll.has_phase:
+            poll.has_phase, poll.due_ns = True, now_ns
         missed = max(0, (now_ns - poll.due_ns) // poll.period_ns)
         self.skipped += missed
         poll.due_ns += (missed + 1) * poll.period_ns

@@ -8,7 +8,7 @@ from edge.drivers.modbus.frame import EXCEPTION_BIT, EXCEPTION_PDU, RTU_AROUND, 
 
 MAX_HELD = 1024
 """Bytes kept while no answer is found in them; a line that babbles does not fill the memory."""
-_LEAST = 4
+LEAST = 4
 """So many bytes are an answer that began; fewer are the glitches of a line that changes its direction."""
 
 
@@ -37,7 +37,7 @@ class Listener:
     def has_begun(self) -> bool:
         """Whether enough has come, besides echo and strays, for an answer to have begun, whole or not."""
         heard = self._heard
-        return self._is_coming or (len(heard) >= _LEAST and not self.sent.startswith(heard))
+        return self._is_coming or (len(heard) >= LEAST and not self.sent.startswith(heard))
 
     @property
     def unexplained(self) -> int:

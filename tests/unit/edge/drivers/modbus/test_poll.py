@@ -74,7 +74,10 @@ def test_a_silent_unit_that_comes_back_is_polled_at_full_rate_again() -> None:
 def test_the_period_does_not_drift_and_no_deadline_is_missed_on_a_calm_bus() -> None:
     schedule, asked = simulate(3, 0.25, 1.0, lambda *_: False, 100)
     starts = [t for t, unit, _ in asked if unit == 1]
-    assert starts == [pytest.approx(0.25 * k, abs=1e-6) for k in range(400)]
+    assert starts[0] == 0.0
+    assert starts[1:] == [pytest.approx(starts[1] + 0.25 * k, abs=1e-6) for k in range(399)]
+    lateness = [t - 0.25 * round(t / 0.25) for t, unit, _ in asked[3:] if unit == 3]
+    assert lateness == [pytest.approx(3 * ANSWER_S)] * len(lateness), "each has a time of its own in the period"
     assert schedule.skipped == 0
 
 
