@@ -22,7 +22,9 @@ from edge.zones import ActView, Doubt, GuardView, Happening, Mode, Refusal, Trig
 
 log = structlog.get_logger(__name__)
 
-TICK_S: Final = 0.5
+TICK_S: Final = 1.0
+RETRY_S: Final = 5.0
+"""How long to wait after the disk refused what must be remembered."""
 MAX_EVENTS: Final = 10_000
 """Events in memory while the disk is slow; above it the oldest go, and that is logged."""
 MAX_HAPPENINGS: Final = 100
@@ -268,7 +270,7 @@ class Linkage:
                     log.warning("what linkage must remember cannot be kept", file=str(self._path), problem=str(e))
                 is_failing = True
                 self._changed.set()
-                await asyncio.sleep(TICK_S * 10)
+                await asyncio.sleep(RETRY_S)
             else:
                 is_failing = False
 

@@ -153,6 +153,7 @@ class Machine:
             fitting = [trigger for trigger in devices if trigger.cause.hazard == rule.hazard]
             self._rules[rule.zone].append(_Rule(rule, fitting))
         self._modes: dict[str, KeptMode] = {}
+        self._alarmed: dict[str, Trigger] = {}
         self._sounded: set[str] = set()
         """Devices for whose alarm noise was made while cut off."""
         self._is_cut_off = False
@@ -179,11 +180,13 @@ class Machine:
         if is_cut_off is not self._is_cut_off:
             self._is_cut_off = is_cut_off
             self._sounded.clear()
+        # Time alone makes nothing alarm: it ends alarms, so those that are not quiet are all there is to look at.
         for rules in self._rules.values():
             for rule in rules:
-                self._evaluate(rule, now_ns)
-        for trigger in self.triggers.values():
-            trigger.look(now_ns)
+                if rule.phase is not Phase.QUIET:
+                    self._evaluate(rule, now_ns)
+        for trigger in list(self._alarmed.values()):
+            self._watch(trigger, now_ns)
             self._make_noise(trigger, now_ns)
 
     def drain(self) -> list[Output]:
@@ -309,8 +312,14 @@ class Machine:
                 why = "confirmed before the restart; nothing is done until it is heard anew"
                 self._note(rule, rule.triggers[0].device, "confirmed", "remembered", BOX, why, now_ns)
 
+    def _watch(self, trigger: Trigger, now_ns: int) -> None:
+        if trigger.look(now_ns):
+            self._alarmed[trigger.device] = trigger
+        else:
+            self._alarmed.pop(trigger.device, None)
+
     def _look(self, trigger: Trigger, now_ns: int) -> None:
-        trigger.look(now_ns)
+        self._watch(trigger, now_ns)
         for rule in self._rules.get(trigger.zone, ()):
             if rule.plan.hazard == trigger.cause.hazard:
                 self._evaluate(rule, now_ns)

@@ -363,7 +363,9 @@ def test_a_mode_of_which_nobody_can_say_that_it_lasts_has_ended(kept):
 
 
 def test_a_button_counts_for_a_minute():
-    text = SITE.replace("leak-1, name: 水浸1, profile: anju-leak-panel-16", "leak-1, name: 周界, profile: anju-intrusion-panel-16")
+    text = SITE.replace(
+        "leak-1, name: 水浸1, profile: anju-leak-panel-16", "leak-1, name: 周界, profile: anju-intrusion-panel-16"
+    )
     text = text.replace("when: leak", "when: intrusion")
     case = Case(plan(text), heard=False)
     assert begun(case.hear(Event("leak-1", "breach", {}, case.now))) == [("siren-guard", "sound")]
