@@ -214,8 +214,8 @@ class Box:
         notify("READY=1")
         return frozenset(item.device.id for item in config.devices if item.bus.id in started)
 
-    def _online(self) -> Online:
-        return Online(frozenset(self._tally.devices("online")), self._uplink.status.connected)
+    def _online(self, since_ns: int) -> Online:
+        return Online(self._normaliser.online(since_ns), self._uplink.status.connected)
 
     def _snapshot(self) -> BoxStatus:
         outbox, tally = self._outbox, self._tally

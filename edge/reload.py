@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from contract.clock import mono_ns
 from contract.errors import AnjuError
 from contract.profile import AnyProfile, Profile
 from contract.site import AnyBus, Device, ResolvedDevice, Site, resolve, site_digest
@@ -100,6 +101,7 @@ class Trial(msgspec.Struct, frozen=True):
     before: Config
     was: Online
     touched: frozenset[str]
+    since_ns: int
     is_anew: bool = False
     """Whether the whole box began anew, and with it the way to the cloud."""
 
@@ -124,7 +126,8 @@ class Trial(msgspec.Struct, frozen=True):
 class Reloader:
     """Looks at the site file when asked and decides; `apply` makes the box go on with another configuration.
 
-    `apply` gets what to run and gives the devices that it touched; `online` says how the box is.
+    `apply` gets what to run and gives the devices that it touched; `online` says how the box is, by what it heard since
+    a time.
     """
 
     def __init__(
@@ -132,7 +135,7 @@ class Reloader:
         state_dir: Path,
         config: Config,
         apply: Callable[[Config], Awaitable[frozenset[str]]],
-        online: Callable[[], Online],
+        online: Callable[[int], Online],
         trial_s: float = TRIAL_S,
     ) -> None:
         self.config = config
@@ -161,8 +164,12 @@ class Reloader:
 
     def trial_of(self, before: Config) -> Trial:
         """The trial that a box which begins anew has to pass."""
-        now = self._online()
-        return Trial(before, now, frozenset(item.device.id for item in before.devices), is_anew=True)
+        touched = frozenset(item.device.id for item in before.devices)
+        return Trial(before, self._online(0), self._soon(touched, before), mono_ns(), is_anew=True)
+
+    def _soon(self, touched: frozenset[str], config: Config) -> frozenset[str]:
+        """Those of the devices that must be heard within a trial: a sensor that speaks once an hour proves nothing."""
+        return touched & {item.device.id for item in config.devices if item.silent_after_s <= TRIAL_S}
 
     def _read(self) -> Config | None:
         """What the site file says now, where it can be used and differs from what runs."""
@@ -179,17 +186,17 @@ class Reloader:
         return found
 
     async def _change(self, to: Config) -> Trial:
-        was, before = self._online(), self.config
+        was, before = self._online(0), self.config
         touched = await self._apply(to)
         self.config = to
         log.info("configuration applied", digest=to.digest, touched=len(touched))
-        return Trial(before, was, touched)
+        return Trial(before, was, self._soon(touched, to), mono_ns())
 
     async def _watch(self, trial: Trial) -> Config | None:
         """Returns None once a change has shown that it does no harm, else what ran before."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._trial_s
-        while not trial.is_passed(now := self._online()):
+        while not trial.is_passed(now := self._online(trial.since_ns)):
             if loop.time() < until:
                 await asyncio.sleep(LOOK_S)
                 continue

@@ -38,6 +38,10 @@ class Link:
         self._good_ns = max(self._good_ns, mono_ns)
         return self._become(ONLINE, mono_ns) if self.word != ONLINE else None
 
+    def is_good_since(self, mono_ns: int) -> bool:
+        """Whether a good value was read in this run, at this time or later, and the device is on line."""
+        return self.word == ONLINE and self._is_seen and self._good_ns >= mono_ns
+
     def is_heard_since(self, mono_ns: int) -> bool:
         """Whether the device is on line and a value of it was read after this time."""
         return self.word == ONLINE and self._is_seen and self._good_ns > mono_ns

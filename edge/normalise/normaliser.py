@@ -192,6 +192,10 @@ class Normaliser:
                 self._pending.discard(track)
         return readings
 
+    def online(self, since_ns: int = 0) -> frozenset[str]:
+        """The devices that are on line and were heard in this run, at this time or later."""
+        return frozenset(name for name, here in self._devices.items() if here.link.is_good_since(since_ns))
+
     def counters(self) -> dict[tuple[str, str], CounterState]:
         """What the counters have come to, to be kept over a restart."""
         return {
