@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 import msgspec
 import structlog
 from aiohttp import web
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from contract.errors import AnjuError
-from edge.health.metrics import registry_of
+from edge.health.exposition import CONTENT_TYPE, render
+from edge.health.metrics import metrics_of
 from edge.health.page import render_page
 from edge.health.status import BoxStatus
 from edge.settings import is_loopback
@@ -41,13 +41,12 @@ def parse_listen(text: str) -> tuple[str, int]:
 async def serve_health(listen: str, snapshot: Callable[[], BoxStatus]) -> AsyncIterator[int]:
     """Serves until the context ends; gives the port. A port that is taken is said, and the box goes on without (0)."""
     host, port = parse_listen(listen)
-    registry = registry_of(snapshot)
 
     async def page(_: web.Request) -> web.Response:
         return web.Response(text=render_page(snapshot()), content_type="text/html", headers=_HEADERS)
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(text=render(metrics_of(snapshot())), headers={"Content-Type": CONTENT_TYPE})
 
     async def status(_: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(snapshot()), content_type="application/json", headers=_HEADERS)
