@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from contract.errors import Permanent
+from contract.kinds import KINDS
 from contract.profile import AnyProfile
 from simulators.estate import BUSES
 
@@ -41,11 +42,6 @@ _SIMULATED = {
     "door": "anju-release-door-unit", "water_meter": "anju-water-meter", "electricity_meter": "anju-electricity-meter",
     "water_level": "anju-water-level", "pump": "anju-pump", "hydrant": "anju-hydrant", "lighting": "anju-lighting",
     "environment": "anju-environment", "vehicle_gate": "anju-vehicle-gate",
-}  # fmt: skip
-_NAMES = {
-    "smoke_detector": "烟感", "manual_call_point": "手报", "water_leak": "水浸", "intrusion": "周界", "sounder": "声光",
-    "door": "门", "water_meter": "水表", "electricity_meter": "电表", "water_level": "液位", "pump": "水泵",
-    "hydrant": "消防水压", "lighting": "照明", "environment": "环境", "vehicle_gate": "车闸",
 }  # fmt: skip
 _FLOORS = 12
 _CONVERTERS_FROM = 1000
@@ -151,7 +147,7 @@ def site_text(wish: Wish, profiles: Mapping[str, AnyProfile]) -> str:
             for device in devices:
                 number = next(numbers.setdefault(device.kind, count(1)))
                 floor = f"{device.floor}层" if device.floor > 0 else "地下"
-                name = f"{device.building}号楼{floor}{_NAMES.get(device.kind, device.kind)}{number}"
+                name = f"{device.building}号楼{floor}{KINDS[device.kind].zh}{number}"
                 place = f"{{building: {device.building}, unit: 1, floor: {device.floor}}}"
                 lines.append(
                     f"      {{id: {device.kind}-{number:04d}, name: {name}, profile: {device.profile}, "
