@@ -223,6 +223,7 @@ class Box:
             version=VERSION,
             gateway=self._identity.gateway,
             estate=self._reloader.config.site.estate.name,
+            timezone=self._reloader.config.site.estate.timezone,
             cloud=self._config.site.cloud.url,
             now_ns=mono_ns(),
             started_ns=self._started_ns,

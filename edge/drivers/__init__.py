@@ -51,11 +51,18 @@ def _ble(bus: Any, devices: Sequence[Any], consume: Consume) -> Driver:
     return BleDriver(bus, devices, consume)
 
 
+def _mqtt(bus: Any, devices: Sequence[Any], consume: Consume) -> Driver:
+    from edge.drivers.mqtt import MqttDriver
+
+    return MqttDriver(bus, devices, consume)
+
+
 DRIVERS: dict[str, Callable[[Any, Sequence[Any], Consume], Driver]] = {
     "modbus-tcp": _modbus,
     "modbus-rtu": _modbus,
     "modbus-rtu-tcp": _modbus,
     "ble": _ble,
+    "mqtt": _mqtt,
 }
 """Makes the driver of each protocol a site file can name. What a driver needs is imported when the first bus wants it:
 a box without a radio pays nothing for Bluetooth."""

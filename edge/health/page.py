@@ -1,8 +1,9 @@
 """The snapshot as one plain page, in Chinese and English, for a person who stands before the box with a phone."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from html import escape
+from zoneinfo import ZoneInfo
 
 from contract.kinds import Lane
 from edge.health.status import BoxStatus, age_words
@@ -58,7 +59,8 @@ def _cloud(box: BoxStatus) -> Iterable[tuple[str, str]]:
     if box.utc_ns is None:
         yield "时间 clock", _mark(False, "未知，等待云端 not known yet: the cloud has not told it")
     else:
-        yield "时间 clock", _mark(True, f"{datetime.fromtimestamp(box.utc_ns / S, UTC):%Y-%m-%d %H:%M:%S} UTC")
+        here = datetime.fromtimestamp(box.utc_ns / S, ZoneInfo(box.timezone))
+        yield "时间 clock", _mark(True, f"{here:%Y-%m-%d %H:%M:%S} {box.timezone}")
 
 
 def _backlog(box: BoxStatus) -> Iterable[tuple[str, str]]:

@@ -29,6 +29,7 @@ class BoxStatus(msgspec.Struct, frozen=True):
     version: str
     gateway: str
     estate: str
+    timezone: str
     cloud: str
     now_ns: int
     started_ns: int

@@ -3,9 +3,11 @@
 import os
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 from urllib.error import URLError
 from urllib.request import urlopen
+from zoneinfo import ZoneInfo
 
 import msgspec
 from rich.console import Console, Group, RenderableType
@@ -64,20 +66,25 @@ def fetch_status(listen: str) -> tuple[bytes, BoxStatus]:
 def watch_status(listen: str, console: Console, words: Words) -> None:
     """Shows how the box is until Ctrl-C; a box that does not answer for a while is said and waited for."""
     _, box = fetch_status(listen)
-    with Live(render_status(box, words), console=console, auto_refresh=False, screen=console.is_terminal) as live:
+    hint = Text(f"\n{words('Ctrl-C ends this view, not the box')}", "dim")
+    with Live(
+        Group(render_status(box, words), hint), console=console, auto_refresh=False, screen=console.is_terminal
+    ) as live:
         while True:
             time.sleep(REFRESH_S)
             try:
                 _, box = fetch_status(listen)
-                live.update(render_status(box, words), refresh=True)
+                live.update(Group(render_status(box, words), hint), refresh=True)
             except AnjuError as e:
                 live.update(Group(render_status(box, words), Text(str(e), "bold red")), refresh=True)
 
 
 def render_status(box: BoxStatus, words: Words) -> RenderableType:
     """The view of one moment."""
-    parts: list[RenderableType] = [_head(box, words), _streams(box, words), _buses(box, words), _devices(box, words)]
-    return Group(*parts, Text(words("Ctrl-C ends this view, not the box"), "dim"))
+    gap = Text("")
+    return Group(
+        _head(box, words), gap, _streams(box, words), gap, _buses(box, words), gap, _devices(box, words)
+    )  # fmt: skip
 
 
 def _head(box: BoxStatus, words: Words) -> RenderableType:
@@ -88,8 +95,8 @@ def _head(box: BoxStatus, words: Words) -> RenderableType:
     lines.add_row(Text("安居 Anju", "bold"), f"{box.estate} · {box.gateway} · {box.version}")
     lines.add_row(words("cloud"), Text.assemble(f"{box.cloud}  ", state))
     known = box.utc_ns is not None
-    clock = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime((box.utc_ns or 0) / _NS)) if known else Text(
-        f"⚠ {words('not known yet')}", "bold red")  # fmt: skip
+    here = datetime.fromtimestamp((box.utc_ns or 0) / _NS, ZoneInfo(box.timezone))
+    clock = f"{here:%Y-%m-%d %H:%M:%S} {box.timezone}" if known else Text(f"⚠ {words('not known yet')}", "bold red")
     lines.add_row(words("clock"), clock)
     lines.add_row(words("running for"), age_words(box.now_ns - box.started_ns))
     said = Text(f"⚠ {box.config_problem}", "bold red") if box.config_problem else Text(words("as written"), "green")

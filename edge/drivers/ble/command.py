@@ -42,11 +42,13 @@ async def confirm(profile: BleProfile, wanted: Confirm | None, look: Look, every
         return Outcome(CommandStatus.SENT_NOT_CONFIRMED, doubt or "the profile names nothing to read back")
     states, sent_ns = profile.points[wanted.point].states, mono_ns()
     until_ns = sent_ns + round(wanted.within_s * S)
-    seen = doubt
+    seen, is_over = doubt, False
     while True:
         try:
             raw = await look(wanted.point, sent_ns)
-        except (Retryable, Permanent) as e:
+        except Retryable as e:  # the connection is gone, and with it what could be looked at
+            seen, is_over = doubt or str(e), True
+        except Permanent as e:
             seen = str(e)
         else:
             if raw is not None:
@@ -54,7 +56,7 @@ async def confirm(profile: BleProfile, wanted: Confirm | None, look: Look, every
                 if word == wanted.state:
                     return Outcome(CommandStatus.EXECUTED)
                 seen = f"it shows {word or raw}"
-        if mono_ns() + round(every_s * S) > until_ns:
-            missing = f"{wanted.point} did not become {wanted.state} within {wanted.within_s:g} s"
+        if is_over or mono_ns() + round(every_s * S) > until_ns:
+            missing = f"{wanted.point} was not seen to become {wanted.state} within {wanted.within_s:g} s"
             return Outcome(CommandStatus.SENT_NOT_CONFIRMED, f"{missing}: {seen}" if seen else missing)
         await asyncio.sleep(every_s)

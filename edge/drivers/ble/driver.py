@@ -81,6 +81,8 @@ class BleDriver:
         self._why_lost = "the radio was not found yet"
         self._orders: set[asyncio.Task[Outcome]] = set()
         self._why_ended = ""
+        self._is_passive = bus.scan == "passive" and all(d.profile.is_heard for d in devices)
+        """How to listen; once refused, never asked for again."""
         self._failures = 0
         self._is_lost = False
         self._no_connect_before_ns = 0
@@ -159,10 +161,13 @@ class BleDriver:
         """Listens until the radio is gone. Raises Lost, with the reason."""
         profiles = [sensor.item.profile for sensor in self._sensors.values()]
         formats = [format_ for profile in profiles for format_ in profile.formats.values()]
-        is_passive = self._bus.scan == "passive" and all(profile.is_heard for profile in profiles)
         patterns = on_air_patterns(formats, is_bthome=any(profile.is_bthome for profile in profiles))
         radio = Radio(
-            self._bus.adapter, patterns, is_passive=is_passive and bool(patterns), heard=self._hear, timing=self._timing
+            self._bus.adapter,
+            patterns,
+            is_passive=self._is_passive and bool(patterns),
+            heard=self._hear,
+            timing=self._timing,
         )
         async with Adapter(self._bus.adapter) as adapter:
             freed = await adapter.disconnect_left_over(self._sensors.keys())
@@ -170,6 +175,7 @@ class BleDriver:
                 log.info("links that a run before left were ended", bus=self.bus_id, devices=len(freed))
             try:
                 await radio.open()
+                self._is_passive = radio.is_passive
                 self._came_back(radio)
                 self._why_lost = "the driver stopped"  # unless it is lost before that
                 self._why_lost = await adapter.wait_lost()
@@ -448,6 +454,8 @@ class BleDriver:
                     if _is_read_back(gatt, mapped):
                         return await self._confirm_connected(gatt, client, mapped, doubt)
                 finally:
+                    gatt.due_ns = mono_ns()  # what became of it is of interest
+                    self._turn.set()
                     if not gatt.stays:
                         await disconnect(client)
         except Permanent as e:

@@ -25,9 +25,9 @@ class Gatt:
         self.device: BLEDevice | None = None
         self.client: BleakClient | None = None
         self.heard_ns = 0
-        self.due_ns = now_ns
+        self.due_ns = now_ns + round(timing.fresh_s * S)
         self.failures = 0
-        self.is_waiting = False
+        self.is_waiting = True
         """Its turn came while it could not be tried; it has it as soon as it is heard."""
         self.reads: dict[str, dict[str, BleRead]] = {}
         self.notifying: dict[str, dict[str, BleRead]] = {}

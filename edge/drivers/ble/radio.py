@@ -61,18 +61,18 @@ class Radio:
     async def open(self) -> None:
         """Begins to listen. Raises Lost."""
         self._is_open = True
+        refused = ""
         if self.is_passive:
             try:
                 await self._start(is_passive=True)
             except WIRE_ERRORS as e:
-                self.is_passive = False
-                log.warning(
-                    "the radio cannot listen passively; it listens actively, which costs the sensors' batteries",
-                    adapter=self._adapter, error=str(e),
-                )  # fmt: skip
+                self.is_passive, refused = False, brief(e)
             else:
                 return
         await self._listen()
+        if refused:
+            hint = "the radio cannot listen passively; it listens actively, which costs the sensors' batteries"
+            log.warning(hint, adapter=self._adapter, error=refused)
 
     async def _listen(self) -> None:
         try:

@@ -66,7 +66,7 @@ class ModbusDriver:
         self._orders: deque[_Order] = deque()
         self._polled: Poll | None = None
         """The poll whose answer is waited for now."""
-        self._wake = asyncio.Event()
+        self._sleeper: asyncio.Future[None] | None = None
         self._suspect: tuple[int, int] | None = None
         """The unit asked when the connection went, and how often in a row: it may be the cause."""
         self._reconnect_failures = 0
@@ -157,7 +157,7 @@ class ModbusDriver:
             raise Disconnected(f"{MAX_ORDERS} orders already wait for this bus", sent=False)
         order = _Order(what)
         self._orders.append(order)
-        self._wake.set()
+        self._wake()
         if self._polled is not None:
             self._wire.hurry(self._schedule.brief_s(self._polled))
         return await order.done
@@ -174,16 +174,24 @@ class ModbusDriver:
             if poll is not None:
                 await self._make_poll(poll)
                 continue
-            self._wake.clear()
             if not self._orders:
                 await self._sleep_until(self._schedule.next_ns)
 
     async def _sleep_until(self, due_ns: int | None) -> None:
+        """Until then (for ever without a time), or until an order comes. An asyncio.timeout would cost as a poll."""
+        loop = asyncio.get_running_loop()
+        sleeper = self._sleeper = loop.create_future()
+        timer = None if due_ns is None else loop.call_later(max(0.0, (due_ns - mono_ns()) / S), self._wake)
         try:
-            async with asyncio.timeout(None if due_ns is None else max(0.0, (due_ns - mono_ns()) / S)):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+            await sleeper
+        finally:
+            self._sleeper = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._sleeper is not None and not self._sleeper.done():
+            self._sleeper.set_result(None)
 
     async def _serve_order(self) -> None:
         """The oldest order that somebody still waits for, if there is one."""

@@ -21,7 +21,7 @@ S = 1_000_000_000
 def status(**changes) -> BoxStatus:
     stream = StreamStatus(3, 1, 4096, 8 << 20, 10, 20, 7, 14, 0, "")
     fields = {
-        "version": "0.1", "gateway": "gw-1", "estate": "<Estate>", "cloud": "https://cloud", "now_ns": 100 * S,
+        "version": "0.1", "gateway": "gw-1", "estate": "<Estate>", "timezone": "Asia/Shanghai", "cloud": "https://cloud", "now_ns": 100 * S,
         "started_ns": 10 * S, "utc_ns": 1_800_000_000 * S,
         "uplink": UplinkStatus(connected=True, since_ns=40 * S, sent_blocks=7), "streams": dict.fromkeys(Lane, stream),
         "buses": [
@@ -42,7 +42,7 @@ def test_page_says_how_it_is_in_both_languages():
     assert "&lt;Estate&gt;" in page
     assert "<Estate>" not in page
     assert "离线 offline" in page
-    assert "2027-01-15 08:00:00 UTC" in page
+    assert "2027-01-15 16:00:00 Asia/Shanghai" in page
     lost = render_page(status(uplink=UplinkStatus(connected=False, since_ns=0, problem="no <network>"), utc_ns=None))
     assert "未连接 not connected · 1 min 40 s" in lost
     assert "no &lt;network&gt;" in lost

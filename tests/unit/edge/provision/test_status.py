@@ -1,0 +1,61 @@
+"""The live view of a box in a terminal, in both languages, also when something is wrong or no box answers."""
+
+import asyncio
+
+import pytest
+from rich.console import Console
+
+from contract.errors import AnjuError
+from contract.kinds import Lane
+from edge.health import PointError, serve_health
+from edge.provision.status import Words, fetch_status, render_status
+from edge.seams import StreamStatus, UplinkStatus
+from tests.unit.edge.health.test_health import S, status
+
+
+def shown(words: Words, width: int = 80, **changes) -> str:
+    console = Console(width=width, record=True, force_terminal=False)
+    console.print(render_status(status(**changes), words))
+    return console.export_text()
+
+
+EN, ZH = Words({}), Words({"LANG": "zh_CN.UTF-8"})
+
+
+def test_it_says_how_it_is_in_the_language_of_the_terminal() -> None:
+    assert "✓ connected 1 min 0 s" in shown(EN)
+    assert "2027-01-15 16:00:00 Asia/Shanghai" in shown(EN)
+    assert "✓ 已连接 1 min 0 s" in shown(ZH)
+    assert "connected" not in shown(ZH)
+
+
+def test_what_is_wrong_stands_out_with_its_reason() -> None:
+    broken = StreamStatus(3, 1, 4096, 8 << 20, 10, 20, 7, 14, 5, "no room")
+    text = shown(
+        EN, width=120, utc_ns=None, config_problem="the site file has mistakes", streams=dict.fromkeys(Lane, broken),
+        uplink=UplinkStatus(connected=False, since_ns=0, problem="no network"),
+        errors=[PointError("c", "smoke", "no answer"), PointError("a", "fault", "exception 2")],
+    )  # fmt: skip
+    for words in ("⚠ not connected 1 min 40 s no network", "⚠ not known yet", "⚠ the site file has mistakes",
+                  "⚠ disk refuses: no room", "⚠ offline 1", "c  no answer", "⚠ cannot be read 1", "a fault  exception 2"):  # fmt: skip
+        assert words in text
+
+
+def test_many_lines_are_cut_and_counted() -> None:
+    assert "and more 28" in shown(EN, offline=[f"d{i}" for i in range(40)])
+
+
+async def test_it_is_fetched_from_the_box() -> None:
+    async with serve_health("127.0.0.1:0", status) as port:
+        body, box = await asyncio.to_thread(fetch_status, f"127.0.0.1:{port}")
+    assert box == status()
+    assert body.startswith(b"{")
+
+
+def test_no_box_is_said_with_what_to_do() -> None:
+    with pytest.raises(AnjuError, match=r"systemctl status anju-edge"):
+        fetch_status("127.0.0.1:9")
+
+
+def test_units_of_time() -> None:
+    assert "2 h 0 min" in shown(EN, now_ns=10 * S + 7200 * S)
