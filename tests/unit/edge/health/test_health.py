@@ -21,7 +21,8 @@ S = 1_000_000_000
 def status(**changes) -> BoxStatus:
     stream = StreamStatus(3, 1, 4096, 8 << 20, 10, 20, 7, 14, 0, "")
     fields = {
-        "version": "0.1", "gateway": "gw-1", "estate": "<Estate>", "timezone": "Asia/Shanghai", "cloud": "https://cloud", "now_ns": 100 * S,
+        "version": "0.1", "gateway": "gw-1", "estate": "<Estate>", "timezone": "Asia/Shanghai",
+        "cloud": "https://cloud", "now_ns": 100 * S,
         "started_ns": 10 * S, "utc_ns": 1_800_000_000 * S,
         "uplink": UplinkStatus(connected=True, since_ns=40 * S, sent_blocks=7), "streams": dict.fromkeys(Lane, stream),
         "buses": [
@@ -31,7 +32,8 @@ def status(**changes) -> BoxStatus:
         ],
         "samples": 100, "ignored": 4, "errors": [],
         "readings": {Lane.URGENT: 5, Lane.BULK: 60}, "online": ["a", "b"], "offline": ["c"],
-        "unknown": [], "written_bytes": 12345, "events": 3, "config": "abc", "config_problem": "", "restarts": {"bus": 2},
+        "unknown": [], "written_bytes": 12345, "events": 3,
+        "config": "abc", "config_problem": "", "restarts": {"bus": 2},
     }  # fmt: skip
     return BoxStatus(**fields | changes)
 
