@@ -16,6 +16,7 @@ BUSES: dict[str, str] = {
     "modbus-rtu": "simulators.modbus.buses:SimulatedRtu",
     "modbus-rtu-tcp": "simulators.modbus.buses:SimulatedRtuTcp",
     "ble": "simulators.ble.buses:SimulatedBle",
+    "mqtt": "simulators.mqtt.buses:SimulatedMqtt",
 }
 """By protocol of a bus: the class that simulates it, as module:name, imported when a site has such a bus."""
 

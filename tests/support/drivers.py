@@ -11,6 +11,8 @@ from edge.drivers import Counted, Driver
 from simulators.log import Write
 from simulators.modbus.server import Fault
 from tests.support.drivers_ble import LOCK, ble_rig, sensor
+from tests.support.drivers_mqtt import door as mqtt_door
+from tests.support.drivers_mqtt import mqtt_rig
 from tests.support.modbus import Collected, LineRig, ModbusRig, door, line_rig, modbus_rig
 
 
@@ -104,10 +106,30 @@ async def _ble() -> AsyncIterator[DriverRig]:
         )  # fmt: skip
 
 
+@asynccontextmanager
+async def _mqtt() -> AsyncIterator[DriverRig]:
+    async with mqtt_rig([mqtt_door(1), mqtt_door(2)]) as rig:
+
+        def fault(kind: str, **more: float) -> Callable[[str], None]:
+            return lambda device: rig.bus.fail(device, Fault(kind=kind, **more))
+
+        yield DriverRig(
+            driver=rig.driver, counted=rig.driver, collected=rig.collected, a="door-1", b="door-2", point="contact",
+            put=lambda device, word: rig.bus.set(device, "contact", word), low=("closed", 0), high=("open", 1),
+            silence=lambda device, times: rig.bus.fail(device, Fault(kind="silent", times=times)),
+            refuse=fault("exception"), slow=fault("slow", delay_s=0.08),
+            garbage=[fault(kind) for kind in ("garbage", "truncated")],
+            mend=lambda device: rig.bus.fail(device, None), cut=rig.bus.cut, power=rig.bus.power,
+            command=("unlock", {"seconds": 1}), written=lambda: sum(isinstance(entry, Write) for entry in rig.truth),
+            refused="an object where a value is wanted", unanswered=("no message for",),
+        )  # fmt: skip
+
+
 RIGS: dict[str, Callable[[], AbstractAsyncContextManager[DriverRig]]] = {
     "modbus-tcp": _modbus_tcp,
     "modbus-rtu": _modbus_line("modbus-rtu"),
     "modbus-rtu-tcp": _modbus_line("modbus-rtu-tcp"),
     "ble": _ble,
+    "mqtt": _mqtt,
 }
 """By protocol, as DRIVERS."""
