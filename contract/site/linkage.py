@@ -162,9 +162,13 @@ class _Known:
 
     def __init__(self, buses: Sequence[Any], profiles: Mapping[str, AnyProfile]) -> None:
         self.devices: dict[str, tuple[Device, AnyProfile | None]] = {}
+        self._is_whole = not is_bad(buses)
+        """Whether each device could be read; one that could not may be the one that seems to be missing."""
         for bus in buses:
+            self._is_whole &= not is_bad(bus) and not is_bad(bus.devices)
             for device in () if is_bad(bus) or is_bad(bus.devices) else bus.devices:
                 if is_bad(device) or is_bad(device.id):
+                    self._is_whole = False
                     continue
                 self.devices[device.id] = (device, None if is_bad(device.profile) else profiles.get(device.profile))
 
@@ -174,7 +178,7 @@ class _Known:
 
     def missing(self, device: str, where: Where) -> Iterator[Problem]:
         """Says that a device does not exist."""
-        if device not in self.devices:
+        if self._is_whole and device not in self.devices:
             near = difflib.get_close_matches(device, self.devices, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "it must be one of the devices under buses:"
             yield Problem(where, f"device {device!r} does not exist", hint)
@@ -188,7 +192,7 @@ class _Known:
 
 def check_linkage(site: Any, profiles: Mapping[str, AnyProfile]) -> Iterator[Problem]:
     """Everything that is wrong with the zones, the rules and the guard page of a site."""
-    known = _Known([] if is_bad(site.buses) else site.buses, profiles)
+    known = _Known(site.buses, profiles)
     zones: dict[str, Zone] = {}
     taken: dict[str, str] = {}
     for z, zone in enumerate(site.zones):
