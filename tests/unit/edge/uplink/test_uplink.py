@@ -5,7 +5,7 @@ import contextlib
 import gzip
 import shutil
 import sqlite3
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 import pytest
@@ -25,6 +25,7 @@ from edge.provision.identity import Enrolment, Identity, public_bytes
 from edge.uplink import CloudClock, Uplink, session
 from edge.uplink import uplink as uplink_module
 from edge.uplink.backoff import Backoff
+from edge.uplink.system_clock import SystemTime, keep_system_time
 from tests.support.fake_cloud import FakeCloud
 from tests.support.waiting import eventually
 from tests.unit.edge.outbox.examples import BOOT, INVENTORY, state, telemetry
@@ -527,3 +528,31 @@ async def test_it_says_that_it_lives_and_what_it_keeps(tmp_path, monkeypatch):
         known = len(beats)
         await eventually(lambda: len(beats) >= known + 3)
         assert (beats[-1].urgent_blocks, beats[-1].bulk_blocks) == (0, 0)
+
+
+async def test_row_22_a_box_that_booted_in_1970_and_got_time_an_hour_later_ends_with_right_times(tmp_path):
+    """Also for what was sealed before, by a box that never reached the cloud in that boot."""
+    hour_ns, truth_ns = 3600 * 10**9, 1_800_000_000 * 10**9
+    first = b"booted in 1970!!"
+
+    async def at_once(_: float) -> None:
+        raise Enough
+
+    async with Outbox.open(tmp_path, boot=first, storage=STORAGE, inventory=INVENTORY) as outbox:
+        await outbox.put([state("smoke", 60 * 10**9), telemetry(1.0, 60 * 10**9)])
+        await outbox.flush()
+        right = SystemTime(hour_ns, truth_ns + hour_ns, 5_000_000)
+        with suppress(Enough):
+            await keep_system_time(CloudClock(first, None), outbox.record, at_once, lambda: right)
+    async with FakeCloud() as cloud, box(tmp_path, cloud, boot=b"the boot after!!") as outbox:
+        await delivered(outbox)
+        gateway = cloud.gateways["gw"]
+        clock = gateway.clocks[first]
+        assert clock.source == "system"
+        for (sealed,) in (gateway.bulk.items, [r for r in gateway.urgent.items if isinstance(r, StateRecord)]):
+            assert sealed.mono_ns - clock.mono_ns + clock.utc_ns == truth_ns + 60 * 10**9
+        assert gateway.refusals == []
+
+
+class Enough(Exception):  # noqa: N818
+    """Ends a loop that has no end."""
