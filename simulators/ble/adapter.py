@@ -89,6 +89,8 @@ class Adapter:
         """Connects asked for while the radio listened actively, or connected elsewhere: refused."""
         self.connects = 0
         """Connects asked for."""
+        self.advertised = 0
+        """Advertisements that came by, heard or not."""
         self._bluez = bluez
         self._known: dict[str, _Known] = {}
         self._discovering: set[str] = set()
@@ -142,12 +144,27 @@ class Adapter:
         """Whether an advertisement would be told to someone."""
         return self.is_powered and bool(self._discovering or any(self._monitors.values()))
 
+    @property
+    def is_discovering(self) -> bool:
+        """Whether someone listens actively."""
+        return bool(self._discovering)
+
+    def forget_discovery(self) -> None:
+        """The controller stops to listen and tells nobody, as happens after days."""
+        self._discovering.clear()
+
+    def tell_of(self, address: str, *, trusted: bool) -> None:
+        """Something of a device changes that it did not say by itself."""
+        if known := self._known.get(address):
+            self._bluez.change(known.path, DEVICE, {"Trusted": Variant("b", trusted)})
+
     def linked(self) -> list[str]:
         """The addresses of the devices connected."""
         return [address for address, known in self._known.items() if known.link is not None]
 
     async def advertise(self, address: str, heard: Advertisement) -> None:
         """A device sends; heard if someone listens and it is not connected. Returns once the bus can take more."""
+        self.advertised += 1
         known = self._known.get(address)
         if not self.is_powered or (known is not None and known.link is not None):
             return

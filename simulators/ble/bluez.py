@@ -87,6 +87,10 @@ class BlueZ:
         for name, is_experimental in adapters:
             self.add_adapter(name, is_experimental=is_experimental)
 
+    async def kill_bus(self) -> None:
+        """The bus itself dies; it stays dead."""
+        await self._bus.__aexit__()
+
     # --- what adapters need -----------------------------------------------------------------------------------------
 
     def paths(self, below: str) -> Iterator[str]:

@@ -139,7 +139,10 @@ class SimulatedBle:
                     yield sensor.device, name
 
     def _plug(self) -> None:
-        adapter = self.bluez.add_adapter(self._name, is_experimental=self.is_experimental)
+        self.meet(self.bluez.add_adapter(self._name, is_experimental=self.is_experimental))
+
+    def meet(self, adapter: Adapter) -> None:
+        """The sensors can be connected through this radio from now on."""
         for sensor in self.sensors.values():
             adapter.peripherals[sensor.address] = sensor
             sensor.drop = lambda address=sensor.address: self._drop(address)  # type: ignore[misc]

@@ -41,6 +41,7 @@ def put(data: bytearray, read: BleRead, raw: Raw) -> None:
     Raises Permanent for a number that does not fit.
     """
     if read.type is BleType.TEXT:
+        data.extend(bytes(max(0, read.at - len(data))))
         data[read.at :] = str(raw).encode()
         return
     packed = bytes_of(read, raw)

@@ -18,6 +18,7 @@ from simulators.ble.adapter import Adapter, RadioTimes
 from simulators.ble.buses import SimulatedBle, bindkey_of
 from simulators.log import Entry, TruthLog
 from tests.support.modbus import Collected
+from tests.support.waiting import eventually
 
 QUICK = Timing(
     again_s=0.2, event_gap_s=4.0, connect_s=1.0, attempts=2, answer_s=0.3, fresh_s=2.0, backoff_s=0.05,
@@ -70,6 +71,14 @@ LOCK = profile({
                    "confirm": {"point": "lock", "state": "unlocked", "within_s": 0.5}},
     },
 })  # fmt: skip
+HYBRID = profile({
+    "id": "hybrid", "kind": "door", "silent_after_s": SILENT_S,
+    "points": {
+        "lock": {"read": {"bthome": "lock"}, "states": {0: "locked", 1: "unlocked"}},
+        "unlock": {"write": {"characteristic": "ff03", "type": "uint8", "argument": "seconds", "maximum": 255},
+                   "confirm": {"point": "lock", "state": "unlocked", "within_s": 1}},
+    },
+})  # fmt: skip
 STAYING = profile({
     "id": "staying", "kind": "door", "silent_after_s": 2, "gatt": {"every_s": 0.5, "stay": True},
     "points": {
@@ -98,6 +107,7 @@ class BleRig:
     truth: list[Entry]
     resolved: list
     state: Path | None
+    timing: Timing
     running: asyncio.Task | None = None
 
     @property
@@ -105,6 +115,10 @@ class BleRig:
         """The radio, which is there."""
         assert self.bus.adapter is not None
         return self.bus.adapter
+
+    async def hears(self) -> None:
+        """Returns once the radio listens."""
+        await eventually(lambda: self.driver.counts().connected)
 
     def pull_out_for_a_while(self) -> None:
         """The radio goes, and is back before anyone has given up."""
@@ -122,7 +136,7 @@ class BleRig:
     def start(self) -> None:
         """Runs a new driver on the same site."""
         self.driver = BleDriver(
-            self.resolved[0].bus, self.resolved, self.collected.consume, QUICK, self.state,
+            self.resolved[0].bus, self.resolved, self.collected.consume, self.timing, self.state,
             lambda secret: bindkey_of(secret.secret),
         )  # fmt: skip
         self.running = asyncio.create_task(self.driver.run(), name="driver")
@@ -132,6 +146,7 @@ class BleRig:
 async def ble_rig(
     devices: Sequence[tuple[BleDevice, BleProfile]], *, scan: str = "active", state: Path | None = None,
     is_experimental: bool = True, times: RadioTimes | None = None, interval_s: float = INTERVAL_S, runs: bool = True,
+    timing: Timing = QUICK,
 ) -> AsyncIterator[BleRig]:  # fmt: skip
     """The sensors on a simulated radio, with the driver running on it while open."""
     bus = BleBus(id="radio", protocol="ble", scan=scan, devices=[device for device, _ in devices])
@@ -144,7 +159,7 @@ async def ble_rig(
         os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = simulated.bluez.address
         if times is not None:
             simulated.adapter.times = times
-        rig = BleRig(simulated, None, Collected(), truth, resolved, state)
+        rig = BleRig(simulated, None, Collected(), truth, resolved, state, timing)
         try:
             if runs:
                 rig.start()

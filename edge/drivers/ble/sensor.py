@@ -45,7 +45,7 @@ class _Source:
     __slots__ = ("data", "event_ns", "first_ns", "heard_ns", "packet", "values")
 
     def __init__(self) -> None:
-        self.data = b""
+        self.data: bytes | None = None
         self.first_ns = self.heard_ns = self.event_ns = 0
         self.packet: int | None = None
         self.values: dict[str, Raw] = {}
@@ -149,8 +149,7 @@ class Sensor:
             self._refuse(Refused("replayed", "its last frame comes again and again: an impostor, or it hangs"))
             return
         if source.event_ns and gap_ns > self._gap_ns and self._key is None and source.packet is None:
-            data, source.data = source.data, b""
-            self._take_bthome(source, data, now_ns, samples)
+            self._take_bthome(source, source.data or b"", now_ns, samples)
             return
         self._alive(now_ns)
         if now_ns - self._told_ns >= self._again_ns:
