@@ -1,4 +1,4 @@
-"""The box never goes by the machine's wall clock: it may stand in 1970, and somebody may set it (decision 10, row 22)."""
+"""The box never goes by the machine's wall clock, which may stand in 1970 or be set (decision 10, row 22)."""
 
 import ast
 from pathlib import Path
