@@ -16,12 +16,13 @@ from contract.site import AnyModbusBus, ModbusRtuBus, ModbusRtuTcpBus, ResolvedM
 from edge.counts import BusCounts
 from edge.drivers.modbus.command import execute
 from edge.drivers.modbus.config import DEFAULT_TIMING, Timing, backoff_s
-from edge.drivers.modbus.errors import ILLEGAL_ADDRESS, BadAnswer, Busy, Disconnected, GivenUp, Refused, Silent
+from edge.drivers.modbus.errors import ILLEGAL_ADDRESS, Busy, Disconnected, GivenUp, Refused, Silent, Unreachable
 from edge.drivers.modbus.line import RtuWire
 from edge.drivers.modbus.plan import Planned, Write, planned
 from edge.drivers.modbus.poll import Poll, S, Schedule
 from edge.drivers.modbus.port import SerialPort, TcpPort
 from edge.drivers.modbus.tcp import TcpWire
+from edge.drivers.modbus.turn import Answer, Turn
 from edge.drivers.modbus.wire import Wire
 
 MAX_ORDERS = 64
@@ -225,106 +226,77 @@ class ModbusDriver:
     async def _make_poll(self, poll: Poll) -> None:
         """One turn of one unit. What it answered is handed on even when other questions failed."""
         self.polls += 1
-        turn = _Turn(poll)
+        read, asked_ns = poll.reads[0], mono_ns()
+        turn = None
         try:
-            await self._ask_all(turn)
+            answer = await self._ask_poll(poll, read)
+            now_ns = mono_ns()
+            if len(poll.reads) == 1 and isinstance(answer, bytes):  # as most are; what follows costs more than the read
+                samples = read.decode(answer, now_ns)
+                self._note_answer(poll, read, now_ns - asked_ns)
+                self._schedule.put_back(poll, now_ns)
+            else:
+                turn = Turn(poll)
+                self._take(turn, poll, read, answer, asked_ns, now_ns)
+                await self._ask_rest(turn, poll)
+                now_ns = mono_ns()
+                turn.end(self._schedule, now_ns)
+                self.failures += bool(turn.failed)
+                samples = turn.samples
+                samples.extend(sample for read, error in turn.failed for sample in _failed(read, error, now_ns))
         except Disconnected as e:
             if e.sent:
                 unit, times = self._suspect or (poll.unit, 0)
                 self._suspect = (poll.unit, times + 1 if unit == poll.unit else 1)
             self.failures += 1
-            await self._hand_on(turn.samples)
+            await self._hand_on(turn.samples if turn else [])
             raise
-        now_ns = self.last_poll_ns = mono_ns()
-        if not self._put_off(turn, now_ns):
-            self._put_back(turn, now_ns)
-        for read, error in turn.failed:
-            turn.samples.extend(_failed(read, error, now_ns))
-        self.failures += bool(turn.failed)
-        await self._hand_on(turn.samples)
+        self.last_poll_ns = now_ns
+        await self._hand_on(samples)
         self._own_failures = 0
 
-    async def _ask_all(self, turn: "_Turn") -> None:
-        """Asks the questions of a turn, letting a command pass between them. Raises Disconnected."""
-        poll, todo = turn.poll, turn.todo
-        is_first = True
-        while todo:
-            if self._orders and not is_first:
+    async def _ask_rest(self, turn: Turn, poll: Poll) -> None:
+        """Asks the other questions of a turn, letting a command pass before each. Raises Disconnected."""
+        while turn.todo:
+            if self._orders:
                 # A command's read-back is newer than what this poll has read: keep each series in order.
                 handed, turn.samples = turn.samples, []
                 await self._hand_on(handed)
                 await self._serve_order()
-            is_first = False
-            read = todo.popleft()
-            started_ns = mono_ns()
-            try:
-                data = await self._ask_poll(poll, read)
-            except Refused as e:
-                turn.is_answered = True
-                self._note_answer(poll, read, mono_ns() - started_ns)
-                if e.code == ILLEGAL_ADDRESS and len(parts := self._split(read)) > 1:
-                    at = poll.reads.index(read)
-                    poll.reads[at : at + 1] = parts
-                    todo.extendleft(reversed(parts))
-                else:
-                    turn.failed.append((read, str(e)))
-            except Busy as e:
-                turn.is_answered = True
-                self._note_answer(poll, read, mono_ns() - started_ns)
-                turn.put_off(read, e)
-                return
-            except GivenUp as e:
-                turn.put_off(read, e)
-                return
-            except (Silent, BadAnswer) as e:
-                turn.waited_ns += mono_ns() - started_ns
-                turn.silent.append(read)
-                turn.failed.append((read, str(e)))
-                if not turn.is_answered:  # a silent unit is asked once a turn, not once a question
-                    turn.failed.extend((rest, str(e)) for rest in todo)
-                    return
-            else:
-                now_ns = mono_ns()
-                turn.is_answered = True
-                self._note_answer(poll, read, now_ns - started_ns)
-                turn.samples.extend(read.decode(data, now_ns))
+            read, asked_ns = turn.todo[0], mono_ns()
+            answer = await self._ask_poll(poll, read)
+            self._take(turn, poll, read, answer, asked_ns, mono_ns())
 
-    async def _ask_poll(self, poll: Poll, read: Planned) -> bytes:
-        """Asks, waiting as long as the schedule gives it; briefly where a command wants the bus. Raises as the wire."""
-        timeout_s = self._schedule.timeout_s(poll)
-        brief_s = self._schedule.brief_s(poll) if self._orders else timeout_s
+    def _take(self, turn: Turn, poll: Poll, read: Planned, answer: Answer, asked_ns: int, now_ns: int) -> None:
+        """Notes what came of a question; one that the unit refuses as a whole is asked in parts from now on."""
+        if isinstance(answer, bytes | Refused | Busy):
+            self._note_answer(poll, read, now_ns - asked_ns)
+        if isinstance(answer, Refused) and answer.code == ILLEGAL_ADDRESS and len(parts := self._split(read)) > 1:
+            turn.ask_in_parts(read, parts)
+        else:
+            turn.take(read, answer, asked_ns, now_ns)
+
+    async def _ask_poll(self, poll: Poll, read: Planned) -> Answer:
+        """What a unit answers in the time the schedule gives it, which is brief where a command wants the bus.
+
+        Raises Disconnected.
+        """
+        timeout_s = full_s = self._schedule.timeout_s(poll)
+        if self._orders:
+            timeout_s = min(full_s, self._schedule.brief_s(poll))
         self._polled = poll
         try:
-            return await self._wire.ask(read.question, min(timeout_s, brief_s))
-        except Silent:
-            if brief_s < timeout_s:
-                raise GivenUp("its answer was waited for no longer: a command came") from None
+            return await self._wire.ask(read.question, timeout_s)
+        except Disconnected:
             raise
+        except Unreachable as e:
+            return e
+        except Silent as e:
+            return e if timeout_s == full_s else GivenUp("its answer was waited for no longer: a command came")
+        except (Retryable, Permanent) as e:
+            return e
         finally:
             self._polled = None
-
-    def _put_off(self, turn: "_Turn", now_ns: int) -> bool:
-        """Puts a turn that did not come to its end off for a while; False when it did, or when that was too often."""
-        if not turn.put_off_by:
-            return False
-        is_busy = isinstance(turn.put_off_by, Busy)
-        put_back = self._schedule.put_back_busy if is_busy else self._schedule.put_back_cut
-        if put_back(turn.poll, now_ns):
-            return True
-        turn.failed.extend((read, str(turn.put_off_by)) for read in turn.rest)
-        turn.silent.extend([] if is_busy else turn.rest[:1])
-        return False
-
-    def _put_back(self, turn: "_Turn", now_ns: int) -> None:
-        """When a unit's turn comes again, by what it answered of this one."""
-        poll, schedule = turn.poll, self._schedule
-        if turn.is_answered and len(turn.silent) < len(poll.reads):
-            for read in turn.silent:
-                part = schedule.part(poll, read, now_ns)
-                schedule.put_back_silent(part, now_ns, turn.waited_ns / S / len(turn.silent))
-            schedule.put_back(poll, now_ns)
-        else:
-            schedule.put_back_silent(poll, now_ns, turn.waited_ns / S)
 
     def _split(self, read: Planned) -> list[Planned]:
         """A question in parts, where its unit refuses the whole."""
@@ -370,27 +342,6 @@ class ModbusDriver:
     def _refuse_orders(self, why: str) -> None:
         while self._orders:
             _settle(self._orders.popleft(), Disconnected(why, sent=False))
-
-
-class _Turn:
-    """One turn of a poll: what is still to be asked, what came of the rest."""
-
-    __slots__ = ("failed", "is_answered", "poll", "put_off_by", "rest", "samples", "silent", "todo", "waited_ns")
-
-    def __init__(self, poll: Poll) -> None:
-        self.poll = poll
-        self.todo = deque(poll.reads)
-        self.samples: list[Sample] = []
-        self.failed: list[tuple[Planned, str]] = []
-        self.silent: list[Planned] = []
-        self.waited_ns = 0
-        self.is_answered = False
-        self.put_off_by: Busy | GivenUp | None = None
-        self.rest: list[Planned] = []
-
-    def put_off(self, read: Planned, why: Busy | GivenUp) -> None:
-        """Ends it with this question and those behind it neither answered nor failed."""
-        self.put_off_by, self.rest = why, [read, *self.todo]
 
 
 def wire_of(bus: AnyModbusBus) -> Wire:

@@ -19,7 +19,11 @@ EXCEPTIONS = {
 
 
 class Silent(Retryable):
-    """No answer within the time-out, or the gateway says that the unit gives none."""
+    """No answer within the time-out."""
+
+
+class Unreachable(Silent):
+    """A gateway says that the unit gives no answer, or that there is no way to it."""
 
 
 class BadAnswer(Retryable):
@@ -61,5 +65,5 @@ class Refused(Permanent):
 def refusal(code: int) -> AnjuError:
     """What an exception code means to who asked."""
     if code in {NO_PATH, NO_ANSWER}:
-        return Silent(f"exception {code}: {EXCEPTIONS[code]}")
+        return Unreachable(f"exception {code}: {EXCEPTIONS[code]}")
     return Busy(code) if code in {ACKNOWLEDGE, BUSY} else Refused(code)

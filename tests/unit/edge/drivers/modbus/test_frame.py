@@ -19,7 +19,7 @@ from pymodbus.pdu.register_message import (
 )
 
 from contract.profile import Table
-from edge.drivers.modbus.errors import BadAnswer, Busy, Refused, Silent
+from edge.drivers.modbus.errors import BadAnswer, Busy, Refused, Silent, Unreachable
 from edge.drivers.modbus.frame import (
     EXCEPTION_BIT,
     Question,
@@ -149,7 +149,7 @@ def test_an_answer_with_one_part_wrong_is_none(question: Question, spoil: str) -
     [
         (1, Refused, "illegal function"), (2, Refused, "illegal address"), (3, Refused, "illegal value"),
         (4, Refused, "device failure"), (5, Busy, "still working"), (6, Busy, "busy"), (8, Refused, "parity"),
-        (10, Silent, "gateway has no path"), (11, Silent, "gateway got no answer"),
+        (10, Unreachable, "gateway has no path"), (11, Unreachable, "gateway got no answer"),
         (99, Refused, "not in the standard"),
     ],
 )  # fmt: skip
