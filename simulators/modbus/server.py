@@ -14,15 +14,11 @@ from simulators.log import TruthLog
 from simulators.modbus.faults import Faults
 from simulators.modbus.pdu import (
     GATEWAY_SILENT,
-    ILLEGAL_ADDRESS,
-    ModbusException,
     Reply,
     Unit,
     refusal,
     reply_to,
 )
-
-__all__ = ["GATEWAY_SILENT", "ILLEGAL_ADDRESS", "Fault", "ModbusException", "ModbusServer", "Unit"]
 
 MBAP = struct.Struct(">HHHB")
 _MAX_FRAME = 260

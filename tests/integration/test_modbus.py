@@ -16,8 +16,9 @@ from contract.site import ModbusDevice, ModbusTcpBus, Resolved
 from edge.drivers.modbus import ModbusDriver
 from edge.drivers.modbus.config import Timing
 from edge.normalise import Normaliser, tokeniser
+from simulators.bus import Fault
 from simulators.log import Answer, Write
-from simulators.modbus.server import GATEWAY_SILENT, Fault, ModbusException
+from simulators.modbus.pdu import GATEWAY_SILENT, ModbusException
 from tests.support.modbus import LATER_NS, QUICK, Collected, detector, door, modbus_rig
 
 S = 1_000_000_000
@@ -27,7 +28,14 @@ def environment(*, max_gap: int = 0, **points: ModbusPoint) -> ModbusProfile:
     """A model with a point of every type."""
     limits = ModbusLimits(max_gap=max_gap)
     return ModbusProfile(
-        protocol="modbus", id="all-types", vendor="v", model="m", kind="environment", source="test", modbus=limits, points=points
+        protocol="modbus",
+        id="all-types",
+        vendor="v",
+        model="m",
+        kind="environment",
+        source="test",
+        modbus=limits,
+        points=points,
     )
 
 

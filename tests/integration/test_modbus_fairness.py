@@ -13,8 +13,9 @@ from contract.profile import Confirm, Table
 from contract.site import ModbusDevice, ModbusTcpBus, Resolved
 from edge.drivers.modbus import ModbusDriver
 from edge.drivers.modbus.config import Timing
+from simulators.bus import Fault
 from simulators.log import Write
-from simulators.modbus.server import GATEWAY_SILENT, ILLEGAL_ADDRESS, Fault, ModbusException
+from simulators.modbus.pdu import GATEWAY_SILENT, ILLEGAL_ADDRESS, ModbusException
 from tests.support.modbus import LATER_NS, PROFILES, QUICK, Collected, ModbusRig, detector, door, modbus_rig
 
 S = 1_000_000_000

@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 from contract.messages import CommandStatus
 from edge.drivers import Counted, Driver
+from simulators.bus import Fault
 from simulators.log import Write
-from simulators.modbus.server import Fault
 from tests.support.drivers_ble import LOCK, ble_rig, sensor
 from tests.support.drivers_mqtt import door as mqtt_door
 from tests.support.drivers_mqtt import mqtt_rig

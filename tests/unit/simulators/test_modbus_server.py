@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from contract.profile import Table
+from simulators.bus import Fault
 from simulators.log import TruthLog
-from simulators.modbus.server import Fault, ModbusServer
+from simulators.modbus.server import ModbusServer
 from tests.unit.simulators.cells import Cells
 
 

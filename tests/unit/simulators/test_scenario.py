@@ -16,10 +16,10 @@ import pytest
 from contract.errors import ConfigError, Permanent, Retryable
 from contract.profile import load_profiles, shipped_profiles
 from contract.site import load_site
+from simulators.bus import Fault
 from simulators.control import CutOrder, FailOrder, GetOrder, PowerOrder, SetOrder, serve_control, tell
 from simulators.estate import Estate
 from simulators.log import Change, Entry, TruthLog, read_log
-from simulators.modbus.server import Fault
 from simulators.player import Player
 from simulators.scenario import Play, load_scenario, seconds
 
