@@ -43,7 +43,7 @@ def test_systemd_accepts_the_unit(unit: Path, tmp_path: Path) -> None:
     # The programs that it names are put under a folder of this test, since /opt/anju is not here.
     copy = tmp_path / unit.name
     copy.write_text(unit.read_text().replace("=/opt/", f"={tmp_path}/opt/"))
-    for program in re.findall(rf"={tmp_path}(/\S+)", copy.read_text()):
+    for program in set(re.findall(rf"={tmp_path}(/\S+)", copy.read_text())):
         path = tmp_path / program.lstrip("/")
         path.parent.mkdir(parents=True)
         path.write_text("#!/bin/sh\n")
@@ -72,21 +72,45 @@ def test_a_unit_restarts_for_ever_and_is_watched(unit: Path) -> None:
     assert said["User"] != ["root"]
 
 
-def test_the_box_reaches_serial_ports_and_its_boot_id() -> None:
+def test_the_box_reaches_serial_ports_bluetooth_and_its_boot_id() -> None:
     said = settings(DEPLOY / "systemd/anju-edge.service")
-    assert {"char-ttyUSB rw", "char-ttyAMA rw", "char-ttyS rw"} <= set(said["DeviceAllow"])
-    assert said["SupplementaryGroups"] == ["dialout"]
+    assert {f"char-tty{kind} rw" for kind in ("USB", "ACM", "AMA", "S", "SC")} == set(said["DeviceAllow"])
+    # A kind of port is known by name only once its module is loaded; an adapter may be plugged in after the start.
+    for module in ("usbserial", "cdc_acm"):
+        assert f"modprobe@{module}.service" in said["Wants"][0].split()
+        assert f"modprobe@{module}.service" in said["After"][0].split()
+    assert said["SupplementaryGroups"] == ["dialout bluetooth"]
+    assert "AF_UNIX" in said["RestrictAddressFamilies"][0].split()  # D-Bus
     assert "PrivateDevices" not in said
     assert "ProcSubset" not in said  # /proc/sys/kernel/random/boot_id is in every block
 
 
+def test_the_box_waits_for_nothing_that_may_be_missing() -> None:
+    said = settings(DEPLOY / "systemd/anju-edge.service")
+    named = {
+        name for key in ("Wants", "Requires", "BindsTo", "After") for line in said.get(key, ()) for name in line.split()
+    }
+    assert named == {"network.target", "time-set.target", "modprobe@usbserial.service", "modprobe@cdc_acm.service"}
+
+
+def test_a_reload_checks_the_site_file_before_the_box_looks_at_it() -> None:
+    check, signal = settings(DEPLOY / "systemd/anju-edge.service")["ExecReload"]
+    assert check.endswith("/anju check --site ${ANJU_SITE}")
+    assert signal == "/bin/kill -HUP $MAINPID"
+
+
 @pytest.mark.parametrize("name", ["anju-edge", "anju-cloud"])
-def test_the_users_of_the_units_are_made(name: str, tmp_path: Path) -> None:
-    user = settings(DEPLOY / f"systemd/{name}.service")["User"][0]
+def test_the_users_and_groups_of_the_units_are_made(name: str, tmp_path: Path) -> None:
+    said = settings(DEPLOY / f"systemd/{name}.service")
     (tmp_path / "etc").mkdir()
     done = subprocess.run(
         [tool("systemd-sysusers"), f"--root={tmp_path}", str(DEPLOY / f"systemd/sysusers.d/{name}.conf")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    user = said["User"][0]
     assert f"{user}:" in (tmp_path / "etc/passwd").read_text()
+    # A group that is named and missing keeps the unit from starting.
+    members = dict(line.split(":")[::3] for line in (tmp_path / "etc/group").read_text().splitlines())
+    for group in said.get("SupplementaryGroups", [""])[0].split():
+        assert members[group] == user
