@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, cast
@@ -13,6 +12,7 @@ from edge.drivers.modbus.errors import Disconnected
 from edge.drivers.modbus.tcp import open_tcp
 
 _CHUNK = 4096
+_MOST_UNSENT = 65536
 _PARITY = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
 
 
@@ -50,7 +50,7 @@ class SerialPort:
         self._baud, self._parity, self._stop_bits = baud, _PARITY[parity], stop_bits
         self._tty: serial.Serial | None = None
         self._fd = -1
-        self._unsent: deque[bytes] = deque()
+        self._unsent = bytearray()
 
     @property
     def is_open(self) -> bool:
@@ -80,9 +80,7 @@ class SerialPort:
         """Sends as much as goes at once, and the rest when the kernel takes it."""
         if self._tty is None:
             return
-        if not self._unsent:
-            asyncio.get_running_loop().add_writer(self._fd, self._writable)
-        self._unsent.append(data)
+        self._unsent += data
         self._writable()
 
     def close(self) -> None:
@@ -124,22 +122,21 @@ class SerialPort:
             return False
 
     def _writable(self) -> None:
-        if self._tty is None:
-            return
         try:
-            while self._unsent:
-                data = self._unsent.popleft()
-                sent = os.write(self._fd, data)
-                if sent < len(data):
-                    self._unsent.appendleft(data[sent:])
-                    return
+            sent = os.write(self._fd, self._unsent)
         except BlockingIOError:
-            self._unsent.appendleft(data)
-            return
+            sent = 0
         except OSError as e:
             self._gone(_reason(e))
             return
-        asyncio.get_running_loop().remove_writer(self._fd)
+        del self._unsent[:sent]
+        loop = asyncio.get_running_loop()
+        if len(self._unsent) > _MOST_UNSENT:
+            self._gone("it takes no bytes any more")
+        elif self._unsent:
+            loop.add_writer(self._fd, self._writable)
+        else:
+            loop.remove_writer(self._fd)
 
     def _gone(self, why: str) -> None:
         self.close()
