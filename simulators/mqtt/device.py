@@ -67,8 +67,9 @@ class SimulatedDevice:
         """A point takes a value; it says so at once. Raises Permanent when it cannot be."""
         mapped = self._mapped(point)
         raw = self._raw(point, mapped, value)
-        if self._values[point] != value:
-            self._values[point] = value
+        before = self._values.pop(point)
+        self._values[point] = value  # the last: where a model tells several points by one word, the last set counts
+        if before != value:
             self._log.change(self.device.device.id, point, value)
         if self._type(point) is not PointType.EVENT:
             self._say(mapped.read.sources[0] if mapped.read else None)
@@ -187,12 +188,13 @@ class SimulatedDevice:
             return
         topic = self._fill(source.topic, client)
         document = frame_of(topic) | (more or {})
-        for name, mapped in self.device.profile.points.items():
+        for name, value in self._values.items():
+            mapped = self.device.profile.points[name]
             if not mapped.read or self._type(name) is PointType.EVENT:
                 continue
             for other in mapped.read.sources:
                 if other.topic == source.topic:
-                    raw = self._raw(name, mapped, self._values[name])
+                    raw = self._raw(name, mapped, value)
                     if not other.path:
                         self._send(topic, raw.encode() if isinstance(raw, str) else msgspec.json.encode(raw))
                         return

@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, cast
 
 import aiomqtt
-from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -34,7 +33,7 @@ MAX_OUTGOING: Final = 64
 GOODBYE_S: Final = 2.0
 """So long a broker that is left may take over it."""
 _REFUSED = 128
-_TAKEN_OVER = 142
+_UNSPECIFIED, _TAKEN_OVER = 128, 142
 
 _log = logging.getLogger("anju.mqtt")
 _log.setLevel(logging.CRITICAL)  # what it says is in the errors it raises, and the driver says that once
@@ -48,10 +47,16 @@ class Lost(Retryable):
         self.sent = sent
 
 
+class _Client(aiomqtt.Client):
+    """`is_flooded` tells that a message was larger than we take."""
+
+    is_flooded = False
+
+
 class Session:
     """A connection that stands, until it does not: `lost` then says why."""
 
-    def __init__(self, client: aiomqtt.Client, bus: MqttBus, timeout_s: float) -> None:
+    def __init__(self, client: _Client, bus: MqttBus, timeout_s: float) -> None:
         self._client, self._bus, self._timeout_s = client, bus, timeout_s
         self._is_5 = bus.version == "5"
         self._gone: asyncio.Future[None] = client._disconnected  # noqa: SLF001
@@ -130,7 +135,7 @@ async def connect(
         _abandon(client)
 
 
-def _client(bus: MqttBus, client_id: str, will: tuple[str, bytes], inbox: Inbox, timeout_s: float) -> aiomqtt.Client:
+def _client(bus: MqttBus, client_id: str, will: tuple[str, bytes], inbox: Inbox, timeout_s: float) -> _Client:
     is_5 = bus.version == "5"
     properties = None
     if is_5:
@@ -139,13 +144,13 @@ def _client(bus: MqttBus, client_id: str, will: tuple[str, bytes], inbox: Inbox,
         properties.SessionExpiryInterval = bus.session_s
     try:
         password = read_secret(bus.password) if bus.password else None
-        tls = ssl.create_default_context(cafile=bus.ca) if bus.tls else None
+        tls = _tls(bus.ca) if bus.tls else None
     except AnjuError as e:
         raise Lost(str(e)) from e
     except OSError as e:  # ssl's errors are OSErrors
         raise Lost(f"the certificate authority {bus.ca} cannot be used: {e.strerror or e}") from e
     more: dict[str, Any] = {"clean_start": bus.session_s == 0} if is_5 else {"clean_session": True}
-    return aiomqtt.Client(
+    return _Client(
         bus.host, bus.port, username=bus.user or None, password=password, identifier=client_id, logger=_log,
         queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", lambda maxsize: inbox),  # noqa: ARG005
         protocol=aiomqtt.ProtocolVersion.V5 if is_5 else aiomqtt.ProtocolVersion.V311,
@@ -154,17 +159,36 @@ def _client(bus: MqttBus, client_id: str, will: tuple[str, bytes], inbox: Inbox,
     )  # fmt: skip
 
 
-def _guard(client: aiomqtt.Client) -> None:
-    """Ends the connection at a packet that announces more than we take, before it is gathered."""
+class _SslSocket(ssl.SSLSocket):
+    """Closes itself where the other side cannot be trusted; paho would leave that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  # ssl's own signature
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
+def _tls(ca: str | None) -> ssl.SSLContext:
+    """Checks the broker's certificate and name against an own authority, or those of the system."""
+    context = ssl.create_default_context(cafile=ca)
+    context.sslsocket_class = _SslSocket
+    return context
+
+
+def _guard(client: _Client) -> None:
+    """Ends the connection at a packet that announces more than we take, before any of it is gathered."""
     paho: Any = client._client  # noqa: SLF001
-    read: Callable[[], MQTTErrorCode] = paho._packet_read  # noqa: SLF001
+    receive: Callable[[int], bytes] = paho._sock_recv  # noqa: SLF001
 
-    def read_within_limit() -> MQTTErrorCode:
-        if paho._in_packet["remaining_length"] > MAX_PACKET:  # noqa: SLF001
-            return MQTTErrorCode.MQTT_ERR_PAYLOAD_SIZE
-        return read()
+    def receive_within_limit(size: int) -> bytes:
+        if size > MAX_PACKET:  # paho asks for all that was announced at once
+            client.is_flooded = True
+            raise ConnectionAbortedError("too large")
+        return receive(size)
 
-    paho._packet_read = read_within_limit  # noqa: SLF001
+    paho._sock_recv = receive_within_limit  # noqa: SLF001
     paho.suppress_exceptions = True  # a topic that aiomqtt cannot take must cost that message only
 
 
@@ -186,19 +210,19 @@ def _abandon_late(opening: asyncio.Task[Any], client: aiomqtt.Client) -> None:
     _abandon(client)
 
 
-def _why(error: BaseException, client: aiomqtt.Client) -> str:
+def _why(error: BaseException, client: _Client) -> str:
     """What is in the way, in words that say what to do where we know."""
     code = error.rc if isinstance(error, aiomqtt.MqttCodeError) else None
     number = getattr(code, "value", code)
+    name = f"the name {client.identifier!r}; give one of the two another name (client_id: in the site file)"
     if number == _TAKEN_OVER:
-        return (
-            f"another client took the name {client.identifier!r} at the broker; "
-            "give one of the two another name (client_id: in the site file)"
-        )
-    if isinstance(code, int) and code == MQTTErrorCode.MQTT_ERR_PAYLOAD_SIZE:
+        return f"another client at the broker took {name}"
+    if client.is_flooded:
         return f"the broker sent a message of more than {MAX_PACKET // 1024} KB"
     if number in {4, 5, 134, 135}:
         return f"the broker refuses the login ({error}); check user and password in the site file"
+    if number == _UNSPECIFIED:  # a closed connection, as paho says it; old brokers say no more at a takeover
+        return f"the broker closed the connection, which it also does when another client has {name}"
     return str(error) or type(error).__name__
 
 
