@@ -6,13 +6,15 @@ from collections import Counter
 from contextlib import suppress
 
 import pytest
+from pymodbus import FramerType
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType as SimType
 from pymodbus.simulator import SimData, SimDevice
 
 from contract.messages import CommandStatus, Outcome
 from contract.profile import Confirm, DataType, ModbusLimits, ModbusPoint, ModbusProfile, ModbusRead, ModbusWrite, Table
-from contract.site import ModbusDevice, ModbusTcpBus, Resolved
+from contract.profile.modbus import Order
+from contract.site import AnyModbusBus, ModbusDevice, ModbusRtuTcpBus, ModbusTcpBus, Resolved
 from edge.drivers.modbus import ModbusDriver
 from edge.drivers.modbus.config import Timing
 from edge.normalise import Normaliser, tokeniser
@@ -233,8 +235,9 @@ async def test_one_unit_whose_answers_kill_the_connection_leaves_the_others_most
         assert (rig.server.questions[2] - before) / 2.0 > 0.7 / 0.05
 
 
-async def test_a_second_opinion_on_the_wire_pymodbus_own_server() -> None:
-    """Every table and type, a write of a coil and of a register, a refusal: against a server we did not write."""
+@pytest.mark.parametrize("framer", [FramerType.SOCKET, FramerType.RTU], ids=["tcp", "rtu over tcp"])
+async def test_a_second_opinion_on_the_wire_pymodbus_own_server(framer: FramerType) -> None:
+    """Every table, writes of one and of many, a refusal: against a server we did not write."""
     profile = environment(
         temperature=holding(0, DataType.INT16),
         humidity=holding(1, DataType.UINT16),
@@ -253,9 +256,44 @@ async def test_a_second_opinion_on_the_wire_pymodbus_own_server() -> None:
             write=ModbusWrite(table=Table.HOLDING_REGISTER, address=9, argument="to"),
             confirm=Confirm(point="level_is", state="five"),
         ),
+        setpoint=ModbusPoint(
+            write=ModbusWrite(table=Table.HOLDING_REGISTER, address=10, argument="to", type=DataType.FLOAT32),
+            confirm=Confirm(point="setpoint_is", state="set"),
+        ),
+        setpoint_is=ModbusPoint(
+            read=ModbusRead(table=Table.HOLDING_REGISTER, address=10), states={0: "none", 0x40A0: "set"}
+        ),
+        both=ModbusPoint(
+            write=ModbusWrite(table=Table.COIL, address=4, value=1, multiple=True),
+            confirm=Confirm(point="both_on", state="on"),
+        ),
+        both_on=ModbusPoint(
+            read=ModbusRead(table=Table.COIL, address=4, type=DataType.BIT), states={0: "off", 1: "on"}
+        ),
+        name=ModbusPoint(read=ModbusRead(table=Table.HOLDING_REGISTER, address=12, type=DataType.STRING, length=2)),
+        total=ModbusPoint(
+            read=ModbusRead(table=Table.HOLDING_REGISTER, address=14, type=DataType.BCD32, words=Order.LOW_FIRST)
+        ),
         level_is=ModbusPoint(read=ModbusRead(table=Table.HOLDING_REGISTER, address=9), states={0: "none", 5: "five"}),
     )
-    registers = [0xFFD8, 40000, 0x1234, 0x5678, 0xFFFF, 0xFFFB, 0x40A0, 0x0000, 1 << 9, 0]
+    registers = [
+        0xFFD8,
+        40000,
+        0x1234,
+        0x5678,
+        0xFFFF,
+        0xFFFB,
+        0x40A0,
+        0x0000,
+        1 << 9,
+        0,
+        0,
+        0,
+        0x414E,
+        0x4A55,
+        0x5678,
+        0x1234,
+    ]
     device = SimDevice(
         7,
         simdata=(
@@ -265,22 +303,28 @@ async def test_a_second_opinion_on_the_wire_pymodbus_own_server() -> None:
             [SimData(0, values=[0, 0, 0, 0, 0, 77], datatype=SimType.REGISTERS)],
         ),
     )
-    server = ModbusTcpServer(device, address=("127.0.0.1", 0))
+    server = ModbusTcpServer(device, framer=framer, address=("127.0.0.1", 0))
     await server.serve_forever(background=True)
     port = server.transport.sockets[0].getsockname()[1]
-    bus = ModbusTcpBus(id="bus", protocol="modbus-tcp", host="127.0.0.1", port=port, poll_s=0.05, devices=[])
+    bus: AnyModbusBus = ModbusTcpBus(
+        id="bus", protocol="modbus-tcp", host="127.0.0.1", port=port, poll_s=0.05, devices=[]
+    )
+    if framer is FramerType.RTU:
+        bus = ModbusRtuTcpBus(id="bus", protocol="modbus-rtu-tcp", host="127.0.0.1", port=port, poll_s=0.2, devices=[])
     resolved = Resolved(ModbusDevice(id="env", name="env", profile="all-types", unit=7), bus, profile)
     collected = Collected()
     driver = ModbusDriver(bus, [resolved], collected.consume, QUICK)
     running = asyncio.create_task(driver.run())
     try:
         expected = {"temperature": -40, "humidity": 40000, "pm25": 0x12345678, "noise": -5, "co2": 5.0, "fault": 1,
-                    "tamper": 1, "battery": 77, "is_on": 0, "level_is": 0}  # fmt: skip
+                    "tamper": 1, "battery": 77, "is_on": 0, "level_is": 0, "name": "ANJU",
+                    "total": 12345678}  # fmt: skip
         for point, raw in expected.items():
             await collected.value("env", point, raw)
         assert "illegal address" in (await collected.error("env", "rssi")).error
         assert await driver.execute("env", "coil", {}, LATER_NS) == Outcome(CommandStatus.EXECUTED)
-        assert await driver.execute("env", "level", {"to": 5}, LATER_NS) == Outcome(CommandStatus.EXECUTED)
+        for command, args in [("level", {"to": 5}), ("setpoint", {"to": 5.0}), ("both", {})]:
+            assert await driver.execute("env", command, args, LATER_NS) == Outcome(CommandStatus.EXECUTED)
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):
