@@ -4,7 +4,6 @@ msgspec stops at the first mistake. Here each field is converted on its own, goi
 and maps, so that one run shows all there is to mend.
 """
 
-import difflib
 import functools
 import re
 import types
@@ -20,7 +19,7 @@ import msgspec
 from contract.document import FILE, Document, read_document
 from contract.errors import ConfigError, Mistake
 
-__all__ = ["FILE", "Bad", "Loaded", "Problem", "is_bad", "load_file"]
+__all__ = ["FILE", "Bad", "Loaded", "Problem", "is_bad", "load_file", "nearest"]
 
 T = TypeVar("T")
 Path_ = tuple[str | int, ...]
@@ -137,6 +136,13 @@ def is_bad(*parts: object) -> bool:
     return any(isinstance(part, Bad) for part in parts)
 
 
+def nearest(word: str, known: Iterable[str]) -> list[str]:
+    """The known word that is most like this one; an empty list where none is like it."""
+    import difflib  # only where there is a mistake
+
+    return difflib.get_close_matches(word, list(known), n=1)
+
+
 def _convert(node: Any, model: Any, where: Path_, problems: list[Problem]) -> Any:
     """The node as the model wants it, with Bad() in place of each part that is wrong."""
     if isinstance(node, Bad):
@@ -226,7 +232,7 @@ def _convert_struct(node: Any, model: type[msgspec.Struct], where: Path_, proble
     values: dict[str, Any] = {}
     for key in node:
         if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, n=1)
+            near = nearest(str(key), fields)
             hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(fields)}"
             problems.append(Problem((*where, key), f"{_name(where)} has no field {key!r}", hint))
     for name, field in fields.items():
@@ -246,7 +252,7 @@ def _leaf(node: Any, model: Any, where: Path_, problems: list[Problem]) -> Any:
         problem, hint = f"{_name(where)}: {_words(said)}, it is {_say(node)}", _described(model)
         choices = _choices(model)
         if choices and isinstance(node, str | int) and not isinstance(node, bool):
-            near = difflib.get_close_matches(str(node), choices, n=1) if isinstance(node, str) else []
+            near = nearest(str(node), choices) if isinstance(node, str) else []
             hint = f"one of: {', '.join(choices)}"
             problem = f"{_name(where)}: {_say(node)} is not known here"
             if near:

@@ -4,13 +4,12 @@ What is checked here is what must never go wrong at night: a rule that releases 
 4.1.6), and no rule turns a valve or a meter's relay.
 """
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from contract.config import Problem, is_bad
+from contract.config import Problem, is_bad, nearest
 from contract.errors import AnjuError, Permanent
 from contract.kinds import KINDS, PointType
 from contract.profile import AnyProfile, Name, Profile
@@ -179,7 +178,7 @@ class _Known:
     def missing(self, device: str, where: Where) -> Iterator[Problem]:
         """Says that a device does not exist."""
         if self._is_whole and device not in self.devices:
-            near = difflib.get_close_matches(device, self.devices, n=1)
+            near = nearest(device, self.devices)
             hint = f"did you mean {near[0]!r}?" if near else "it must be one of the devices under buses:"
             yield Problem(where, f"device {device!r} does not exist", hint)
 
@@ -246,7 +245,7 @@ def _check_rule(rule: Rule, where: Where, known: _Known, zones: Mapping[str, Zon
     if not is_bad(rule.zone):
         zone = zones.get(rule.zone)
         if zone is None:
-            near = difflib.get_close_matches(rule.zone, zones, n=1)
+            near = nearest(rule.zone, zones)
             hint = f"did you mean {near[0]!r}?" if near else "describe it under zones:"
             yield Problem((*where, "zone"), f"zone {rule.zone!r} does not exist", hint)
         elif needs and not is_bad(zone.triggers):

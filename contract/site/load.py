@@ -1,6 +1,5 @@
 """The site file as a whole: loaded, checked with the profiles it names, and resolved for the box's stages."""
 
-import difflib
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,7 +9,7 @@ from zoneinfo import available_timezones
 
 import msgspec
 
-from contract.config import Loaded, Problem, is_bad, load_file
+from contract.config import Loaded, Problem, is_bad, load_file, nearest
 from contract.kinds import KINDS, PointType
 from contract.profile import (
     AnyProfile,
@@ -157,7 +156,7 @@ def _check_devices(
 
 
 def _closest(name: str, profiles: Mapping[str, AnyProfile]) -> str:
-    near = difflib.get_close_matches(name, profiles, n=1)
+    near = nearest(name, profiles)
     return f"did you mean {near[0]!r}?" if near else "`anju profile list` shows the profiles there are"
 
 
