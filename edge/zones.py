@@ -82,6 +82,7 @@ class ZoneView(msgspec.Struct, frozen=True):
     acts: list[ActView]
     mode: Mode | None
     mode_until_ns: int
+    has_rules: bool
     may_drill_silently: bool
     may_release: bool
     may_silence: bool
@@ -101,7 +102,7 @@ class Happening(msgspec.Struct, frozen=True):
 
 
 class GuardView(msgspec.Struct, frozen=True):
-    """Everything the guard page shows. `cut_off_ns` is since when the cloud cannot be reached, None while it can."""
+    """Everything the guard page shows; times are monotonic. `utc_ns` is the time at `now_ns`, None when not known."""
 
     estate: str
     now_ns: int

@@ -14,9 +14,10 @@ from contract.messages import Event, Reading
 from contract.records import StateRecord
 from contract.site import ResolvedDevice, Site
 from edge.linkage import memory
+from edge.linkage.orders import Begin, End, Note, Output
 from edge.linkage.performer import Executor, Performer
 from edge.linkage.plan import Plan, make_plan
-from edge.linkage.rules import Begin, End, Machine, Note, Output
+from edge.linkage.rules import Machine
 from edge.seams import UplinkStatus
 from edge.zones import ActView, Doubt, GuardView, Happening, Mode, Refusal, TriggerView, ZoneView
 
@@ -304,6 +305,7 @@ class Linkage:
             acts=[view for rule in dict.fromkeys(names) for view in self._acts(rule)],
             mode=kept.mode if kept else None,
             mode_until_ns=kept.until_ns if kept else 0,
+            has_rules=bool(rules),
             may_drill_silently=bool(rules) and machine.may_drill_silently(zone),
             may_release=any(act.is_held for rule in rules for act in rule.then),
             may_silence=any(rule.silence for rule in rules),

@@ -6,7 +6,7 @@ import msgspec
 import structlog
 
 from edge.disk import write_durably
-from edge.linkage.rules import Kept
+from edge.linkage.orders import Kept
 
 log = structlog.get_logger(__name__)
 

@@ -9,8 +9,8 @@ import structlog
 
 from contract.clock import mono_ns
 from contract.messages import CommandStatus, Outcome, Quality, Reading
+from edge.linkage.orders import Begin, End, Key, Note
 from edge.linkage.plan import Act
-from edge.linkage.rules import Begin, End, Key, Note
 
 log = structlog.get_logger(__name__)
 

@@ -12,10 +12,9 @@ It is given readings, ticks and a person's wishes, each with the time, and gives
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-import msgspec
-
 from contract.messages import Event, Reading
 from contract.site.linkage import strength
+from edge.linkage.orders import Begin, End, Kept, KeptMode, KeptRule, Key, Note, Output
 from edge.linkage.plan import CUT_OFF_RULE, Act, Plan, RulePlan
 from edge.linkage.triggers import Trigger
 from edge.zones import Doubt, Mode, Phase, Refusal
@@ -28,67 +27,6 @@ BY_HAND_NS: Final = 60 * _S
 RULE, PAGE, BOX = "rule", "guard page", "box"
 """Who did it."""
 _LIFE_SAFETY = frozenset({"fire", "gas"})
-
-Key = tuple[str, str, int]
-"""An order under way: its rule, which part of the rule it comes from, and its place there."""
-
-
-class Begin(msgspec.Struct, frozen=True):
-    """Do this, again and again until it is read back, not after `until_ns`; it takes the place of what has its key."""
-
-    key: Key
-    act: Act
-    zone: str
-    mode: str
-    by: str
-    until_ns: int | None = None
-
-
-class End(msgspec.Struct, frozen=True):
-    """Nothing more is to be done for this part of this rule; `do` narrows it to one kind of act."""
-
-    rule: str
-    part: str
-    sounds_only: bool = False
-
-
-class Note(msgspec.Struct, frozen=True):
-    """Something to be told, at the device that it is about."""
-
-    device: str
-    zone: str
-    rule: str
-    action: str
-    status: str
-    mode: str
-    by: str
-    why: str
-    mono_ns: int
-
-
-Output = Begin | End | Note
-
-
-class KeptRule(msgspec.Struct, frozen=True):
-    """What a restart must not forget of a rule that is confirmed."""
-
-    since_ns: int
-    has_acted: bool
-
-
-class KeptMode(msgspec.Struct, frozen=True):
-    """What a restart must not forget of a drill or dry run."""
-
-    mode: Mode
-    until_ns: int
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """What is kept over a restart; times are of boot `boot`."""
-
-    boot: bytes = b""
-    rules: dict[str, KeptRule] = {}
-    modes: dict[str, KeptMode] = {}
 
 
 class _Rule:

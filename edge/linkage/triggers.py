@@ -1,7 +1,7 @@
 """One device that can trigger: whether it is in alarm, and whether that counts. Pure."""
 
 from contract.messages import Event, Quality, Reading
-from contract.site import ResolvedDevice
+from contract.site import ResolvedDevice, SitePlace
 from contract.site.linkage import Cause
 from edge.zones import Doubt
 
@@ -19,10 +19,9 @@ class Trigger:
     )  # fmt: skip
 
     def __init__(self, item: ResolvedDevice, cause: Cause, zone: str = "") -> None:
-        place = item.device.place
         self.device, self.kind, self.cause, self.zone = item.device.id, item.profile.kind, cause, zone
         self.name = item.device.name
-        self.place = " ".join(str(part) for part in (place.building, place.unit, place.floor, place.spot) if part != "")
+        self.place = place_words(item.device.place)
         self.is_alarm = False
         self.since_ns = 0
         """When `is_alarm` became what it is."""
@@ -79,3 +78,10 @@ class Trigger:
         if is_alarm is not self.is_alarm:
             self.is_alarm, self.since_ns = is_alarm, now_ns
         return is_alarm
+
+
+def place_words(place: SitePlace) -> str:
+    """A place as people say it: 3号楼 2单元 7层 走廊. What is a word already stays as it is."""
+    parts = ((place.building, "号楼"), (place.unit, "单元"), (place.floor, "层"), (place.spot, ""))
+    words = (str(part) + (of if str(part).lstrip("-").isdecimal() else "") for part, of in parts if part != "")
+    return " ".join(words)

@@ -10,7 +10,7 @@ from contract.clock import mono_ns
 from contract.messages import CommandStatus, Event, Outcome, Quality, Reading
 from contract.records import StateRecord
 from edge.linkage import Linkage, linkage, memory
-from edge.linkage.rules import Kept
+from edge.linkage.orders import Kept
 from edge.seams import UplinkStatus
 from edge.zones import Mode, Phase
 from tests.support.waiting import eventually
@@ -182,7 +182,7 @@ async def test_a_person_sees_and_asks(box):
         await fire(linked, "smoke-1", "smoke-2")
         view = linked.view()
         (b3, _) = view.zones
-        assert [(t.name, t.place) for t in view.alarms] == [("1层烟感", "3 1"), ("2层烟感", "")]
+        assert [(t.name, t.place) for t in view.alarms] == [("1层烟感", "3号楼 1层"), ("2层烟感", "")]
         await eventually(lambda: all(act.status == "executed" for act in linked.view().zones[0].acts[1:]))
         assert (b3.may_release, b3.may_silence, b3.may_drill_silently) == (True, True, True)
         assert "still in alarm" in linked.reset("b3").en

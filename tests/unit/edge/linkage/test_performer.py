@@ -9,9 +9,9 @@ import pytest
 from contract.clock import mono_ns
 from contract.messages import CommandStatus, Outcome
 from edge.linkage import performer as performing
+from edge.linkage.orders import Begin, End
 from edge.linkage.performer import Performer
 from edge.linkage.plan import Act
-from edge.linkage.rules import Begin, End
 from tests.support.waiting import eventually
 from tests.unit.edge.linkage.examples import S, plan, state
 

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from contract.messages import Event, Quality
-from edge.linkage.rules import Begin, End, Kept, KeptMode, KeptRule, Machine, Note
+from edge.linkage.orders import Begin, End, Kept, KeptMode, KeptRule, Note
+from edge.linkage.rules import Machine
 from edge.zones import Doubt, Mode, Phase
 from tests.unit.edge.linkage.examples import MINUTE, SITE, S, link, plan, says, state, with_first_rule
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from contract.messages import Quality
-from edge.linkage.rules import Begin, Kept, Machine
+from edge.linkage.orders import Begin, Kept
+from edge.linkage.rules import Machine
 from edge.zones import Mode, Phase
 from tests.unit.edge.linkage.examples import S, link, plan, says, state
 

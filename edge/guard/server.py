@@ -1,0 +1,291 @@
+"""Serves the guard page on the local network: what is shown, what a person asks, and what nobody may do to the box."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiohttp import web
+from multidict import MultiMapping
+
+from contract.clock import boot_id, mono_ns
+from contract.site import GuardPage
+from contract.site.linkage import checked_listen
+from edge.guard import page
+from edge.guard.access import RENEW_NS, SESSION_NS, Access, load_key
+from edge.guard.live import live
+from edge.guard.words import Words
+from edge.secrets import read_secret
+from edge.zones import Guarded, GuardView, Mode, Refusal, ZoneView
+
+log = structlog.get_logger(__name__)
+
+_S = 1_000_000_000
+COOKIE: Final = "anju_guard"
+MAX_BODY: Final = 4096
+BODY_S: Final = 5.0
+MAX_CONNECTIONS: Final = 64
+"""The oldest connection goes when one more comes: an answer takes milliseconds, so only an idle one is lost."""
+_STATIC = Path(__file__).parent / "static"
+_TYPES = {"guard.css": "text/css", "live.js": "text/javascript"}
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",  # with no-referrer a browser sends forms of our own as from "null"
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_WRONG: Words = ("密码不对", "that is not the password")
+_TOO_OFTEN: Words = ("尝试过多，请稍候再试", "too many tries; wait a little and try again")
+_OLD_FORM: Words = ("页面已过期，请返回重试", "this page was too old; go back and try again")
+_NO_ZONE: Words = ("没有这个分区", "there is no such zone")
+_ASKED = frozenset({"release", "reset", "drill"})
+"""What is asked once more on a page of its own."""
+
+
+class Guard:
+    """The guard page of a site file; without one, nothing is served. Raises AnjuError for a password that is none."""
+
+    def __init__(self, settings: GuardPage | None, state_dir: Path) -> None:
+        self._settings = settings
+        self._password = read_secret(settings.password) if settings else ""
+        if settings:
+            Access(self._password, b"", b"")  # says now what would be wrong with it
+        self._key_path = state_dir / "guard.key"
+
+    @asynccontextmanager
+    async def serve(self, guarded: Guarded) -> AsyncIterator[int]:
+        """Serves until the context ends; gives the port, 0 where it is taken: that is said, and the box goes on."""
+        if self._settings is None:
+            yield 0
+            return
+        access = Access(self._password, load_key(self._key_path), boot_id())
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[_guard_headers])
+        app.add_routes(_Pages(guarded, access).routes())
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, keepalive_timeout=15)
+        await runner.setup()
+        server = None
+        try:
+            host, port = checked_listen(self._settings.listen)
+            bound = 0
+            try:
+                loop = asyncio.get_running_loop()
+                server = await loop.create_server(_bounded(runner), host, port, backlog=MAX_CONNECTIONS)
+                bound = int(server.sockets[0].getsockname()[1])
+                log.info("guard page", listen=f"{host}:{bound}")
+            except (OSError, UnicodeError) as e:
+                log.warning("no guard page: its address cannot be had; the box goes on without",
+                            listen=self._settings.listen, problem=getattr(e, "strerror", None) or str(e))  # fmt: skip
+            yield bound
+        finally:
+            if server is not None:
+                server.close()
+            await runner.cleanup()
+
+
+def _bounded(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
+    """Makes connections, never more than MAX_CONNECTIONS at once: idle ones must not use up the box's file handles."""
+    server = runner.server
+    assert server is not None
+
+    def make() -> asyncio.Protocol:
+        open_now = server.connections
+        for oldest in open_now[: len(open_now) - MAX_CONNECTIONS + 1]:
+            oldest.force_close()
+        return server()
+
+    return make
+
+
+@web.middleware
+async def _guard_headers(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Every answer has the headers, also one that says no."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as e:
+        e.headers.update(_HEADERS)
+        raise
+    response.headers.update(_HEADERS)
+    return response
+
+
+class _Pages:
+    """What is answered to whom."""
+
+    def __init__(self, guarded: Guarded, access: Access) -> None:
+        self._guarded, self._access = guarded, access
+        self._files = {name: (_STATIC / name).read_bytes() for name in _TYPES}
+
+    def routes(self) -> list[web.RouteDef]:
+        """Every address of the page."""
+        return [
+            web.get("/", self._main),
+            web.get("/live", self._live),
+            web.post("/login", self._login),
+            web.post("/logout", self._logout),
+            web.post("/silence", self._silence),
+            web.get("/zones/{zone}/{what}", self._ask),
+            web.post("/zones/{zone}/{what}", self._do),
+            web.get("/static/{name}", self._file),
+        ]
+
+    # Shown
+
+    async def _main(self, request: web.Request) -> web.Response:
+        session = self._session(request)
+        view = self._guarded.view()
+        if session is None:
+            return _html(page.login_page(view.estate))
+        return self._renewed(_html(page.main_page(view, self._access.form_token(session))), session)
+
+    async def _live(self, request: web.Request) -> web.Response:
+        session = self._session(request)
+        if session is None:
+            return web.Response(status=401)
+        return self._renewed(_html(live(self._guarded.view(), self._access.form_token(session))), session)
+
+    async def _ask(self, request: web.Request) -> web.Response:
+        session = self._session(request)
+        if session is None:
+            return _see()
+        view, what = self._guarded.view(), request.match_info["what"]
+        zone = _zone_of(view, request)
+        if zone is None or what not in _ASKED:
+            return _html(page.told_page(view.estate, _NO_ZONE), 404)
+        return _html(page.ask_page(view.estate, zone, what, self._access.form_token(session)))
+
+    async def _file(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in self._files:
+            raise web.HTTPNotFound
+        return web.Response(body=self._files[name], content_type=_TYPES[name], charset="utf-8")
+
+    # Asked
+
+    async def _login(self, request: web.Request) -> web.Response:
+        _same_site(request)
+        estate, now_ns, address = self._guarded.view().estate, mono_ns(), request.remote or ""
+        if wait_ns := self._access.wait_ns(address, now_ns):
+            answer = _html(page.login_page(estate, _TOO_OFTEN), 429)
+            answer.headers["Retry-After"] = str(wait_ns // _S + 1)
+            return answer
+        form = await _form(request)
+        session = self._access.login(address, str(form.get("password", "")), now_ns)
+        if session is None:
+            log.warning("a wrong password on the guard page", address=address)
+            return _html(page.login_page(estate, _WRONG), 403)
+        log.info("logged in on the guard page", address=address)
+        response = _see()
+        _keep(response, session)
+        return response
+
+    async def _logout(self, request: web.Request) -> web.Response:
+        await self._asked(request)
+        response = _see()
+        response.del_cookie(COOKIE, httponly=True, samesite="Strict")
+        return response
+
+    async def _silence(self, request: web.Request) -> web.Response:
+        await self._asked(request)
+        return self._answer(self._guarded.silence(""))
+
+    async def _do(self, request: web.Request) -> web.Response:
+        form = await self._asked(request)
+        view, what = self._guarded.view(), request.match_info["what"]
+        zone = _zone_of(view, request)
+        if zone is None:
+            return _html(page.told_page(view.estate, _NO_ZONE), 404)
+        match what:
+            case "silence":
+                return self._answer(self._guarded.silence(zone.id))
+            case "reset":
+                return self._answer(self._guarded.reset(zone.id))
+            case "release":
+                return self._answer(self._guarded.release(zone.id))
+            case "stop":
+                return self._answer(self._guarded.stop(zone.id))
+            case "drill":
+                mode, minutes = str(form.get("mode", "")), str(form.get("minutes", ""))
+                if mode in set(Mode) and minutes in {str(number) for number in page.MINUTES}:
+                    return self._answer(self._guarded.start(zone.id, Mode(mode), int(minutes)))
+        raise web.HTTPNotFound
+
+    def _answer(self, refusal: Refusal | None) -> web.Response:
+        if refusal is None:
+            return _see()
+        return _html(page.told_page(self._guarded.view().estate, (refusal.zh, refusal.en)), 409)
+
+    # Who asks
+
+    def _session(self, request: web.Request) -> str | None:
+        session = request.cookies.get(COOKIE, "")
+        return session if self._access.age_ns(session, mono_ns()) is not None else None
+
+    def _renewed(self, response: web.Response, session: str) -> web.Response:
+        """A session that is used goes on; forms of the old one are still good for as long as it is kept."""
+        now_ns = mono_ns()
+        age_ns = self._access.age_ns(session, now_ns)
+        if age_ns is not None and age_ns > RENEW_NS:
+            _keep(response, self._access.session(now_ns))
+        return response
+
+    async def _asked(self, request: web.Request) -> MultiMapping[object]:
+        """The form of a person who is logged in, from a page of ours. Raises what is answered to anyone else."""
+        _same_site(request)
+        session = self._session(request)
+        if session is None:
+            raise web.HTTPSeeOther("/")
+        form = await _form(request)
+        if not self._access.is_form_token(session, str(form.get("token", ""))):
+            estate = self._guarded.view().estate
+            raise web.HTTPForbidden(text=page.told_page(estate, _OLD_FORM), content_type="text/html")
+        return form
+
+
+def _zone_of(view: GuardView, request: web.Request) -> ZoneView | None:
+    return next((zone for zone in view.zones if zone.id == request.match_info["zone"]), None)
+
+
+def _same_site(request: web.Request) -> None:
+    """Raises HTTPForbidden for a form that another site sent."""
+    origin = request.headers.get("Origin")
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    if (origin is not None and origin != f"{request.scheme}://{request.host}") or site not in {"same-origin", "none"}:
+        raise web.HTTPForbidden(text="sent by another site")
+
+
+async def _form(request: web.Request) -> MultiMapping[object]:
+    """What a form says. Raises for one that is too large, too slow or none."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise web.HTTPUnsupportedMediaType
+    try:
+        async with asyncio.timeout(BODY_S):
+            form: MultiMapping[object] = await request.post()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except (UnicodeDecodeError, LookupError, ValueError):
+        raise web.HTTPBadRequest from None
+    return form
+
+
+def _keep(response: web.Response, session: str) -> None:
+    # Not "secure": the page is not encrypted, and the browser would keep no such cookie.
+    response.set_cookie(COOKIE, session, max_age=SESSION_NS // _S, httponly=True, samesite="Strict", path="/")
+
+
+def _see() -> web.Response:
+    """Sends the browser to the page, so that loading it again repeats nothing."""
+    return web.Response(status=303, headers={"Location": "/"})
+
+
+def _html(text: str, status: int = 200) -> web.Response:
+    return web.Response(text=text, status=status, content_type="text/html")
