@@ -17,6 +17,7 @@ from simulators.bus import Fault
 from simulators.log import Write
 from simulators.modbus.pdu import GATEWAY_SILENT, ILLEGAL_ADDRESS, ModbusException
 from tests.support.modbus import LATER_NS, PROFILES, QUICK, Collected, ModbusRig, detector, door, modbus_rig
+from tests.support.waiting import eventually
 
 S = 1_000_000_000
 SLOW_S = 0.4
@@ -182,3 +183,47 @@ async def test_a_device_that_speaks_tcp_itself(unit: int) -> None:
         await rig.collected.value("door", "contact", 0)
         outcome = await rig.driver.execute("door", "unlock", {"seconds": 1}, LATER_NS)
         assert outcome.status is CommandStatus.EXECUTED
+
+
+async def test_a_command_cuts_the_wait_for_a_unit_that_says_nothing() -> None:
+    """A unit nobody knows is waited for in full, here for 5 s; a door must not wait behind that."""
+    async with modbus_rig([door(1), door(2)], poll_s=0.5, timeout_s=5.0, timing=Timing()) as rig:
+        rig.server.fail(1, Fault(kind="silent"))
+        await eventually(lambda: rig.server.questions[1] == 1)
+        await asyncio.sleep(0.1)
+        start = time.monotonic()
+        outcome = await rig.driver.execute("door-2", "unlock", {"seconds": 1}, LATER_NS)
+        assert outcome.status is CommandStatus.EXECUTED
+        assert time.monotonic() - start < 1.0
+        assert rig.driver.silent_units == 0, "what was cut short is no silence"
+        await rig.collected.error("door-1", "contact")
+        assert rig.driver.silent_units == 1
+
+
+async def test_a_busy_unit_is_asked_again_soon_and_nothing_has_failed() -> None:
+    async with modbus_rig([door(1), door(2)], poll_s=30.0, timing=replace(QUICK, busy_s=0.05)) as rig:
+        rig.server.fail(1, Fault(kind="exception", code=6, times=3))
+        await rig.collected.value("door-1", "contact", 0)
+        assert rig.server.questions[1] == 4
+        assert rig.driver.failures == 0
+        assert not [sample for sample in rig.collected.samples if sample.raw is None]
+
+
+async def test_a_unit_that_stays_busy_has_failed_and_is_not_silent() -> None:
+    async with modbus_rig([door(1), door(2)], poll_s=0.5, timing=replace(QUICK, busy_s=0.02)) as rig:
+        await rig.collected.value("door-1", "contact", 0)
+        rig.server.fail(1, Fault(kind="exception", code=6))
+        assert "device busy" in (await rig.collected.error("door-1", "contact")).error
+        assert rig.driver.silent_units == 0
+        rig.server.fail(1, None)
+        await rig.collected.value("door-1", "contact", 0)
+
+
+async def test_a_point_with_a_period_of_its_own_is_read_at_that() -> None:
+    profile = PROFILES["anju-door-unit"]
+    tamper = profile.points["tamper"]
+    seldom = replace(tamper, read=replace(tamper.read, every_s=0.5))
+    models = {profile.id: replace(profile, points=profile.points | {"tamper": seldom})}
+    async with modbus_rig([door(1)], poll_s=0.05, profiles=models) as rig:
+        await rig.collected.until(lambda: len(rig.collected.of("door-1", "tamper")) == 4)
+        assert 25 <= len(rig.collected.of("door-1", "contact")) <= 34
