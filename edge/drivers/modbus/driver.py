@@ -12,15 +12,13 @@ from contract.errors import Permanent, Retryable
 from contract.messages import Outcome, Sample
 from contract.modbus_plan import plan_unit, split_read
 from contract.profile import ModbusLimits
-from contract.site import AnyModbusBus, ModbusRtuBus, ModbusRtuTcpBus, ResolvedModbus
+from contract.site import AnyModbusBus, ModbusRtuBus, ModbusTcpBus, ResolvedModbus
 from edge.counts import BusCounts
 from edge.drivers.modbus.command import execute
 from edge.drivers.modbus.config import DEFAULT_TIMING, Timing, backoff_s
 from edge.drivers.modbus.errors import ILLEGAL_ADDRESS, Busy, Disconnected, GivenUp, Refused, Silent, Unreachable
-from edge.drivers.modbus.line import RtuWire
 from edge.drivers.modbus.plan import Planned, Write, planned
 from edge.drivers.modbus.poll import Poll, S, Schedule
-from edge.drivers.modbus.port import SerialPort, TcpPort
 from edge.drivers.modbus.tcp import TcpWire
 from edge.drivers.modbus.turn import Answer, Turn
 from edge.drivers.modbus.wire import Wire
@@ -345,12 +343,15 @@ class ModbusDriver:
 
 
 def wire_of(bus: AnyModbusBus) -> Wire:
-    """The connection that a bus of the site file means."""
+    """The connection that a bus of the site file means. A box without serial lines does not load what they need."""
+    if isinstance(bus, ModbusTcpBus):
+        return TcpWire(bus.host, bus.port)
+    from edge.drivers.modbus.line import RtuWire
+    from edge.drivers.modbus.port import SerialPort, TcpPort
+
     if isinstance(bus, ModbusRtuBus):
         return RtuWire(SerialPort(bus.port, bus.baud, bus.parity, bus.stop_bits), bus.line)
-    if isinstance(bus, ModbusRtuTcpBus):
-        return RtuWire(TcpPort(bus.host, bus.port), bus.line)
-    return TcpWire(bus.host, bus.port)
+    return RtuWire(TcpPort(bus.host, bus.port), bus.line)
 
 
 def _failed(read: Planned, error: str, now_ns: int) -> list[Sample]:
