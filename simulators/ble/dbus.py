@@ -59,14 +59,17 @@ class PrivateBus:
         config.write_text(_CONFIG.format(socket=self._socket), encoding="utf-8")
         try:
             self._process = await asyncio.create_subprocess_exec(
-                DAEMON, f"--config-file={config}", "--nofork", "--nopidfile", "--print-address=1",
-                stdout=asyncio.subprocess.PIPE, start_new_session=True,
+                "setpriv", "--pdeathsig=TERM", DAEMON, f"--config-file={config}", "--nofork", "--nopidfile",
+                "--print-address=1", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
             )  # fmt: skip
         except FileNotFoundError as e:
-            raise AnjuError("dbus-daemon is not there; simulated Bluetooth needs Debian's package dbus-daemon") from e
+            raise AnjuError("setpriv is not there; simulated Bluetooth needs Debian's package util-linux") from e
         assert self._process.stdout is not None
         if not await self._process.stdout.readline():
-            raise AnjuError(f"dbus-daemon did not start on {self._socket}")
+            raise AnjuError(
+                f"dbus-daemon did not start on {self._socket}; it needs Debian's package dbus-daemon.\n"
+                f"    Look what it says: {DAEMON} --config-file={config} --nofork"
+            )
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 import msgspec
 from structlog.testing import capture_logs
@@ -244,6 +245,29 @@ async def test_a_link_that_a_killed_run_left_is_ended_at_the_start() -> None:
         rig.start()
         await rig.collected.value("leak-1", "leak", 0)
         assert "A4:C1:38:00:00:01" not in rig.adapter.linked()
+
+
+async def test_losses_leave_no_task_and_no_handle_behind() -> None:
+    async with ble_rig([sensor(1, LEAK), sensor(2, LOCK), sensor(3, STAYING)]) as rig:
+
+        async def all_are_heard() -> tuple[int, int]:
+            for device, point in (("leak-1", "leak"), ("lock-2", "contact"), ("staying-3", "contact")):
+                await rig.collected.value(device, point, 0)
+            await eventually(rig.adapter.linked)
+            return len(asyncio.all_tasks()), len(list(Path("/proc/self/fd").iterdir()))
+
+        before = await all_are_heard()
+        for _ in range(3):
+            rig.bus.cut()
+            await all_are_heard()
+            await rig.bus.bluez.crash()
+            rig.bus.meet(rig.adapter)
+            await all_are_heard()
+            rig.adapter.drop("A4:C1:38:00:00:03")
+            after = await all_are_heard()
+        # A connect that happens to be under way has a handful of its own.
+        assert after[0] <= before[0] + 6
+        assert after[1] <= before[1] + 4
 
 
 async def test_a_flood_of_strangers_and_their_nonsense_costs_no_memory_and_hides_nobody() -> None:

@@ -185,9 +185,7 @@ class BleDriver:
                 self._end_orders(self._why_lost)
                 await radio.close()
                 for gatt in self._gatts.values():
-                    client, gatt.client = gatt.client, None
-                    if client is not None:
-                        await disconnect(client)
+                    await self._let_go(gatt)
 
     def _came_back(self, radio: Radio) -> None:
         if self._is_lost:
@@ -328,12 +326,13 @@ class BleDriver:
         """The connection to a device: the one that stays, or a new one. Raises Unreached or Lost."""
         if gatt.client is not None and gatt.client.is_connected:
             return gatt.client
+        await self._let_go(gatt)
         if gatt.device is None:
             raise Unreached("it is not heard, so that it cannot be connected")
 
         def gone(client: BleakClient) -> None:
             if gatt.client is client:
-                gatt.client = None
+                gatt.client, gatt.broken = None, client
                 gatt.due_ns = mono_ns()
                 self._turn.set()
 
@@ -347,6 +346,14 @@ class BleDriver:
                 await disconnect(client)
                 raise
         return client
+
+    @staticmethod
+    async def _let_go(gatt: Gatt) -> None:
+        """Ends the connection that stays, and what is left of one that broke."""
+        clients = [client for client in (gatt.client, gatt.broken) if client is not None]
+        gatt.client = gatt.broken = None
+        for client in clients:
+            await disconnect(client)
 
     async def _subscribe(self, gatt: Gatt, client: BleakClient) -> None:
         """Asks for what the device tells by itself. Raises Broken."""

@@ -24,6 +24,8 @@ class Gatt:
         self.stays = profile.gatt.stay
         self.device: BLEDevice | None = None
         self.client: BleakClient | None = None
+        self.broken: BleakClient | None = None
+        """A client whose connection went by itself: bleak keeps its place on the D-Bus until it is told to go."""
         self.heard_ns = 0
         self.due_ns = now_ns + round(timing.fresh_s * S)
         self.failures = 0
