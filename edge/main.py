@@ -19,6 +19,7 @@ from contract.version import VERSION
 from edge.buses import Buses
 from edge.commands import CommandRunner
 from edge.drivers import DRIVERS, Driver
+from edge.guard import Guard
 from edge.health import BoxStatus, Tally, parse_listen, serve_health
 from edge.health.status import written_bytes
 from edge.kept import estate_key, keep_counters, load_counters
@@ -73,6 +74,7 @@ class Box:
         self._boot, self._started_ns = boot_id(), mono_ns()
         self._identity = identify(state_dir, site.cloud.url)
         self._ca, self._proxy = trust_of(site.cloud, config.path), proxy_of(site.cloud)
+        self._guard = Guard(site.guard_page, state_dir)
         if in_clear := warning_in_clear(site.cloud.url):
             log.warning(in_clear, url=site.cloud.url)
 
@@ -133,6 +135,7 @@ class Box:
             )
             self._reloader = Reloader(self._state_dir, self._config, self._apply, self._online, trial_s)
             await stack.enter_async_context(serve_health(self._health_listen, self._snapshot))
+            await stack.enter_async_context(self._guard.serve(self._linkage))
             async with running({"uplink": self._uplink.run(), "watchdog": keep_watchdog()} | self._records()):
                 async with running({"tick": self._tick(), "counters": self._keep_counters()}):
                     self._buses.start(site.buses, devices)
@@ -204,6 +207,7 @@ class Box:
         changed = self._buses.changed(config.buses, config.devices)
         await self._buses.stop(changed)
         self._normaliser.adopt(config.devices)
+        self._linkage.adopt(config.devices)
         self._tally.adopt(item.device.id for item in config.devices)
         self._by_id.clear()
         self._by_id.update({item.device.id: item for item in config.devices})

@@ -16,7 +16,7 @@ from contract.site import ResolvedDevice, Site
 from edge.linkage import memory
 from edge.linkage.orders import Begin, End, Note, Output
 from edge.linkage.performer import Executor, Performer
-from edge.linkage.plan import Plan, make_plan
+from edge.linkage.plan import Plan, causes_of, make_plan
 from edge.linkage.rules import Machine
 from edge.seams import UplinkStatus
 from edge.zones import ActView, Doubt, GuardView, Happening, Mode, Refusal, TriggerView, ZoneView
@@ -135,6 +135,10 @@ class Linkage:
             return
         self._tasks.create_task(self._put_on(told), name="linkage put")
         await asyncio.sleep(0)  # the acts' first steps, which queue their writes
+
+    def adopt(self, devices: Sequence[ResolvedDevice]) -> None:
+        """Goes on with other devices, none of them in a zone or a rule: for what is seen and heard while cut off."""
+        self._machine.adopt(causes_of(devices))
 
     # What the guard page asks
 

@@ -86,12 +86,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 def make_plan(site: Site, devices: Sequence[ResolvedDevice]) -> Plan:
     """The plan of a checked site."""
-    by_id = {item.device.id: item for item in devices}
-    causes = {
-        name: (item, cause)
-        for name, item in by_id.items()
-        if (cause := CAUSES.get(item.profile.kind)) is not None and cause.point in item.profile.points
-    }
+    by_id, causes = {item.device.id: item for item in devices}, causes_of(devices)
     zones = {zone.id: ZonePlan(zone.id, zone.name, tuple(zone.triggers)) for zone in site.zones}
     page = site.guard_page
     sound = _acts(page.sound, by_id) if page else ()
@@ -103,6 +98,15 @@ def make_plan(site: Site, devices: Sequence[ResolvedDevice]) -> Plan:
         silence=_silence(sound, by_id),
         cut_off_ns=round(page.cut_off_s * _S) if page else 0,
     )
+
+
+def causes_of(devices: Sequence[ResolvedDevice]) -> dict[str, tuple[ResolvedDevice, Cause]]:
+    """The devices that can trigger, by id, each with what it tells of."""
+    return {
+        item.device.id: (item, cause)
+        for item in devices
+        if (cause := CAUSES.get(item.profile.kind)) is not None and cause.point in item.profile.points
+    }
 
 
 def _rule(

@@ -9,11 +9,12 @@ It is given readings, ticks and a person's wishes, each with the time, and gives
 - A drill or dry run ends by itself. Where a rule is still confirmed by then, it acts.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from contract.messages import Event, Reading
-from contract.site.linkage import strength
+from contract.site import ResolvedDevice
+from contract.site.linkage import Cause, strength
 from edge.linkage.orders import Begin, End, Kept, KeptMode, KeptRule, Key, Note, Output
 from edge.linkage.plan import CUT_OFF_RULE, Act, Plan, RulePlan
 from edge.linkage.triggers import Trigger
@@ -109,6 +110,16 @@ class Machine:
         trigger = self.triggers.get(item.device)
         if trigger is not None and trigger.take(item):
             self._look(trigger, now_ns)
+
+    def adopt(self, causes: Mapping[str, tuple[ResolvedDevice, Cause]]) -> None:
+        """Goes on with other devices outside the zones; those in zones change with the plan only."""
+        loose = {device for device, trigger in self.triggers.items() if not trigger.zone}
+        for device in loose - causes.keys():
+            del self.triggers[device]
+            self._alarmed.pop(device, None)
+            self._sounded.discard(device)
+        for device in causes.keys() - self.triggers.keys():
+            self.triggers[device] = Trigger(*causes[device])
 
     def tick(self, now_ns: int, *, is_cut_off: bool) -> None:
         """What time alone brings, and whether the cloud can be reached."""

@@ -186,7 +186,10 @@ async def test_a_slow_form_is_given_up(secrets, unused_tcp_port, monkeypatch):
     monkeypatch.setattr(server, "BODY_S", 0.05)
     async with served(secrets, unused_tcp_port, Asked()):
         reader, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
-        head = "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 20\r\n\r\np"
+        head = (
+            "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+            "Content-Length: 20\r\n\r\np"
+        )
         writer.write(head.encode())
         assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 408")
         writer.close()

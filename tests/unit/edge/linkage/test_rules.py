@@ -373,3 +373,16 @@ def test_a_button_counts_for_a_minute():
     assert noted(case.tick(59)) == []
     assert noted(case.tick(2)) == [("leak-1", "over", "done")]
     assert case.hear(Event("leak-1", "other", {}, case.now)) == []
+
+
+def test_a_detector_that_joins_outside_the_zones_is_heard_and_one_that_goes_is_forgotten():
+    case = Case()
+    case.alarm("smoke-away")
+    before = dict(plan().causes)
+    without = {device: cause for device, cause in before.items() if device != "smoke-away"}
+    case.machine.adopt(without)
+    assert begun(case.tick(1, is_cut_off=True)) == []
+    case.machine.adopt(before)
+    assert begun(case.alarm("smoke-away")) == [("siren-guard", "sound")]
+    case.machine.adopt({})
+    assert case.machine.triggers.keys() == {"smoke-1", "smoke-2", "smoke-3", "call-1", "call-2", "leak-1"}
