@@ -139,6 +139,8 @@ class _Reader:
         self._parts = 0
         self._anchors: dict[str, tuple[Any, int, int]] = {}
         """The finished part of each anchor, of how many values it is, and its line."""
+        self._names: set[str] = set()
+        """The anchors so far, also of parts that are not finished."""
 
     def document(self) -> Document:
         """The only document of the text; an empty text is one of None."""
@@ -169,6 +171,10 @@ class _Reader:
             value, parts, _ = self._anchors[event.anchor]
             self._count(event, parts)
             return value
+        if event.anchor is not None:
+            if event.anchor in self._names:  # it names another part from here on
+                raise _UnusualError(_line(event))
+            self._names.add(event.anchor)
         before = self._parts
         if isinstance(event, ScalarEvent):
             if depth == 0 and event.style in {"|", ">"}:  # whose comments may be its text
@@ -178,7 +184,6 @@ class _Reader:
             refuse_depth(depth + 1, _line(event))
             if event.tag is not None:
                 raise _UnusualError(_line(event))
-            self._anchors.pop(event.anchor, None)  # until it is finished, the name means a part that holds itself
             value = self._map(depth + 1) if isinstance(event, MappingStartEvent) else self._seq(depth + 1)
         if event.anchor is not None:
             self._anchors[event.anchor] = value, self._parts - before, _line(event)
