@@ -8,7 +8,7 @@ from edge.drivers.modbus.plan import Planned
 
 S = 1_000_000_000
 _NOW_NS = 1_000_000
-"""What is due so soon is due now: the loop\'s timers count milliseconds, and would be set again and again for less."""
+"""What is due so soon is due now: the loop's timers count milliseconds, and would be set again and again for less."""
 _SLOW_FACTOR = 3.0
 """A question to a silent unit waits this many times the slowest recent answer."""
 _KNOWN_FACTOR = 5.0
@@ -76,9 +76,10 @@ class Schedule:
 
     def take(self, now_ns: int) -> Poll | None:
         """The poll whose turn it is, taken out of the order; None when it is nobody's yet."""
-        while self._heap and self._heap[0][0] <= now_ns + _NOW_NS:
+        soon_ns = now_ns + _NOW_NS
+        while self._heap and self._heap[0][0] <= soon_ns:
             poll = heapq.heappop(self._heap)[2]
-            if poll.failures and now_ns < self._no_probe_before_ns:
+            if poll.failures and soon_ns < self._no_probe_before_ns:
                 poll.due_ns = self._no_probe_before_ns
                 self.add(poll)
                 continue
