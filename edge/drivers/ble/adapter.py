@@ -67,6 +67,8 @@ class Adapter:
         if reply.message_type is MessageType.ERROR:
             if reply.error_name == "org.freedesktop.DBus.Error.ServiceUnknown":
                 raise Lost("bluetoothd does not run; say: systemctl status bluetooth")
+            if reply.error_name == "org.freedesktop.DBus.Error.AccessDenied":
+                raise Lost("this user may not talk to bluetoothd; put it into the group bluetooth")
             raise Lost(f"there is no Bluetooth adapter {self._name}; is it plugged in? `bluetoothctl list` shows all")
         if not reply.body[0].value:
             raise Lost(f"the Bluetooth adapter {self._name} is switched off; say: bluetoothctl power on")

@@ -56,19 +56,22 @@ class Counters:
         """A frame with this counter was taken."""
         self._kept[device] = Kept(counter, _name_of(key), resets)
 
-    def save(self) -> None:
-        """Puts on disk what is not there yet. What the disk refuses stays to be written; told once."""
-        if self._path is None or self._kept == self._saved:
+    def unsaved(self) -> dict[str, Kept] | None:
+        """What belongs on disk, as it is now; None where it is there already."""
+        return dict(self._kept) if self._path is not None and self._kept != self._saved else None
+
+    def save(self, kept: dict[str, Kept] | None) -> None:
+        """Puts what `unsaved` gave on disk; for a thread of its own. What the disk refuses stays unsaved; told once."""
+        if self._path is None or kept is None:
             return
-        now = dict(self._kept)
         try:
-            write_durably(self._path, msgspec.json.encode(now))
+            write_durably(self._path, msgspec.json.encode(kept))
         except OSError as e:
             if not self._is_failing:
                 log.warning("counters of encrypted sensors are not on disk", error=str(e), path=str(self._path))
             self._is_failing = True
             return
-        self._saved, self._is_failing = now, False
+        self._saved, self._is_failing = kept, False
 
     @staticmethod
     def _set_aside(path: Path) -> None:

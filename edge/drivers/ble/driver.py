@@ -133,7 +133,7 @@ class BleDriver:
                     tasks.create_task(self._for_ever(work), name=f"{self.bus_id} {work.__name__.strip('_')}")
         finally:
             self._end_orders("the driver stopped")
-            await asyncio.to_thread(self._counters.save)
+            await asyncio.to_thread(self._counters.save, self._counters.unsaved())
 
     async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -236,7 +236,13 @@ class BleDriver:
             if gatt.is_waiting:
                 gatt.is_waiting, gatt.due_ns = False, now_ns
                 self._turn.set()
-        self._put(sensor.hear(Heard(said.service_data, said.manufacturer_data, rssi, about), now_ns))
+        try:
+            self._put(sensor.hear(Heard(said.service_data, said.manufacturer_data, rssi, about), now_ns))
+        except Exception:
+            # Bytes that nobody thought of must not fill the log, nor end anything: this is called by bleak, not by us.
+            sensor.refused["fault"] += 1
+            if sensor.refused["fault"] == 1:
+                log.exception("an advertisement failed within the box", bus=self.bus_id, device=sensor.id)
 
     async def _watch_silence(self) -> None:
         """Tells of sensors that fell silent, keeps counters, and begins anew a scan that hears nothing at all."""
@@ -258,7 +264,7 @@ class BleDriver:
                 for sensor in has_event:
                     sensor.has_event = False
                 saved_ns = now_ns
-                await asyncio.to_thread(self._counters.save)
+                await asyncio.to_thread(self._counters.save, self._counters.unsaved())
             await self._restart_stalled(now_ns)
 
     async def _restart_stalled(self, now_ns: int) -> None:

@@ -23,6 +23,9 @@ _PACKETS = 256
 _PACKETS_AHEAD = 64
 """A packet's number so far ahead or less is newer, else older. Source: BTHome's receivers (16 packets/s for 4 s)."""
 
+_TELL_AGAIN_NS = 3600 * S
+"""A refusal of one kind is told so seldom: whoever sends what is refused must not fill the log."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -69,9 +72,10 @@ class Sensor:
         self._again_ns = round(min(timing.again_s, item.silent_after_s / 2) * S)
         self._gap_ns = round(timing.event_gap_s * S)
         self._about: tuple[object, ...] = ()
-        self._complained = ""
-        self._bad = b""
-        """The frame refused last since one was taken: its repetitions are not looked at again."""
+        self._complained: dict[str, int] = {}
+        """When a refusal was told, by its reason."""
+        self._bad, self._bad_reason = b"", ""
+        """The frame refused last since one was taken, and why: its repetitions are not looked at again."""
         self._sources: dict[str, _Source] = {}
         self._numbers: dict[str, list[str]] = {}
         self._binaries: dict[str, list[str]] = {}
@@ -125,7 +129,7 @@ class Sensor:
                 if is_same_device:
                     self._repeat(source, now_ns, samples)
             elif data == self._bad:
-                self.refused[self._complained] += 1
+                self.refused[self._bad_reason] += 1
             else:
                 self._take_bthome(source, data, now_ns, samples)
         for name, where, pattern, reads in self._formats:
@@ -146,7 +150,7 @@ class Sensor:
         """The last packet again. One that is encrypted proves life only for a while: anybody could repeat it."""
         gap_ns, source.heard_ns = now_ns - source.heard_ns, now_ns
         if self._key is not None and source is self._sources.get("") and now_ns - source.first_ns > self._limit_ns:
-            self._refuse(Refused("replayed", "its last frame comes again and again: an impostor, or it hangs"))
+            self._refuse(Refused("replayed", "its last frame comes again and again: an impostor, or it hangs"), now_ns)
             return
         if source.event_ns and gap_ns > self._gap_ns and self._key is None and source.packet is None:
             self._take_bthome(source, source.data or b"", now_ns, samples)
@@ -163,8 +167,8 @@ class Sensor:
             counter = check(data, self._key, self._counter)
             frame = parse(data, self.address, self._key, counter)
         except Refused as e:
-            self._bad = data
-            self._refuse(e)
+            self._bad, self._bad_reason = data, e.reason
+            self._refuse(e, now_ns)
             return
         if counter is not None and self._key is not None:
             self._counter = counter
@@ -175,7 +179,7 @@ class Sensor:
         source.packet, source.event_ns = frame.packet, 0
         source.values = self._values_of(frame)
         if not source.values and not frame.events:
-            self._refuse(Refused("foreign", "its frames say nothing that its profile names: another model?"))
+            self._refuse(Refused("foreign", "its frames say nothing that its profile names: another model?"), now_ns)
             return
         samples.extend(self._samples(source.values, now_ns))
         for said, (event, fields) in frame.events.items():
@@ -211,7 +215,7 @@ class Sensor:
         source.data = data
         source.first_ns = source.heard_ns = self._told_ns = now_ns
         self.frames += 1
-        self._complained, self._bad = "", b""
+        self._bad = b""
         self._alive(now_ns)
 
     def _samples(self, values: Mapping[str, Raw], now_ns: int) -> list[Sample]:
@@ -219,11 +223,12 @@ class Sensor:
             self.seen[point] = (raw, now_ns)
         return [Sample(self.id, point, raw, now_ns) for point, raw in values.items()]
 
-    def _refuse(self, why: Refused) -> None:
-        """Counts a frame that changes nothing, and tells the first of a kind since one was taken."""
+    def _refuse(self, why: Refused, now_ns: int) -> None:
+        """Counts a frame that changes nothing, and tells the first of its kind, and one an hour after it."""
         self.refused[why.reason] += 1
-        if self._complained != why.reason:
-            self._complained = why.reason
+        told_ns = self._complained.get(why.reason)
+        if told_ns is None or now_ns - told_ns > _TELL_AGAIN_NS:
+            self._complained[why.reason] = now_ns
             log.warning("a sensor's frames are refused", device=self.id, reason=why.reason, hint=str(why))
 
     # --- silence ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ def test_kept_by_device_key_and_resets(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     counters = Counters(path)
     counters.note("a", KEY, 0, 7)
-    counters.save()
+    counters.save(counters.unsaved())
     again = Counters(path)
     assert again.last("a", KEY, 0) == 7
     assert again.last("a", OTHER, 0) == again.last("a", KEY, 1) == again.last("b", KEY, 0) == -1
@@ -24,12 +24,12 @@ def test_kept_by_device_key_and_resets(tmp_path: Path) -> None:
 def test_nothing_new_is_nothing_written(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     counters = Counters(path)
-    counters.save()
+    counters.save(counters.unsaved())
     assert not path.exists()
     counters.note("a", KEY, 0, 7)
-    counters.save()
+    counters.save(counters.unsaved())
     written = path.stat().st_mtime_ns
-    counters.save()
+    counters.save(counters.unsaved())
     assert path.stat().st_mtime_ns == written
 
 
@@ -39,7 +39,7 @@ def test_devices_that_are_no_more_are_forgotten(tmp_path: Path) -> None:
     for n in range(50):
         counters.note(f"device-{n}", KEY, 0, n)
     counters.restrict({"device-3"})
-    counters.save()
+    counters.save(counters.unsaved())
     assert path.read_text().count("device-") == 1
 
 
@@ -58,16 +58,16 @@ def test_a_disk_that_refuses_is_said_once_and_tried_again(tmp_path: Path) -> Non
     counters = Counters(folder / "c.json")
     counters.note("a", KEY, 0, 7)
     with capture_logs() as logs:
-        counters.save()
-        counters.save()
+        counters.save(counters.unsaved())
+        counters.save(counters.unsaved())
     assert len(logs) == 1
     folder.mkdir()
-    counters.save()
+    counters.save(counters.unsaved())
     assert Counters(folder / "c.json").last("a", KEY, 0) == 7
 
 
 def test_without_a_path_it_lasts_as_long_as_the_run() -> None:
     counters = Counters(None)
     counters.note("a", KEY, 0, 7)
-    counters.save()
+    counters.save(counters.unsaved())
     assert counters.last("a", KEY, 0) == 7

@@ -87,7 +87,7 @@ def test_replay_over_a_restart_and_the_way_back_after_a_new_battery(tmp_path: Pa
     path = tmp_path / "counters.json"
     counters = Counters(path)
     assert raws(say(made(LEAK, key=KEY, counters=counters), leak(True, 500), 1)) == [1]
-    counters.save()
+    counters.save(counters.unsaved())
     assert say(made(LEAK, key=KEY, counters=Counters(path)), leak(False, 500), 1) == []
     assert say(made(LEAK, key=KEY, counters=Counters(path)), leak(False, 3), 1) == []
     assert raws(say(made(LEAK, key=KEY, counters=Counters(path)), leak(False, 501), 1)) == [0]
@@ -110,6 +110,16 @@ def test_an_impostor_changes_nothing_and_is_told_once_and_counted() -> None:
     assert [entry["reason"] for entry in logs] == ["plain", "bindkey"]
     assert not [entry for entry in logs if KEY.hex() in str(entry) or tampered.hex() in str(entry)]
     assert raws(say(sensor, leak(True, 11), 200)) == [1], "what was forged took no counter"
+
+
+def test_an_impostor_between_honest_frames_does_not_fill_the_log() -> None:
+    sensor = made(LEAK, key=KEY)
+    with capture_logs() as logs:
+        for i in range(100):
+            assert raws(say(sensor, leak(bool(i % 2), i), i * S)) == [i % 2]
+            assert say(sensor, leak(True, i, key=None), i * S) == []
+    assert sensor.refused == {"plain": 100}
+    assert len(logs) == 1
 
 
 def test_the_last_frame_repeated_for_ever_is_no_life() -> None:
