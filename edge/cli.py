@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 profile_app = typer.Typer(help="Device profiles: which models are known.", no_args_is_help=True)
 app.add_typer(profile_app, name="profile")
+mqtt_app = typer.Typer(help="Devices at an MQTT broker.", no_args_is_help=True)
+app.add_typer(mqtt_app, name="mqtt")
 key_app = typer.Typer(help="The estate's key: makes tokens of cards and plates.", no_args_is_help=True)
 app.add_typer(key_app, name="estate-key")
 
@@ -188,6 +190,31 @@ def new_profile(
 
     path = create(protocol, kind, name, site)
     print(f"{path} is written. Fill it in; what is wrong with it then, says:\n  anju profile check {path}")
+
+
+@mqtt_app.command("discover")
+def discover_mqtt(
+    site: SiteOption,
+    bus: Annotated[str, typer.Option(help="Only this bus of the site file.")] = "",
+    seconds: Annotated[float, typer.Option(min=1, max=120, help="How long to listen.")] = 5.0,
+) -> None:
+    """Propose devices that announce themselves (Home Assistant's MQTT discovery). Changes and publishes nothing."""
+    import asyncio
+
+    from contract.profile import MqttProfile
+    from contract.site import MqttBus
+    from edge.drivers.mqtt.discovery import text_of
+    from edge.drivers.mqtt.scan import discover
+    from edge.settings import load_config
+
+    config, profiles = load_config(site)
+    models = {name: profile for name, profile in profiles.items() if isinstance(profile, MqttProfile)}
+    buses = [item for item in config.buses if isinstance(item, MqttBus) and bus in {"", item.id}]
+    if not buses:
+        raise AnjuError(f"the site file has no mqtt bus{f' {bus!r}' if bus else ''}; one begins with protocol: mqtt")
+    for item in buses:
+        print(f"{item.id} ({item.endpoint}), listening for {seconds:g} s …")
+        print(text_of(asyncio.run(discover(item, models, seconds=seconds))))
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ MAX_TEXT: Final = 256
 """Characters of a text that a point or a field may carry."""
 _MAX_WHOLE: Final = 2**63
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
-_NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?")
+_NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 
 Raw = int | float | str

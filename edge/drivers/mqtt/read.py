@@ -80,6 +80,7 @@ class Reader:
             self.malformed += 1
             return self._malformed(message, routes, str(e))
         samples: list[Sample] = []
+        lived: dict[str, None] = {}
         for route in routes:
             for link in route.links:
                 samples.extend(self._link(link, document, message))
@@ -87,7 +88,14 @@ class Reader:
                 if not message.is_kept:
                     self._answer(answer, document)
             for take in route.takes_of(document):
-                self._take_point(take, document, message, samples)
+                if self._take_point(take, document, message, samples) and not message.is_kept:
+                    lived[take.device] = None
+        if lived:
+            told = {sample.device for sample in samples}
+            for device in lived:
+                self._lives[device].heard(message.mono_ns)
+                if device not in told:
+                    samples.append(Sample(device, "link", ONLINE, message.mono_ns))
         return samples
 
     def _malformed(self, message: Arrived, routes: Sequence[Route], problem: str) -> list[Sample]:
@@ -116,8 +124,8 @@ class Reader:
         told = self._lives[link.device].says(link.number, word, message.mono_ns, is_kept=message.is_kept)
         return [Sample(link.device, "link", told, message.mono_ns)] if told is not None else []
 
-    def _take_point(self, take: Take, document: Any, message: Arrived, samples: list[Sample]) -> None:
-        """Adds what a message says of one point, and that its device lives."""
+    def _take_point(self, take: Take, document: Any, message: Arrived, samples: list[Sample]) -> bool:
+        """Adds what a message says of one point; whether it makes sense, and so its device lives."""
         try:
             raw = raw_at(document, take.path)
             if take.is_number and isinstance(raw, str):
@@ -126,20 +134,16 @@ class Reader:
             if not message.is_kept:
                 self._tell(take.device, f"{take.point}: {e}", message.mono_ns)
                 samples.append(Sample(take.device, take.point, None, message.mono_ns, str(e)))
-            return
+            return False
         if take.point == LINK:
-            if not raw:
-                return
-        elif not take.is_event:
+            return bool(raw)
+        if not take.is_event:
             if raw is not None:
                 samples.append(Sample(take.device, take.point, raw, message.mono_ns, is_kept=message.is_kept))
         elif not message.is_kept and self._happens(take, raw, document):
             fields = fields_at(document, take.fields)
             samples.append(Sample(take.device, take.point, raw, message.mono_ns, fields=fields))
-        if not message.is_kept:
-            self._lives[take.device].heard(message.mono_ns)
-            if not any(sample.device == take.device for sample in samples):
-                samples.append(Sample(take.device, "link", ONLINE, message.mono_ns))
+        return True
 
     def _happens(self, take: Take, raw: Raw | None, document: Any) -> bool:
         return raw is not None and (not take.when or raw in take.when) and not self._has_happened(take, document)

@@ -105,11 +105,12 @@ class Session:
 
 @asynccontextmanager
 async def connect(
-    bus: MqttBus, client_id: str, will: tuple[str, bytes], inbox: Inbox, timeout_s: float
+    bus: MqttBus, client_id: str, will: tuple[str, bytes] | None, inbox: Inbox, timeout_s: float
 ) -> AsyncIterator[Session]:
     """A connection to the bus's broker, whose messages go into the inbox. Raises Lost where there is none.
 
-    `will` is the topic and payload that the broker publishes, to be kept, when the box is gone.
+    `will` is the topic and payload that the broker publishes, to be kept, when the box is gone. Without one nothing is
+    left at the broker: no session either.
     """
     client = _client(bus, client_id, will, inbox, timeout_s)
     _guard(client)
@@ -129,19 +130,19 @@ async def connect(
     finally:
         with suppress(Lost, aiomqtt.MqttError, TimeoutError):
             async with asyncio.timeout(GOODBYE_S):
-                if not session.lost:  # a broker forgets the will of who leaves properly
+                if will is not None and not session.lost:  # a broker forgets the will of who leaves properly
                     await session.publish(*will, retain=True)
                 await client.__aexit__(None, None, None)
         _abandon(client)
 
 
-def _client(bus: MqttBus, client_id: str, will: tuple[str, bytes], inbox: Inbox, timeout_s: float) -> _Client:
+def _client(bus: MqttBus, client_id: str, will: tuple[str, bytes] | None, inbox: Inbox, timeout_s: float) -> _Client:
     is_5 = bus.version == "5"
     properties = None
     if is_5:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.MaximumPacketSize = MAX_PACKET
-        properties.SessionExpiryInterval = bus.session_s
+        properties.SessionExpiryInterval = bus.session_s if will else 0
     try:
         password = read_secret(bus.password) if bus.password else None
         tls = _tls(bus.ca) if bus.tls else None
@@ -149,20 +150,21 @@ def _client(bus: MqttBus, client_id: str, will: tuple[str, bytes], inbox: Inbox,
         raise Lost(str(e)) from e
     except OSError as e:  # ssl's errors are OSErrors
         raise Lost(f"the certificate authority {bus.ca} cannot be used: {e.strerror or e}") from e
-    more: dict[str, Any] = {"clean_start": bus.session_s == 0} if is_5 else {"clean_session": True}
+    more: dict[str, Any] = {"clean_start": not will or bus.session_s == 0} if is_5 else {"clean_session": True}
     return _Client(
         bus.host, bus.port, username=bus.user or None, password=password, identifier=client_id, logger=_log,
         queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", lambda maxsize: inbox),  # noqa: ARG005
         protocol=aiomqtt.ProtocolVersion.V5 if is_5 else aiomqtt.ProtocolVersion.V311,
-        will=aiomqtt.Will(will[0], will[1], qos=1, retain=True), timeout=timeout_s, keepalive=bus.keepalive_s,
-        max_queued_outgoing_messages=MAX_OUTGOING, properties=properties, tls_context=tls, **more,
+        will=aiomqtt.Will(will[0], will[1], qos=1, retain=True) if will else None,
+        timeout=timeout_s, keepalive=bus.keepalive_s, max_queued_outgoing_messages=MAX_OUTGOING,
+        properties=properties, tls_context=tls, **more,
     )  # fmt: skip
 
 
 class _SslSocket(ssl.SSLSocket):
     """Closes itself where the other side cannot be trusted; paho would leave that to the garbage collector."""
 
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  # ssl's own signature
+    def do_handshake(self, block: bool = False) -> None:  # ssl's own signature
         try:
             super().do_handshake(block)
         except OSError:
