@@ -87,7 +87,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     within_s: Annotated[float, msgspec.Meta(gt=0, le=86400)] | None = None
     """Only triggers that began within so many seconds of each other count together."""
     first: list[RuleAction] = []
-    """At the first trigger, not confirmed yet: `sound`, `announce` or `show`, for the guard."""
+    """At the first trigger, not confirmed yet: `sound`, `announce` or `show`, for the guard. Without it what stands
+    under `sound:` of the guard page."""
     then: list[RuleAction]
     """When confirmed: tried until it is read back, for as long as it lasts."""
     after: list[RuleAction] = []
@@ -111,7 +112,7 @@ class GuardPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     cut_off_s: Annotated[float, msgspec.Meta(ge=5, le=86400)] = 60.0
     """After so many seconds without the cloud the box counts as cut off."""
     sound: list[RuleAction] = []
-    """What makes noise at each fire or gas alarm of any device while the box is cut off."""
+    """What makes noise for the guard: at a first trigger, and at any fire or gas alarm while the box is cut off."""
 
 
 def checked_listen(text: str) -> tuple[str, int]:

@@ -28,6 +28,8 @@ RETRY_S: Final = 5.0
 """How long to wait after the disk refused what must be remembered."""
 MAX_EVENTS: Final = 10_000
 """Events in memory while the disk is slow; above it the oldest go, and that is logged."""
+PRESSING_NS: Final = 10 * 1_000_000_000
+"""So long after something was begun no bus waits for the disk: it has doors to open."""
 MAX_HAPPENINGS: Final = 100
 """What the guard page can show of the past."""
 _S = 1_000_000_000
@@ -66,6 +68,8 @@ class Linkage:
         self._happenings: deque[Happening] = deque(maxlen=MAX_HAPPENINGS)
         self._tasks: asyncio.TaskGroup | None = None
         self._opened_ns = mono_ns()
+        self._pressing_ns = 0
+        """Until when no bus waits for the disk."""
 
     @classmethod
     @asynccontextmanager
@@ -119,8 +123,8 @@ class Linkage:
     async def pass_on(self, items: Sequence[Reading | Event]) -> None:
         """Acts on what was read, then puts it on the outbox. Returns when it is there, on disk as the outbox promises.
 
-        Where there is something to do, the orders are with the drivers before this returns and the disk is not waited
-        for: the bus that asks is often the one that must write.
+        Where there is something to do, the orders are with the drivers before this returns; the disk is not waited for
+        then, nor in the next seconds: the bus that asks is often the one that must write.
         """
         machine, now_ns = self._machine, mono_ns()
         for item in items:
@@ -128,12 +132,12 @@ class Linkage:
                 machine.take(item, now_ns)
             if isinstance(item, Reading):
                 self._performer.take(item)
-        is_busy, events = self._act(machine.drain())
+        events = self._act(machine.drain())
         told = [*items, *events] if events else items
-        if not is_busy or self._tasks is None:
+        if now_ns >= self._pressing_ns or self._tasks is None or not told:
             await self._put(told)
             return
-        self._tasks.create_task(self._put_on(told), name="linkage put")
+        self._tasks.create_task(self._put_beside(told), name="linkage put")
         await asyncio.sleep(0)  # the acts' first steps, which queue their writes
 
     def adopt(self, devices: Sequence[ResolvedDevice]) -> None:
@@ -201,16 +205,15 @@ class Linkage:
 
     def _settle(self) -> None:
         """Does and tells what the machine says, outside the way of a reading."""
-        _, events = self._act(self._machine.drain())
-        self._queue(events)
+        self._queue(self._act(self._machine.drain()))
 
-    def _act(self, outputs: Sequence[Output]) -> tuple[bool, list[Event]]:
-        """Begins and ends acts; whether any was begun, and what is to be told."""
-        is_busy, events = False, []
+    def _act(self, outputs: Sequence[Output]) -> list[Event]:
+        """Begins and ends acts; what is to be told of it."""
+        events = []
         for output in outputs:
             match output:
                 case Begin():
-                    is_busy = True
+                    self._pressing_ns = mono_ns() + PRESSING_NS
                     self._performer.begin(output)
                 case End():
                     self._performer.end(output)
@@ -218,7 +221,7 @@ class Linkage:
                     events.append(self._event(output))
         if self._machine.is_changed:
             self._changed.set()
-        return is_busy, events
+        return events
 
     def _note(self, note: Note) -> None:
         self._queue([self._event(note)])
@@ -229,11 +232,11 @@ class Linkage:
         self._happenings.append(
             Happening(note.mono_ns, note.zone, note.device, note.action, note.status, note.mode, note.by, note.why)
         )
-        fields: dict[str, str | int | float | bool] = {
+        said = {
             "zone": note.zone, "rule": note.rule, "action": note.action, "status": note.status, "mode": note.mode,
             "by": note.by, "why": note.why,
         }  # fmt: skip
-        return Event(note.device, "linkage", fields, note.mono_ns)
+        return Event(note.device, "linkage", {name: word for name, word in said.items() if word}, note.mono_ns)
 
     def _queue(self, events: Sequence[Event]) -> None:
         self._events.extend(events)
@@ -257,7 +260,7 @@ class Linkage:
         if events:
             await self._put(events)
 
-    async def _put_on(self, items: Sequence[Reading | Event]) -> None:
+    async def _put_beside(self, items: Sequence[Reading | Event]) -> None:
         await self._put(items)
 
     async def _keep(self) -> Never:

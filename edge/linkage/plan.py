@@ -92,7 +92,7 @@ def make_plan(site: Site, devices: Sequence[ResolvedDevice]) -> Plan:
     sound = _acts(page.sound, by_id) if page else ()
     return Plan(
         zones=tuple(zones.values()),
-        rules=tuple(_rule(rule, zones[rule.zone], causes, by_id) for rule in site.linkage),
+        rules=tuple(_rule(rule, zones[rule.zone], causes, by_id, sound) for rule in site.linkage),
         causes=causes,
         sound=sound,
         silence=_silence(sound, by_id),
@@ -111,9 +111,11 @@ def causes_of(devices: Sequence[ResolvedDevice]) -> dict[str, tuple[ResolvedDevi
 
 def _rule(
     rule: Rule, zone: ZonePlan, causes: Mapping[str, tuple[ResolvedDevice, Cause]],
-    by_id: Mapping[str, ResolvedDevice],
+    by_id: Mapping[str, ResolvedDevice], sound: tuple[Act, ...],
 ) -> RulePlan:  # fmt: skip
     first, then = _acts(rule.first, by_id), _acts(rule.then, by_id)
+    if not first and rule.needs > 1:
+        first = sound  # the first trigger is never met with silence, where anything can sound
     kinds = [causes[device][0].profile.kind for device in zone.triggers if causes[device][1].hazard == rule.when]
     return RulePlan(
         id=rule.id,

@@ -171,7 +171,7 @@ def in_order(cloud: FakeCloud, fire: int) -> list[tuple[str, str]]:
     for item in cloud.gateways["gw-1"].urgent.items:
         if isinstance(item, StateRecord) and item.device.startswith(f"smoke-{fire}-") and item.value == "smoke":
             found.append((item.device, "smoke"))
-        elif isinstance(item, Event) and item.fields["rule"] == f"fire-{fire}":
+        elif isinstance(item, Event) and item.fields.get("rule") == f"fire-{fire}":
             found.append((item.device, str(item.fields["action"])))
     return [entry for entry in found if entry[0] != "siren" and entry[1] != "alert"]
 

@@ -83,6 +83,21 @@ async def test_the_orders_are_with_the_drivers_before_the_disk_is_waited_for(box
     ), "what was read is told before what came of it"
 
 
+async def test_while_doors_are_being_opened_no_bus_waits_for_the_disk(box, monkeypatch):
+    monkeypatch.setattr(linkage, "PRESSING_NS", S // 5)
+    async with box.linked() as linked:
+        await fire(linked, "smoke-1", "smoke-2")
+        box.disk.clear()
+        await asyncio.wait_for(linked.pass_on([says("leak-1", alarm=False, at=mono_ns())]), 0.5)
+        assert box.told[-1].device == "leak-1"
+        await asyncio.sleep(0.3)
+        waiting = asyncio.create_task(linked.pass_on([says("leak-1", alarm=False, at=mono_ns())]))
+        await asyncio.sleep(0.05)
+        assert not waiting.done(), "then as ever"
+        box.disk.set()
+        await waiting
+
+
 async def test_what_means_nothing_to_a_rule_waits_for_the_disk_as_ever(box):
     async with box.linked() as linked:
         box.disk.clear()
@@ -103,7 +118,7 @@ async def test_every_act_is_an_event_of_the_device_it_is_about(box):
             ("siren-1", "sound", "executed")} <= set(box.events())  # fmt: skip
     (confirmed,) = [i for i in box.told if isinstance(i, Event) and i.fields["action"] == "confirmed"]
     assert confirmed.fields == {
-        "zone": "b3", "rule": "fire-b3", "action": "confirmed", "status": "confirmed", "mode": "", "by": "rule",
+        "zone": "b3", "rule": "fire-b3", "action": "confirmed", "status": "confirmed", "by": "rule",
         "why": "in alarm: smoke-1, smoke-2; not counted: smoke-3 (unseen), call-1 (unseen), call-2 (unseen)",
     }  # fmt: skip
 

@@ -386,3 +386,15 @@ def test_a_detector_that_joins_outside_the_zones_is_heard_and_one_that_goes_is_f
     assert begun(case.alarm("smoke-away")) == [("siren-guard", "sound")]
     case.machine.adopt({})
     assert case.machine.triggers.keys() == {"smoke-1", "smoke-2", "smoke-3", "call-1", "call-2", "leak-1"}
+
+
+def test_a_rule_that_says_nothing_of_the_first_trigger_sounds_what_is_for_the_guard():
+    first = "    first:\n      - {device: siren-guard, do: sound, args: {seconds: 30}}\n"
+    assert first in SITE
+    case = Case(plan(SITE.replace(first, "")))
+    (order,) = [o for o in case.alarm("smoke-1") if isinstance(o, Begin)]
+    assert (order.act.device, dict(order.act.args), order.key[:2]) == (
+        "siren-guard",
+        {"seconds": 60},
+        ("fire-b3", "first"),
+    )
