@@ -39,7 +39,7 @@ class MqttBus(Bus, frozen=True, forbid_unknown_fields=True, kw_only=True):
     tls: bool = False
     """Whether the connection is encrypted and the broker proves itself."""
     ca: str | None = None
-    """PEM file of an own certificate authority, relative to the site file."""
+    """PEM file of an own certificate authority, with its whole path: /etc/anju/estate-ca.pem."""
     user: str = ""
     """Its login, where it wants one."""
     password: Secret | None = None
@@ -71,6 +71,8 @@ def check_mqtt_bus(bus: MqttBus, where: Where, profiles: Mapping[str, AnyProfile
         yield Problem((*where, "host"), f"{bus.host!r} is not an address", hint)
     if bus.ca is not None and bus.tls is False:
         yield Problem((*where, "ca"), "ca is of no use without TLS", "add tls: true")
+    if bus.ca is not None and not is_bad(bus.ca) and not bus.ca.startswith("/"):
+        yield Problem((*where, "ca"), f"ca is {bus.ca!r}", "write the whole path, as /etc/anju/estate-ca.pem")
     if bus.password is not None and bus.user == "":
         yield Problem((*where, "password"), "a password without a user", "add user:")
     taken: dict[tuple[str, str, str, int], str] = {}
