@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import ipaddress
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,11 +15,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from contract.errors import AnjuError
 from contract.messages import CommandStatus, Sample
 from contract.profile import MqttPoint
 from contract.site import MqttBus, MqttDevice, Resolved, Secret
 from edge.drivers.mqtt import MqttDriver
 from edge.drivers.mqtt.config import DEFAULT_LIMITS, Limits
+from edge.drivers.mqtt.scan import discover
 from edge.drivers.mqtt.wire import MAX_PACKET
 from simulators.bus import Fault
 from simulators.mqtt.broker import Broker
@@ -340,3 +343,26 @@ async def test_a_door_of_another_shares_nothing_but_the_broker() -> None:
         await seen(rig.collected, "door-2", "contact", 1)
         outcome = await rig.driver.execute("door-2", "unlock", {"seconds": 1}, LATER_NS)
         assert outcome.status is CommandStatus.EXECUTED, outcome
+
+
+async def test_announced_devices_are_proposed_beside_a_running_box(broker: Broker) -> None:
+    file = Path(__file__).parents[1] / "recordings" / "mqtt" / "discovery" / "announcements.json"
+    async with publisher(broker) as client, running(broker.port) as (driver, _):
+        await connected(driver)
+        for one in json.loads(file.read_text(encoding="utf-8")):
+            await client.publish(one["topic"], one["payload"], qos=1, retain=True)
+        await client.publish("homeassistant/sensor/evil/config", b"[" * 5000, qos=1, retain=True)
+        said: list[str] = []
+        await client.subscribe("#", qos=1)
+        bus = MqttBus(id="bus", protocol="mqtt", port=broker.port, devices=[])
+        proposals = await discover(bus, PROFILES, seconds=0.5)
+        assert {p.profile for p in proposals} == {"zigbee2mqtt-smoke", "tasmota-meter", ""}
+        async with asyncio.timeout(1):
+            async for message in client.messages:
+                said.append(message.topic.value)
+                if len(said) >= 6:
+                    break
+        assert not [topic for topic in said if topic.startswith("anju/anju-scan")], "it left nothing behind"
+        assert driver.counts().reconnects == 0
+    with pytest.raises(AnjuError, match="cannot be asked"):
+        await discover(MqttBus(id="bus", protocol="mqtt", port=1, devices=[]), PROFILES, seconds=0.1)
