@@ -12,8 +12,9 @@ from typing import Any, Self
 
 from dbus_fast import Message, MessageType, Variant
 
-from simulators.ble.adapter import ADAPTER, Adapter, BlueZError
+from simulators.ble.adapter import Adapter
 from simulators.ble.dbus import Connection, PrivateBus
+from simulators.ble.links import ADAPTER, BlueZError
 
 NAME = "org.bluez"
 _OBJECTS = "org.freedesktop.DBus.ObjectManager"

@@ -11,8 +11,8 @@ from bleak.exc import BleakDBusError, BleakError
 
 from contract.errors import Permanent
 from contract.site import BleBus, Cloud, Estate, Site
-from simulators.ble.adapter import RadioTimes
 from simulators.ble.bluez import BlueZ
+from simulators.ble.links import RadioTimes
 from simulators.ble.peripheral import Advertisement, full_uuid
 from simulators.bus import Fault
 from simulators.estate import Estate as SimulatedEstate

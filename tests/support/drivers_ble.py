@@ -14,8 +14,9 @@ from contract.profile.load import check_profile
 from contract.site import BleBus, BleDevice, Resolved, Secret
 from edge.drivers.ble import BleDriver
 from edge.drivers.ble.config import Timing
-from simulators.ble.adapter import Adapter, RadioTimes
+from simulators.ble.adapter import Adapter
 from simulators.ble.buses import SimulatedBle, bindkey_of
+from simulators.ble.links import RadioTimes
 from simulators.log import Entry, TruthLog
 from tests.support.modbus import Collected
 from tests.support.waiting import eventually
