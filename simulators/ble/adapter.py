@@ -11,11 +11,6 @@ from typing import TYPE_CHECKING, Any
 from dbus_fast import Variant
 
 from simulators.ble.air import matches, properties_of
-from simulators.ble.peripheral import Advertisement
-
-if TYPE_CHECKING:
-    from simulators.ble.bluez import BlueZ
-
 from simulators.ble.links import (
     ADAPTER,
     CHARACTERISTIC,
@@ -31,6 +26,10 @@ from simulators.ble.links import (
     Method,
     Reply,
 )
+from simulators.ble.peripheral import Advertisement
+
+if TYPE_CHECKING:
+    from simulators.ble.bluez import BlueZ
 
 
 class Adapter(Links):
