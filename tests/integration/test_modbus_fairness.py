@@ -227,3 +227,20 @@ async def test_a_point_with_a_period_of_its_own_is_read_at_that() -> None:
     async with modbus_rig([door(1)], poll_s=0.05, profiles=models) as rig:
         await rig.collected.until(lambda: len(rig.collected.of("door-1", "tamper")) == 4)
         assert 25 <= len(rig.collected.of("door-1", "contact")) <= 34
+
+
+async def test_a_connection_on_which_nobody_answers_is_opened_anew() -> None:
+    """A gateway may hang with its connection open. One that answers for one unit is left alone."""
+    async with modbus_rig([door(1), door(2)], timing=replace(QUICK, unheard_s=0.5)) as rig:
+        await rig.collected.value("door-2", "contact", 0)
+        rig.server.fail(1, Fault(kind="silent"))
+        await rig.collected.error("door-1", "contact")
+        await asyncio.sleep(1.5)
+        assert rig.server.connections == 1
+        rig.server.fail(2, Fault(kind="silent"))
+        lost = await rig.collected.fresh("door-2", "contact", lambda sample: "opened anew" in sample.error)
+        assert lost.error == "nothing was heard for 0.5 s; it is opened anew"
+        await eventually(lambda: rig.server.connections >= 2)
+        rig.server.fail(2, None)
+        await rig.collected.value("door-2", "contact", 0)
+        assert rig.driver.counts().reconnects == 1

@@ -26,6 +26,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """So often in a row a unit may ask for time until its poll has failed."""
     cuts: int = 2
     """So often in a row the wait for a unit may be cut short for commands until that is its silence."""
+    unheard_s: float = 60.0
+    """Connection or port are opened anew when every question of so long stayed unanswered."""
     reconnect_s: float = 0.2
     reconnect_max_s: float = 30.0
     confirm_every_s: float = 0.1

@@ -68,6 +68,8 @@ class ModbusDriver:
         self._sleeper: asyncio.Future[None] | None = None
         self._suspect: tuple[int, int] | None = None
         """The unit asked when the connection went, and how often in a row: it may be the cause."""
+        self._unheard_since_ns = 0
+        """When the first question after the last answer stayed unanswered; 0 while there is none."""
         self._reconnect_failures = 0
         self._own_failures = 0
         self._is_lost = False
@@ -252,6 +254,8 @@ class ModbusDriver:
         self.last_poll_ns = now_ns
         await self._hand_on(samples)
         self._own_failures = 0
+        if turn is not None and not turn.is_answered:
+            self._note_silence(now_ns)
 
     async def _ask_rest(self, turn: Turn, poll: Poll) -> None:
         """Asks the other questions of a turn, letting a command pass before each. Raises Disconnected."""
@@ -296,6 +300,13 @@ class ModbusDriver:
         finally:
             self._polled = None
 
+    def _note_silence(self, now_ns: int) -> None:
+        """Raises Disconnected when nobody at all answers for long: a converter may hang with its connection open."""
+        since_ns = self._unheard_since_ns = self._unheard_since_ns or now_ns
+        if now_ns - since_ns > self._timing.unheard_s * S:
+            self._unheard_since_ns = 0
+            raise Disconnected(f"nothing was heard for {self._timing.unheard_s:g} s; it is opened anew", sent=False)
+
     def _split(self, read: Planned) -> list[Planned]:
         """A question in parts, where its unit refuses the whole."""
         parts = split_read(read.read, self._limits[read.read.unit])
@@ -303,7 +314,7 @@ class ModbusDriver:
 
     def _note_answer(self, poll: Poll, read: Planned, latency_ns: int) -> None:
         self._schedule.answered(poll, max(0.0, latency_ns / S - read.wire_s))
-        self._reconnect_failures = 0
+        self._reconnect_failures = self._unheard_since_ns = 0
         self.answers += 1
         self.latency_sum_s += latency_ns / S
         if self._suspect and self._suspect[0] == poll.unit:

@@ -195,3 +195,18 @@ def test_a_wait_cut_short_is_no_silence_until_it_happens_again_and_again() -> No
         now = schedule.next_ns
     assert not schedule.put_back_cut(schedule.take(now), now)
     assert schedule.skipped == DEFAULT_TIMING.cuts
+
+
+def test_a_pause_that_ends_within_the_clock_s_grain_ends_now() -> None:
+    schedule = Schedule([poll_of(1), poll_of(2)], 1.0, DEFAULT_TIMING)
+    answering, silent = schedule.take(0), schedule.take(0)
+    assert answering is not None
+    assert silent is not None
+    schedule.answered(answering, 0.002)
+    for _ in range(2):
+        schedule.put_back_silent(silent, 0, 0.001)
+        schedule.take(60 * S)
+    schedule.put_back_silent(silent, 60 * S, 0.0003)
+    for late_ns in range(0, 20_000_000, 100_000):
+        schedule.add_at(silent, 60 * S)
+        assert schedule.take(60 * S + late_ns) in {silent, None}
