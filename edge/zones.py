@@ -127,6 +127,10 @@ class Refusal(msgspec.Struct, frozen=True):
 class Guarded(Protocol):
     """What the guard page asks of linkage. Each act is recorded; a Refusal says why nothing was done."""
 
+    @property
+    def estate(self) -> str:
+        """What the estate is called."""
+
     def view(self) -> GuardView:
         """How everything is now."""
 

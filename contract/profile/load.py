@@ -41,6 +41,8 @@ def _check_point(name: str, point: PointMap, kind: Kind, profile: Profile) -> It
     if standard is None:
         yield Problem(where, f"{kind.name} has no point {name!r}", f"it has: {', '.join(sorted(kind.points))}")
         return
+    if name == "linkage":
+        yield Problem(where, "linkage is said by the box, not by a device", "remove it")
     is_command = standard.type is PointType.COMMAND
     if is_command and point.write is None:
         yield Problem(where, f"command {name!r} says nowhere to write", "add write:")

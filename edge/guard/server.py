@@ -12,9 +12,9 @@ from multidict import MultiMapping
 
 from contract.clock import boot_id, mono_ns
 from contract.site import GuardPage
-from contract.site.linkage import checked_listen
 from edge.guard import page
-from edge.guard.access import RENEW_NS, SESSION_NS, Access, load_key
+from edge.guard.access import RENEW_NS, SESSION_NS, Access, Bucket, load_key
+from edge.guard.listening import Listening, http_log
 from edge.guard.live import live
 from edge.guard.words import Words
 from edge.secrets import read_secret
@@ -26,8 +26,9 @@ _S = 1_000_000_000
 COOKIE: Final = "anju_guard"
 MAX_BODY: Final = 4096
 BODY_S: Final = 5.0
-MAX_CONNECTIONS: Final = 64
-"""The oldest connection goes when one more comes: an answer takes milliseconds, so only an idle one is lost."""
+STRANGERS: Final = 100
+STRANGER_NS: Final = _S // 20
+"""Questions of all who are not logged in, at once and then one in so long: they must not slow the box's own work."""
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {"guard.css": "text/css", "live.js": "text/javascript"}
 _HEADERS = {
@@ -62,46 +63,27 @@ class Guard:
 
     @asynccontextmanager
     async def serve(self, guarded: Guarded) -> AsyncIterator[int]:
-        """Serves until the context ends; gives the port, 0 where it is taken: that is said, and the box goes on."""
+        """Serves until the context ends; gives the port, 0 where it cannot be had: it is then tried again and again."""
         if self._settings is None:
             yield 0
             return
         access = Access(self._password, load_key(self._key_path), boot_id())
         app = web.Application(client_max_size=MAX_BODY, middlewares=[_guard_headers])
         app.add_routes(_Pages(guarded, access).routes())
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, keepalive_timeout=15)
+        runner = web.AppRunner(app, access_log=None, logger=http_log, shutdown_timeout=0.5, keepalive_timeout=15)
         await runner.setup()
-        server = None
+        listening = Listening(self._settings.listen, runner)
+        trying: asyncio.Task[None] | None = None
         try:
-            host, port = checked_listen(self._settings.listen)
-            bound = 0
-            try:
-                loop = asyncio.get_running_loop()
-                server = await loop.create_server(_bounded(runner), host, port, backlog=MAX_CONNECTIONS)
-                bound = int(server.sockets[0].getsockname()[1])
-                log.info("guard page", listen=f"{host}:{bound}")
-            except (OSError, UnicodeError) as e:
-                log.warning("no guard page: its address cannot be had; the box goes on without",
-                            listen=self._settings.listen, problem=getattr(e, "strerror", None) or str(e))  # fmt: skip
-            yield bound
+            if not await listening.try_once():
+                trying = asyncio.create_task(listening.try_for_ever(), name="guard page")
+            yield listening.port
         finally:
-            if server is not None:
-                server.close()
+            if trying is not None:
+                trying.cancel()
+                await asyncio.wait([trying])
+            listening.close()
             await runner.cleanup()
-
-
-def _bounded(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
-    """Makes connections, never more than MAX_CONNECTIONS at once: idle ones must not use up the box's file handles."""
-    server = runner.server
-    assert server is not None
-
-    def make() -> asyncio.Protocol:
-        open_now = server.connections
-        for oldest in open_now[: len(open_now) - MAX_CONNECTIONS + 1]:
-            oldest.force_close()
-        return server()
-
-    return make
 
 
 @web.middleware
@@ -123,6 +105,7 @@ class _Pages:
 
     def __init__(self, guarded: Guarded, access: Access) -> None:
         self._guarded, self._access = guarded, access
+        self._strangers = Bucket(STRANGERS, STRANGER_NS)
         self._files = {name: (_STATIC / name).read_bytes() for name in _TYPES}
 
     def routes(self) -> list[web.RouteDef]:
@@ -142,10 +125,9 @@ class _Pages:
 
     async def _main(self, request: web.Request) -> web.Response:
         session = self._session(request)
-        view = self._guarded.view()
         if session is None:
-            return _html(page.login_page(view.estate))
-        return self._renewed(_html(page.main_page(view, self._access.form_token(session))), session)
+            return _html(page.login_page(self._guarded.estate))
+        return self._renewed(_html(page.main_page(self._guarded.view(), self._access.form_token(session))), session)
 
     async def _live(self, request: web.Request) -> web.Response:
         session = self._session(request)
@@ -173,7 +155,8 @@ class _Pages:
 
     async def _login(self, request: web.Request) -> web.Response:
         _same_site(request)
-        estate, now_ns, address = self._guarded.view().estate, mono_ns(), request.remote or ""
+        self._let_stranger(mono_ns())
+        estate, now_ns, address = self._guarded.estate, mono_ns(), request.remote or ""
         if wait_ns := self._access.wait_ns(address, now_ns):
             answer = _html(page.login_page(estate, _TOO_OFTEN), 429)
             answer.headers["Retry-After"] = str(wait_ns // _S + 1)
@@ -222,13 +205,22 @@ class _Pages:
     def _answer(self, refusal: Refusal | None) -> web.Response:
         if refusal is None:
             return _see()
-        return _html(page.told_page(self._guarded.view().estate, (refusal.zh, refusal.en)), 409)
+        return _html(page.told_page(self._guarded.estate, (refusal.zh, refusal.en)), 409)
 
     # Who asks
 
     def _session(self, request: web.Request) -> str | None:
-        session = request.cookies.get(COOKIE, "")
-        return session if self._access.age_ns(session, mono_ns()) is not None else None
+        """The session of who asks, if it is one. Raises HTTPTooManyRequests where too many strangers ask."""
+        session, now_ns = request.cookies.get(COOKIE, ""), mono_ns()
+        if self._access.age_ns(session, now_ns) is not None:
+            return session
+        self._let_stranger(now_ns)
+        return None
+
+    def _let_stranger(self, now_ns: int) -> None:
+        if self._strangers.wait_ns(now_ns):
+            raise web.HTTPTooManyRequests
+        self._strangers.take(now_ns)
 
     def _renewed(self, response: web.Response, session: str) -> web.Response:
         """A session that is used goes on; forms of the old one are still good for as long as it is kept."""
@@ -246,8 +238,7 @@ class _Pages:
             raise web.HTTPSeeOther("/")
         form = await _form(request)
         if not self._access.is_form_token(session, str(form.get("token", ""))):
-            estate = self._guarded.view().estate
-            raise web.HTTPForbidden(text=page.told_page(estate, _OLD_FORM), content_type="text/html")
+            raise web.HTTPForbidden(text=page.told_page(self._guarded.estate, _OLD_FORM), content_type="text/html")
         return form
 
 
@@ -259,7 +250,7 @@ def _same_site(request: web.Request) -> None:
     """Raises HTTPForbidden for a form that another site sent."""
     origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if (origin is not None and origin != f"{request.scheme}://{request.host}") or site not in {"same-origin", "none"}:
+    if (origin is not None and origin.partition("://")[2] != request.host) or site not in {"same-origin", "none"}:
         raise web.HTTPForbidden(text="sent by another site")
 
 

@@ -146,6 +146,11 @@ class Linkage:
 
     # What the guard page asks
 
+    @property
+    def estate(self) -> str:
+        """What the estate is called."""
+        return self._estate[0]
+
     def view(self) -> GuardView:
         """How everything is now."""
         now_ns, uplink = mono_ns(), self._uplink()
@@ -309,7 +314,7 @@ class Linkage:
             since_ns=since_ns,
             is_restored=is_restored,
             triggers=[triggers[device] for device in devices],
-            acts=[view for rule in dict.fromkeys(names) for view in self._acts(rule)],
+            acts=[view for rule in dict.fromkeys(names) for view in self._acts(rule) if view.mono_ns >= since_ns],
             mode=kept.mode if kept else None,
             mode_until_ns=kept.until_ns if kept else 0,
             has_rules=bool(rules),

@@ -75,6 +75,7 @@ LOCK = "  lock:\n    read: {table: coil, address: 0, type: bit}\n    states: {0:
     ("text", "expected"),
     [
         (GOOD.replace("smoke_detector", "smoke"), [(5, "kind 'smoke' does not exist")]),
+        (f"{GOOD}  linkage:\n{SMOKE.partition(chr(10))[0]}\n", [(11, "linkage is said by the box, not by a device")]),
         (GOOD.replace("  smoke:", "  smok:"), [(8, "smoke_detector has no point 'smok'")]),
         (GOOD.replace("1: smoke", "1: fire"), [(10, "'smoke' has no word 'fire'")]),
         (GOOD.replace("1: smoke", "one: smoke"), [(10, "'one' is no value of a register")]),

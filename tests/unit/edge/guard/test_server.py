@@ -10,7 +10,7 @@ from yarl import URL
 
 from contract.errors import AnjuError
 from contract.site import GuardPage, Secret
-from edge.guard import Guard, server
+from edge.guard import Guard, listening, server
 from edge.zones import Mode, Refusal
 from tests.unit.edge.guard.views import FIRE, QUIET, Asked
 
@@ -202,7 +202,7 @@ async def test_idle_connections_do_not_keep_the_guard_out(secrets, unused_tcp_po
         reader, _ = held[0]
         assert await asyncio.wait_for(reader.read(), 5) == b"", "the oldest went"
         open_ones = [writer for reader, writer in held if not reader.at_eof()]
-        assert len(open_ones) <= server.MAX_CONNECTIONS
+        assert len(open_ones) <= listening.MAX_CONNECTIONS
         for _, writer in held:
             writer.close()
 
@@ -247,7 +247,52 @@ async def test_without_a_page_nothing_is_served_and_a_taken_port_is_said(secrets
     settings = GuardPage(listen=f"127.0.0.1:{unused_tcp_port}", password=Secret("guard"))
     async with Guard(settings, secrets).serve(Asked()) as first, Guard(settings, secrets).serve(Asked()) as second:
         assert (first, second) == (unused_tcp_port, 0)
-    assert "no guard page" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("no guard page yet") == 1
+
+
+async def test_an_address_that_comes_later_is_listened_at_then(secrets, unused_tcp_port, monkeypatch):
+    monkeypatch.setattr(listening, "RETRY_S", 0.02)
+    settings = GuardPage(listen=f"127.0.0.1:{unused_tcp_port}", password=Secret("guard"))
+    other = await asyncio.start_server(lambda *_: None, "127.0.0.1", unused_tcp_port)
+    async with Guard(settings, secrets).serve(Asked()) as port:
+        assert port == 0
+        other.close()
+        await other.wait_closed()
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{unused_tcp_port}") as http, asyncio.timeout(5):
+            while True:
+                try:
+                    assert (await login(http))[0] == 200
+                    break
+                except aiohttp.ClientConnectionError:
+                    await asyncio.sleep(0.02)
+
+
+async def test_a_flood_of_strangers_is_turned_away_and_the_guard_is_not(secrets, unused_tcp_port):
+    async with served(secrets, unused_tcp_port, Asked()) as http:
+        await login(http)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{unused_tcp_port}") as stranger:
+            statuses = []
+            for _ in range(150):
+                async with stranger.get("/") as response:
+                    statuses.append(response.status)
+        assert statuses[0] == 200
+        assert statuses[-1] == 429
+        async with http.get("/live") as response:
+            assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    "junk", [b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000, b"\r\n" * 1000]
+)
+async def test_junk_is_answered_shortly_or_not_at_all(secrets, unused_tcp_port, junk, caplog):
+    async with served(secrets, unused_tcp_port, Asked()) as http:
+        reader, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+        writer.write(junk)
+        writer.write_eof()
+        assert len(await asyncio.wait_for(reader.read(), 5)) < 1000
+        writer.close()
+        assert (await login(http))[0] == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"], "no line in the log a request"
 
 
 def test_a_password_that_is_missing_or_too_short_is_said_before_anything_starts(secrets):

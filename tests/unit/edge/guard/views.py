@@ -62,6 +62,10 @@ class Asked:
         self.asked: list[tuple[object, ...]] = []
         self.refusal: Refusal | None = None
 
+    @property
+    def estate(self) -> str:
+        return self.shown.estate
+
     def view(self) -> GuardView:
         return self.shown
 
