@@ -197,12 +197,17 @@ def _guard(client: _Client) -> None:
 def _abandon(client: aiomqtt.Client) -> None:
     """Leaves nothing of a client with the event loop, whatever state it is in."""
     paho: Any = client._client  # noqa: SLF001
-    paho._sock_close()  # noqa: SLF001
+    # Not before what paho has already asked the loop to do with the socket's number, which may be another's then.
+    asyncio.get_running_loop().call_soon(paho._sock_close)  # noqa: SLF001
     if client._misc_task is not None:  # noqa: SLF001
         client._misc_task.cancel()  # noqa: SLF001
-    gone = client._disconnected  # noqa: SLF001
-    if gone.done() and not gone.cancelled():
-        gone.exception()  # asked for, so that asyncio does not complain that nobody did
+    client._disconnected.add_done_callback(_asked_for)  # noqa: SLF001
+
+
+def _asked_for(future: asyncio.Future[None]) -> None:
+    """Takes note of how a future ended, so that asyncio does not complain that nobody did."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _abandon_late(opening: asyncio.Task[Any], client: aiomqtt.Client) -> None:
