@@ -7,6 +7,7 @@ from typing import Final, Self
 
 import structlog
 
+from contract.errors import AnjuError
 from contract.messages import CommandStatus, Outcome
 from contract.profile import Args
 from contract.site import AnyBus, ResolvedDevice
@@ -41,6 +42,8 @@ class _Running:
         self.bus, self.devices = bus, devices
         self.driver: Driver | None = None
         self.failures = 0
+        self.problem = ""
+        """What a person must mend before it can be started, as it was said last."""
         self.task: asyncio.Task[None]
 
 
@@ -104,10 +107,16 @@ class Buses:
         """Makes the driver of a bus; False when it cannot be made."""
         try:
             running.driver = self._make(running.bus, running.devices)
-        except Exception:
-            log.exception("a bus cannot be started; trying again for ever", bus=running.bus.id)
+        except Exception as e:
             running.driver = None
+            if isinstance(e, AnjuError):  # something that a person must mend, said once
+                if running.problem != str(e):
+                    log.error("a bus cannot be started; trying again for ever", bus=running.bus.id, problem=str(e))  # noqa: TRY400
+                running.problem = str(e)
+            else:
+                log.exception("a bus cannot be started; trying again for ever", bus=running.bus.id)
             return False
+        running.problem = ""
         self.executors.update(dict.fromkeys((item.device.id for item in running.devices), running.driver))
         return True
 

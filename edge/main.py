@@ -155,7 +155,7 @@ class Box:
         return following, trial
 
     def _make_driver(self, bus: AnyBus, devices: Sequence[ResolvedDevice]) -> Driver:
-        return DRIVERS[bus.protocol](bus, devices, self._consume)
+        return DRIVERS[bus.protocol](bus, devices, self._consume, self._state_dir)
 
     # The way of a reading
 

@@ -66,10 +66,10 @@ def _beneath(config: Config) -> tuple[Site, list[tuple[str, Device, Profile]]]:
     return msgspec.structs.replace(site, buses=[]), concerned
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Path, relative_to: Path | None = None) -> Config:
     """The configuration in a site file and in `profiles/` beside it. Raises ConfigError with every mistake."""
     whole = _whole_digest(path)
-    site, profiles = load_config(path)
+    site, profiles = load_config(path, relative_to)
     return Config(path, site, profiles, resolve(site, profiles), site_digest(path), whole)
 
 
@@ -85,7 +85,7 @@ def start_config(path: Path, state_dir: Path) -> Config:
         return config
     problem = "this site file was rolled back before; the one before it runs. Mend the site file and reload"
     log.error(problem, site=str(path), kept=str(kept))
-    return msgspec.structs.replace(read_config(kept), path=path, problem=problem)
+    return msgspec.structs.replace(read_config(kept, path.parent), path=path, problem=problem)
 
 
 class Online(msgspec.Struct, frozen=True):

@@ -11,22 +11,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
 from yarl import URL
 
 from contract.errors import AnjuError, ConfigError
 from contract.profile import AnyProfile, ProfileStore, shipped_profiles
-from contract.site import Cloud, Site, load_site
+from contract.site import Cloud, MqttBus, Site, load_site
 from edge.secrets import read_secret
 
 LOCK_FILE = "lock"
 
 
-def load_config(site_path: Path) -> tuple[Site, Mapping[str, AnyProfile]]:
+def load_config(site_path: Path, relative_to: Path | None = None) -> tuple[Site, Mapping[str, AnyProfile]]:
     """The site file with the profiles it may name: those shipped, and those in `profiles/` beside it.
 
-    An own profile replaces a shipped one of its id. Raises ConfigError with every mistake in the site file and in the
-    profiles that it names.
+    An own profile replaces a shipped one of its id. Files that the site file names are sought beside it, or in another
+    folder. Raises ConfigError with every mistake in the site file and in the profiles that it names.
     """
+    folder = relative_to or site_path.parent
     profiles = ProfileStore((shipped_profiles(), site_path.parent / "profiles"))
     try:
         site = load_site(site_path, profiles)
@@ -35,7 +37,11 @@ def load_config(site_path: Path) -> tuple[Site, Mapping[str, AnyProfile]]:
     used = {device.profile for bus in site.buses for device in bus.devices}
     if mistakes := [mistake for name in sorted(used & set(profiles.broken)) for mistake in profiles.broken[name]]:
         raise ConfigError(mistakes)
-    return site, profiles
+    buses = [
+        msgspec.structs.replace(bus, ca=str(folder / bus.ca)) if isinstance(bus, MqttBus) and bus.ca else bus
+        for bus in site.buses
+    ]
+    return msgspec.structs.replace(site, buses=buses), profiles
 
 
 def trust_of(cloud: Cloud, site_path: Path) -> ssl.SSLContext | None:

@@ -4,6 +4,7 @@ A driver knows nothing of words, reports or the outbox: it hands samples to `con
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from contract.messages import Outcome, Sample
@@ -39,30 +40,30 @@ class Counted(Protocol):
         """The numbers of this moment."""
 
 
-def _modbus(bus: Any, devices: Sequence[Any], consume: Consume) -> Driver:
+def _modbus(bus: Any, devices: Sequence[Any], consume: Consume, _: Path) -> Driver:
     from edge.drivers.modbus import ModbusDriver
 
     return ModbusDriver(bus, devices, consume)
 
 
-def _ble(bus: Any, devices: Sequence[Any], consume: Consume) -> Driver:
+def _ble(bus: Any, devices: Sequence[Any], consume: Consume, state_dir: Path) -> Driver:
     from edge.drivers.ble import BleDriver
 
-    return BleDriver(bus, devices, consume)
+    return BleDriver(bus, devices, consume, state_dir=state_dir)
 
 
-def _mqtt(bus: Any, devices: Sequence[Any], consume: Consume) -> Driver:
+def _mqtt(bus: Any, devices: Sequence[Any], consume: Consume, _: Path) -> Driver:
     from edge.drivers.mqtt import MqttDriver
 
     return MqttDriver(bus, devices, consume)
 
 
-DRIVERS: dict[str, Callable[[Any, Sequence[Any], Consume], Driver]] = {
+DRIVERS: dict[str, Callable[[Any, Sequence[Any], Consume, Path], Driver]] = {
     "modbus-tcp": _modbus,
     "modbus-rtu": _modbus,
     "modbus-rtu-tcp": _modbus,
     "ble": _ble,
     "mqtt": _mqtt,
 }
-"""Makes the driver of each protocol a site file can name. What a driver needs is imported when the first bus wants it:
+"""Makes the driver of each protocol a site file can name, with the folder for what it must remember. What a driver needs is imported when the first bus wants it:
 a box without a radio pays nothing for Bluetooth."""
