@@ -103,6 +103,11 @@ class Buses:
         """How often each bus's driver failed within the box."""
         return {name: running.failures for name, running in self._running.items()}
 
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """What a person must mend before a bus can be started, by bus."""
+        return {name: running.problem for name, running in self._running.items() if running.problem}
+
     def _put_in(self, running: _Running) -> bool:
         """Makes the driver of a bus; False when it cannot be made."""
         try:

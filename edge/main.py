@@ -247,6 +247,7 @@ class Box:
             config=self._reloader.config.digest,
             config_problem=self._reloader.config.problem,
             restarts=self._buses.restarts,
+            problems=self._buses.problems,
         )
 
 

@@ -65,5 +65,6 @@ DRIVERS: dict[str, Callable[[Any, Sequence[Any], Consume, Path], Driver]] = {
     "ble": _ble,
     "mqtt": _mqtt,
 }
-"""Makes the driver of each protocol a site file can name, with the folder for what it must remember. What a driver needs is imported when the first bus wants it:
-a box without a radio pays nothing for Bluetooth."""
+"""Makes the driver of each protocol a site file can name, with the folder for what it must remember.
+
+What a driver needs is imported when the first bus wants it: a box without a radio pays nothing for Bluetooth."""

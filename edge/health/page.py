@@ -82,6 +82,8 @@ def _buses(box: BoxStatus) -> Iterable[tuple[str, str]]:
             else "未轮询 not polled yet"
         )
         html = _mark(bus.connected, f"{'已连接 connected' if bus.connected else '未连接 not connected'} · {last}")
+        if bus.bus in box.problems:
+            html += f"<br>{escape(box.problems[bus.bus])}"
         if bus.silent_units:
             html += f"<br>{_mark(False, f'{bus.silent_units} 个单元无应答 units are silent')}"
         yield bus.bus, html

@@ -23,7 +23,7 @@ class BoxStatus(msgspec.Struct, frozen=True):
 
     `ignored` counts samples of points that no profile has; `errors` are the points whose last read failed. `config`
     names the configuration that runs, `config_problem` says why it is not what the site file says; `restarts` counts by
-    bus how often its driver failed within the box.
+    bus how often its driver failed within the box, and `problems` say what keeps one from being started.
     """
 
     version: str
@@ -49,6 +49,7 @@ class BoxStatus(msgspec.Struct, frozen=True):
     config: str
     config_problem: str
     restarts: Mapping[str, int]
+    problems: Mapping[str, str]
 
 
 def written_bytes() -> int | None:

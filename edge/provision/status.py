@@ -130,7 +130,10 @@ def _buses(box: BoxStatus, words: Words) -> RenderableType:
         table.add_row(bus.bus, state, str(bus.polls), str(bus.failures), str(bus.silent_units or ""), _answer(bus),
                       age_words(box.now_ns - bus.last_poll_ns) if bus.last_poll_ns else "–",
                       str(box.restarts.get(bus.bus) or ""))  # fmt: skip
-    return table
+    if not box.problems:
+        return table
+    said = [Text(f"⚠ {name}: {problem}", "bold red") for name, problem in box.problems.items()]
+    return Group(table, *said)
 
 
 def _answer(bus: BusCounts) -> str:

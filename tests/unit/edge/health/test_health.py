@@ -33,7 +33,7 @@ def status(**changes) -> BoxStatus:
         "samples": 100, "ignored": 4, "errors": [],
         "readings": {Lane.URGENT: 5, Lane.BULK: 60}, "online": ["a", "b"], "offline": ["c"],
         "unknown": [], "written_bytes": 12345, "events": 3,
-        "config": "abc", "config_problem": "", "restarts": {"bus": 2},
+        "config": "abc", "config_problem": "", "restarts": {"bus": 2}, "problems": {},
     }  # fmt: skip
     return BoxStatus(**fields | changes)
 

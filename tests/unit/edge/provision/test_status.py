@@ -32,13 +32,14 @@ def test_it_says_how_it_is_in_the_language_of_the_terminal() -> None:
 def test_what_is_wrong_stands_out_with_its_reason() -> None:
     broken = StreamStatus(3, 1, 4096, 8 << 20, 10, 20, 7, 14, 5, "no room")
     text = shown(
-        EN, width=120, utc_ns=None, config_problem="the site file has mistakes", streams=dict.fromkeys(Lane, broken),
+        EN, width=120, utc_ns=None, config_problem="the site file has mistakes",
+        problems={"radio": "there is no secret"}, streams=dict.fromkeys(Lane, broken),
         uplink=UplinkStatus(connected=False, since_ns=0, problem="no network"),
         errors=[PointError("c", "smoke", "no answer"), PointError("a", "fault", "exception 2")],
     )  # fmt: skip
     said = [
         "⚠ not connected 1 min 40 s no network", "⚠ not known yet", "⚠ the site file has mistakes",
-        "⚠ disk refuses: no room", "⚠ offline 1", "c  no answer", "⚠ cannot be read 1", "a fault  exception 2",
+        "⚠ disk refuses: no room", "⚠ radio: there is no secret", "⚠ offline 1", "c  no answer", "⚠ cannot be read 1", "a fault  exception 2",
     ]  # fmt: skip
     assert [words for words in said if words not in text] == []
 
