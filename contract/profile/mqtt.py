@@ -135,7 +135,7 @@ class MqttProfile(Profile, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     `base` stands for {base} where the site file does not say another. Of `link` all must say online. `alive` is
     where anything but 0 shows that the device lives. `refresh` makes it say all it knows; that is published when the
-    box comes to the broker.
+    box comes to the broker, and then every `refresh_s`: for devices that only speak when something changes.
     """
 
     protocol: Literal["mqtt"]
@@ -144,6 +144,7 @@ class MqttProfile(Profile, frozen=True, forbid_unknown_fields=True, kw_only=True
     link: list[MqttLink] = msgspec.field(default_factory=list)
     alive: list[MqttSource] = msgspec.field(default_factory=list)
     refresh: list[MqttPublish] = msgspec.field(default_factory=list)
+    refresh_s: Annotated[float, msgspec.Meta(ge=1, le=86400)] | None = None
     points: dict[str, MqttPoint]
 
 
@@ -175,6 +176,8 @@ def check_mqtt(profile: MqttProfile) -> Iterator[Problem]:
         for i, source in enumerate(profile.alive):
             if not is_bad(source):
                 yield from _check_source(source, ("alive", i))
+    if profile.refresh_s is not None and profile.refresh == []:
+        yield Problem(("refresh_s",), "there is nothing to ask again", "add refresh:")
     if not is_bad(profile.refresh):
         for i, asked in enumerate(profile.refresh):
             if not is_bad(asked):

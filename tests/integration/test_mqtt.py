@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiomqtt
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -16,13 +17,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from contract.errors import AnjuError
-from contract.messages import CommandStatus, Sample
+from contract.messages import CommandStatus, Event, Quality, Reading, Sample
 from contract.profile import MqttPoint
 from contract.site import MqttBus, MqttDevice, Resolved, Secret
 from edge.drivers.mqtt import MqttDriver
 from edge.drivers.mqtt.config import DEFAULT_LIMITS, Limits
 from edge.drivers.mqtt.scan import discover
 from edge.drivers.mqtt.wire import MAX_PACKET
+from edge.normalise import Normaliser
 from simulators.bus import Fault
 from simulators.mqtt.broker import Broker
 from simulators.mqtt.gate import Gate
@@ -366,3 +368,52 @@ async def test_announced_devices_are_proposed_beside_a_running_box(broker: Broke
         assert driver.counts().reconnects == 0
     with pytest.raises(AnjuError, match="cannot be asked"):
         await discover(MqttBus(id="bus", protocol="mqtt", port=1, devices=[]), PROFILES, seconds=0.1)
+
+
+async def test_a_device_that_speaks_only_when_something_changes_is_asked_again() -> None:
+    model = msgspec.structs.replace(PROFILES["shelly-gen2-switch"], refresh_s=1.0)
+    device = MqttDevice(id="lamp", name="灯", profile=model.id, address="shellyplus1-1")
+    async with mqtt_rig([device], {model.id: model}) as rig:
+        await eventually(lambda: len([s for s in rig.collected.of("lamp", "running") if s.raw == 0]) >= 3)
+        assert rig.collected.samples[-1].mono_ns - rig.collected.samples[0].mono_ns < 8e9, (
+            "by itself it says nothing yet"
+        )
+
+
+async def test_from_a_payload_to_what_the_cloud_is_told(broker: Broker) -> None:
+    """Driver and normaliser together: kept values are stale, a lost broker takes links off line, its return mends."""
+    devices = [SMOKE, BUTTON]
+    resolved = [
+        Resolved(device, MqttBus(id="bus", protocol="mqtt", devices=devices), PROFILES[device.profile])
+        for device in devices
+    ]
+    normaliser = Normaliser(resolved, tokenise=str)
+    told: list[Reading | Event] = []
+
+    class Normalised(Collected):
+        async def consume(self, samples: Sequence[Sample]) -> None:
+            told.extend(normaliser.take(samples))
+
+    def states(device: str, point: str) -> list[tuple[object, Quality]]:
+        return [
+            (r.value, r.quality) for r in told if isinstance(r, Reading) and (r.device, r.point) == (device, point)
+        ]  # fmt: skip
+
+    async with publisher(broker) as client, Gate("127.0.0.1", 0, broker.port) as gate:
+        await client.publish("zigbee2mqtt/smoke", '{"smoke":true}', qos=1, retain=True)
+        async with running(gate.port, devices, Normalised()):
+            await eventually(lambda: states("smoke", "smoke") == [("smoke", Quality.STALE)])
+            assert states("smoke", "link") == []
+            await client.publish("zigbee2mqtt/smoke", '{"smoke":false}', qos=1)
+            await client.publish("zigbee2mqtt/button", '{"action":"hold"}', qos=1)
+            await eventually(lambda: [e.point for e in told if isinstance(e, Event)] == ["pressed"])
+            assert states("smoke", "smoke")[-1] == ("clear", Quality.GOOD)
+            assert states("smoke", "link") == [("online", Quality.GOOD)]
+            await gate.shut()
+            await eventually(lambda: states("smoke", "link")[-1][0] == "offline")
+            await gate.open()
+            await eventually(lambda: states("smoke", "link")[-1][0] == "online")
+            await client.publish("zigbee2mqtt/smoke", '{"smoke":[]}', qos=1)
+            await client.publish("zigbee2mqtt/smoke", '{"smoke":true}', qos=1)
+            await eventually(lambda: states("smoke", "smoke")[-1] == ("smoke", Quality.GOOD))
+            assert [word for word, _ in states("smoke", "link")] == ["online", "offline", "online"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import heapq
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -185,18 +186,31 @@ class MqttDriver:
             return
 
     async def _refresh(self, session: Session) -> None:
-        """Asks every device that can be asked to say all it knows, one after the other."""
-        asked: set[tuple[str, bytes]] = set()
+        """Asks every device that can be asked to say all it knows, one after the other, and again as its model wants.
+
+        Devices that are asked again have each a phase of their own.
+        """
+        due: list[tuple[int, int, str]] = []
         try:
-            for device in self._devices.values():
-                words = words_of(device, self.client_id)
-                for message in device.profile.refresh:
-                    what = fill(message.topic, words), encode(message, words)
-                    if what not in asked:
-                        asked.add(what)
-                        await session.publish(*what, expires_s=self._timing.timeout_s)
+            for i, (name, device) in enumerate(self._devices.items(), 1):
+                await self._ask(session, device)
+                if device.profile.refresh_s is not None:
+                    period_ns = round(device.profile.refresh_s * S)
+                    due.append((mono_ns() + period_ns * i // len(self._devices), period_ns, name))
+            heapq.heapify(due)
+            while due:
+                due_ns, period_ns, name = due[0]
+                await asyncio.sleep(max(0.0, (due_ns - mono_ns()) / S))
+                await self._ask(session, self._devices[name])
+                heapq.heapreplace(due, (mono_ns() + period_ns, period_ns, name))
         except Lost:
             return  # whoever serves the connection says so
+
+    async def _ask(self, session: Session, device: ResolvedMqtt) -> None:
+        words = words_of(device, self.client_id)
+        for message in device.profile.refresh:
+            topic, payload = fill(message.topic, words), encode(message, words)
+            await session.publish(topic, payload, expires_s=self._timing.timeout_s)
 
     async def _watch(self, now_ns: int) -> None:
         """Devices that fell silent, and those whose standing link vouches for them.

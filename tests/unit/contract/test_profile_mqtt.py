@@ -99,5 +99,8 @@ def test_links_signs_of_life_and_questions(tmp_path: Path) -> None:
         'link:\n  - {topic: "+/x"}\n  - {topic: a, path: a..b}\n'
         'alive:\n  - {topic: stats, path: fps}\nrefresh:\n  - {topic: "#"}\n'
     )
-    found = mistakes(tmp_path, '  running: {read: {topic: "{address}"}, states: {0: stopped, 1: running}}\n', more=more)
+    point = '  running: {read: {topic: "{address}"}, states: {0: stopped, 1: running}}\n'
+    (nothing,) = mistakes(tmp_path, point, more="refresh_s: 60\n")
+    assert nothing == (8, "there is nothing to ask again; add refresh:")
+    found = mistakes(tmp_path, point, more=more)
     assert [line for line, _ in found] == [9, 10, 12, 14]
