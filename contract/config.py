@@ -161,6 +161,10 @@ def _convert(node: Any, model: Any, where: Path_, problems: list[Problem]) -> An
         }
     if origin in {typing.Union, types.UnionType}:
         return _convert_union(node, model, where, problems)
+    if origin in {list, dict}:  # said here: msgspec refuses to look at lists of structs that a plain field tells apart
+        wanted = "a list" if origin is list else "a map"
+        problems.append(Problem(where, f"{_name(where)}: expected {wanted}, it is {_say(node)}"))
+        return Bad()
     return _leaf(node, model, where, problems)
 
 

@@ -68,6 +68,8 @@ class Linkage:
         self._happenings: deque[Happening] = deque(maxlen=MAX_HAPPENINGS)
         self._tasks: asyncio.TaskGroup | None = None
         self._opened_ns = mono_ns()
+        self._is_needed = bool(plan.rules or plan.cut_off_ns)
+        """Whether there is a rule, or a page to show anything on."""
         self._pressing_ns = 0
         """Until when no bus waits for the disk."""
 
@@ -126,6 +128,9 @@ class Linkage:
         Where there is something to do, the orders are with the drivers before this returns; the disk is not waited for
         then, nor in the next seconds: the bus that asks is often the one that must write.
         """
+        if not self._is_needed:
+            await self._put(items)
+            return
         machine, now_ns = self._machine, mono_ns()
         for item in items:
             if item.device in machine.triggers:

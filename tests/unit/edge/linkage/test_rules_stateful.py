@@ -138,6 +138,7 @@ class Linked(RuleBasedStateMachine):
         if hasattr(self, "machine") and self.strength() >= 2:
             assert self.machine.phase("b3")[0] is Phase.CONFIRMED
             assert self.has_acted or not (self.mode is None or self.mode.acts)
+            assert self.strength() == 2 or self.mode is not Mode.SILENT_DRILL, "a third one is a real fire"
 
     @invariant()
     def what_was_acted_on_stays_until_a_person_resets_it(self):
