@@ -137,13 +137,15 @@ class Linkage:
                 machine.take(item, now_ns)
             if isinstance(item, Reading):
                 self._performer.take(item)
-        events = self._act(machine.drain())
-        told = [*items, *events] if events else items
-        if now_ns >= self._pressing_ns or self._tasks is None or not told:
-            await self._put(told)
+        notes = self._act(machine.drain())
+        if now_ns >= self._pressing_ns or self._tasks is None:
+            await self._put([*items, *self._log(self._events_of(notes))] if notes else items)
             return
-        self._tasks.create_task(self._put_beside(told), name="linkage put")
-        await asyncio.sleep(0)  # the acts' first steps, which queue their writes
+        self._tasks.create_task(self._put_beside(items), name="linkage put")
+        events = self._events_of(notes)
+        self._queue(events)
+        await asyncio.sleep(0)  # the acts' first steps, which queue their writes; then what was read is put
+        self._log(events)
 
     def adopt(self, devices: Sequence[ResolvedDevice]) -> None:
         """Goes on with other devices, none of them in a zone or a rule: for what is seen and heard while cut off."""
@@ -215,11 +217,11 @@ class Linkage:
 
     def _settle(self) -> None:
         """Does and tells what the machine says, outside the way of a reading."""
-        self._queue(self._act(self._machine.drain()))
+        self._queue(self._log(self._events_of(self._act(self._machine.drain()))))
 
-    def _act(self, outputs: Sequence[Output]) -> list[Event]:
-        """Begins and ends acts; what is to be told of it."""
-        events = []
+    def _act(self, outputs: Sequence[Output]) -> list[Note]:
+        """Begins and ends acts; what is to be told of it, which can wait."""
+        notes = []
         for output in outputs:
             match output:
                 case Begin():
@@ -228,25 +230,34 @@ class Linkage:
                 case End():
                     self._performer.end(output)
                 case Note():
-                    events.append(self._event(output))
+                    notes.append(output)
         if self._machine.is_changed:
             self._changed.set()
-        return events
+        return notes
 
     def _note(self, note: Note) -> None:
-        self._queue([self._event(note)])
+        self._queue(self._log(self._events_of([note])))
 
-    def _event(self, note: Note) -> Event:
-        log.info("linkage", device=note.device, zone=note.zone, rule=note.rule, action=note.action, status=note.status,
-                 mode=note.mode, by=note.by, why=note.why)  # fmt: skip
-        self._happenings.append(
-            Happening(note.mono_ns, note.zone, note.device, note.action, note.status, note.mode, note.by, note.why)
-        )
-        said = {
-            "zone": note.zone, "rule": note.rule, "action": note.action, "status": note.status, "mode": note.mode,
-            "by": note.by, "why": note.why,
-        }  # fmt: skip
-        return Event(note.device, "linkage", {name: word for name, word in said.items() if word}, note.mono_ns)
+    def _events_of(self, notes: Sequence[Note]) -> list[Event]:
+        """What the cloud is told, and the guard page with it."""
+        events = []
+        for note in notes:
+            self._happenings.append(
+                Happening(note.mono_ns, note.zone, note.device, note.action, note.status, note.mode, note.by, note.why)
+            )
+            said = {
+                "zone": note.zone, "rule": note.rule, "action": note.action, "status": str(note.status),
+                "mode": note.mode, "by": note.by, "why": note.why,
+            }  # fmt: skip
+            fields: dict[str, str | int | float | bool] = {name: word for name, word in said.items() if word}
+            events.append(Event(note.device, "linkage", fields, note.mono_ns))
+        return events
+
+    @staticmethod
+    def _log(events: list[Event]) -> list[Event]:
+        for event in events:
+            log.info("linkage", device=event.device, **event.fields)
+        return events
 
     def _queue(self, events: Sequence[Event]) -> None:
         self._events.extend(events)
