@@ -18,8 +18,11 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """Most of the bus's time that waiting for silent units may take while others answer."""
     full_every: int = 8
     """Each so manieth question to a silent unit waits the full time-out, so that one that became slow is found."""
+    few: int = 2
+    """While no more units than these are silent, they are asked again after a pause of `pause_max_s` at most."""
+    pause_max_s: float = 5.0
     backoff_s: float = 1.0
-    backoff_max_s: float = 30.0
+    backoff_max_s: float = 10.0
     busy_s: float = 0.25
     """Pause before a unit that asked for time is asked again."""
     pleas: int = 4

@@ -313,7 +313,7 @@ class ModbusDriver:
         return [planned(part, self._bus.line) for part in parts] if len(parts) > 1 else [read]
 
     def _note_answer(self, poll: Poll, read: Planned, latency_ns: int) -> None:
-        self._schedule.answered(poll, max(0.0, latency_ns / S - read.wire_s))
+        self._schedule.answered(poll, max(0.0, latency_ns / S - read.wire_s), mono_ns())
         self._reconnect_failures = self._unheard_since_ns = 0
         self.answers += 1
         self.latency_sum_s += latency_ns / S

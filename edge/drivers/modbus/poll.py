@@ -54,6 +54,7 @@ class Schedule:
         self._silent: set[Poll] = set()
         self._polls = set(polls)
         self._no_probe_before_ns = 0
+        self._asked_all_ns = -(1 << 62)
         self._slowest_s = 0.0
         for poll in polls:
             self.add(poll)
@@ -90,12 +91,12 @@ class Schedule:
         """How long to wait for this poll's next answer: in full for an unknown unit, briefly for a silent one.
 
         A unit that answered so far is given some times what it took; when that is not enough it may have become slow,
-        so its next question waits in full: of many units that die together each costs its neighbours little at first.
+        so its next question waits in full, unless many are silent: those died together and shall cost little.
         """
         if not poll.failures:
             known_s = max(self._timing.known_s, _KNOWN_FACTOR * poll.slowest_s)
             return min(self._timeout_s, known_s) if poll.seen else self._timeout_s
-        each, is_second = self._timing.full_every, poll.failures == 1 and poll.seen
+        each, is_second = self._timing.full_every, poll.failures == 1 and poll.seen and self._are_few_silent
         is_full = is_second or poll.failures % each == each - 1
         return self._timeout_s if is_full else self.brief_s(poll)
 
@@ -112,13 +113,32 @@ class Schedule:
         brief = max(self._timing.probe_s, _SLOW_FACTOR * slowest) if slowest else self._timing.first_s
         return min(self._timeout_s, brief)
 
-    def answered(self, poll: Poll, latency_s: float) -> None:
-        """Notes a question that was answered, be it with an exception."""
+    def answered(self, poll: Poll, latency_s: float, now_ns: int) -> None:
+        """Notes a question that was answered, be it with an exception.
+
+        Where a silent unit is back, the others are asked at once: what went together often comes back together.
+        """
         poll.slowest_s = max(latency_s, poll.slowest_s + _FADE * (latency_s - poll.slowest_s))
         self._slowest_s = max(latency_s, self._slowest_s + _FADE * (latency_s - self._slowest_s))
         poll.seen = True
         poll.failures = poll.cuts = 0
-        self._silent.discard(poll)
+        if poll in self._silent:
+            self._silent.discard(poll)
+            self._ask_silent(now_ns)
+
+    def _ask_silent(self, now_ns: int) -> None:
+        """Has all silent units asked now; not again and again where one comes and goes."""
+        if now_ns < self._asked_all_ns + round(self._timing.backoff_max_s * S):
+            return
+        self._asked_all_ns = self._no_probe_before_ns = now_ns
+        for other in self._silent:
+            other.due_ns = min(other.due_ns, now_ns)
+        self._heap = [(one.due_ns, order, one) for _, order, one in self._heap]
+        heapq.heapify(self._heap)
+
+    @property
+    def _are_few_silent(self) -> bool:
+        return len(self._silent) <= self._timing.few
 
     def put_back(self, poll: Poll, now_ns: int) -> None:
         """Back in order after a poll that was answered: at its next deadline, leaving out those already past.
@@ -168,7 +188,10 @@ class Schedule:
         """
         poll.reads.append(poll.reads.pop(0))
         if poll.failures and len(self._silent) < len(self._polls):
-            self._no_probe_before_ns = now_ns + round(waited_s / self._timing.probe_share * S)
+            pause_s = waited_s / self._timing.probe_share
+            if self._are_few_silent:  # they cost little; and a panel that is back must not stay unasked for long
+                pause_s = min(pause_s, self._timing.pause_max_s)
+            self._no_probe_before_ns = now_ns + round(pause_s * S)
         poll.failures += 1
         poll.cuts = poll.pleas = 0
         self._silent.add(poll)

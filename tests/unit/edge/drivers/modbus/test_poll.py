@@ -42,7 +42,7 @@ def simulate(
             schedule.put_back_silent(poll, now, waited)
         else:
             now += round(ANSWER_S * S)
-            schedule.answered(poll, ANSWER_S)
+            schedule.answered(poll, ANSWER_S, now)
             schedule.put_back(poll, now)
     return schedule, asked
 
@@ -109,7 +109,7 @@ def test_a_quick_unit_that_falls_silent_is_waited_for_in_full_the_second_time() 
     schedule = Schedule([poll_of(1)], 1.0, DEFAULT_TIMING)
     poll = schedule.take(0)
     assert poll is not None
-    schedule.answered(poll, 0.002)
+    schedule.answered(poll, 0.002, 0)
     waits = []
     for _ in range(9):
         waits.append(schedule.timeout_s(poll))
@@ -117,12 +117,36 @@ def test_a_quick_unit_that_falls_silent_is_waited_for_in_full_the_second_time() 
     assert waits == [0.15, 1.0, *[0.05] * 5, 1.0, 0.05]
 
 
+def test_a_panel_that_lost_two_answers_is_asked_again_within_seconds() -> None:
+    """Its own second question waits in full, and that must not be paid for with half a minute of blindness."""
+    _, asked = simulate(10, 0.25, 1.0, lambda unit, at_s: unit == 1 and 10 <= at_s < 11.0, 60)
+    back = next(at_s for at_s, unit, is_answered in asked if unit == 1 and is_answered and at_s > 11)
+    assert back < 18
+
+
+def test_what_went_together_is_found_together() -> None:
+    _, asked = simulate(30, 1.0, 0.5, lambda unit, at_s: unit > 20 and 10 <= at_s < 130, 200)
+    back = {}
+    for at_s, unit, is_answered in asked:
+        if unit > 20 and is_answered and at_s >= 130:
+            back.setdefault(unit, at_s)
+    assert len(back) == 10
+    assert max(back.values()) - min(back.values()) < 1.0
+
+
+def test_a_unit_that_comes_and_goes_does_not_have_the_dead_asked_at_each_time() -> None:
+    _, asked = simulate(12, 0.25, 1.0, lambda unit, at_s: unit > 2 or (unit == 2 and int(at_s) % 2 == 0), 300)
+    dead = sum(unit > 2 for _, unit, _ in asked)
+    assert dead < 10 * 300 / 5, "each about once in five seconds at most"
+    assert sum(unit == 1 for _, unit, _ in asked) >= 0.9 * 300 / 0.25
+
+
 def test_a_probe_waits_longer_on_a_slow_bus() -> None:
     schedule = Schedule([poll_of(1), poll_of(2)], 1.0, DEFAULT_TIMING)
     slow, silent = schedule.take(0), schedule.take(0)
     assert slow is not None
     assert silent is not None
-    schedule.answered(slow, 0.2)
+    schedule.answered(slow, 0.2, 0)
     silent.failures = 2
     assert schedule.timeout_s(silent) == pytest.approx(0.6)
 
@@ -139,9 +163,9 @@ def test_what_is_known_of_a_unit_outlives_a_reconnect() -> None:
     schedule = Schedule([poll_of(unit) for unit in (1, 2, 3, 4)], 1.0, DEFAULT_TIMING)
     slow, dead, new, quick = (schedule.take(0) for _ in range(4))
     assert slow is not None and dead is not None and new is not None and quick is not None  # noqa: PT018
-    schedule.answered(slow, 0.4)
-    schedule.answered(quick, 0.002)
-    schedule.answered(dead, 0.002)
+    schedule.answered(slow, 0.4, 0)
+    schedule.answered(quick, 0.002, 0)
+    schedule.answered(dead, 0.002, 0)
     for _ in range(3):
         schedule.put_back_silent(dead, 0, 0.0)
         schedule.put_back_silent(new, 0, 0.0)
@@ -202,7 +226,7 @@ def test_a_pause_that_ends_within_the_clock_s_grain_ends_now() -> None:
     answering, silent = schedule.take(0), schedule.take(0)
     assert answering is not None
     assert silent is not None
-    schedule.answered(answering, 0.002)
+    schedule.answered(answering, 0.002, 0)
     for _ in range(2):
         schedule.put_back_silent(silent, 0, 0.001)
         schedule.take(60 * S)
