@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from bthome_ble import BTHomeBluetoothDeviceData
-from habluetooth import BluetoothServiceInfoBleak
+
+from edge.drivers.ble.service_info import BluetoothServiceInfoBleak, BTHomeBluetoothDeviceData
 
 UUID = "0000fcd2-0000-1000-8000-00805f9b34fb"
 KEY_BYTES = 16
