@@ -5,6 +5,7 @@ import hashlib
 import heapq
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -191,26 +192,24 @@ class MqttDriver:
         Devices that are asked again have each a phase of their own.
         """
         due: list[tuple[int, int, str]] = []
-        try:
-            for i, (name, device) in enumerate(self._devices.items(), 1):
-                await self._ask(session, device)
-                if device.profile.refresh_s is not None:
-                    period_ns = round(device.profile.refresh_s * S)
-                    due.append((mono_ns() + period_ns * i // len(self._devices), period_ns, name))
-            heapq.heapify(due)
-            while due:
-                due_ns, period_ns, name = due[0]
-                await asyncio.sleep(max(0.0, (due_ns - mono_ns()) / S))
-                await self._ask(session, self._devices[name])
-                heapq.heapreplace(due, (mono_ns() + period_ns, period_ns, name))
-        except Lost:
-            return  # whoever serves the connection says so
+        for i, (name, device) in enumerate(self._devices.items(), 1):
+            await self._ask(session, device)
+            if device.profile.refresh_s is not None:
+                period_ns = round(device.profile.refresh_s * S)
+                due.append((mono_ns() + period_ns * i // len(self._devices), period_ns, name))
+        heapq.heapify(due)
+        while due:
+            due_ns, period_ns, name = due[0]
+            await asyncio.sleep(max(0.0, (due_ns - mono_ns()) / S))
+            await self._ask(session, self._devices[name])
+            heapq.heapreplace(due, (mono_ns() + period_ns, period_ns, name))
 
     async def _ask(self, session: Session, device: ResolvedMqtt) -> None:
         words = words_of(device, self.client_id)
         for message in device.profile.refresh:
             topic, payload = fill(message.topic, words), encode(message, words)
-            await session.publish(topic, payload, expires_s=self._timing.timeout_s)
+            with suppress(Lost):  # whoever serves the connection says so, if it is gone
+                await session.publish(topic, payload, expires_s=self._timing.timeout_s)
 
     async def _watch(self, now_ns: int) -> None:
         """Devices that fell silent, and those whose standing link vouches for them.
