@@ -7,9 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Never
 
+import msgspec
 import structlog
 
 from contract.clock import boot_id, mono_ns
+from contract.errors import AnjuError
 from contract.kinds import Lane
 from contract.messages import Sample
 from contract.records import ConfigReport
@@ -58,7 +60,14 @@ async def run(
     config: Config | None = start_config(site_path, state_dir)
     trial: Trial | None = None
     while config is not None:
-        box = Box(config, state_dir, health_listen, identify)
+        try:
+            box = Box(config, state_dir, health_listen, identify)
+        except AnjuError as e:
+            if trial is None:
+                raise
+            log.error("the changed configuration cannot be used; what ran goes on", problem=str(e))  # noqa: TRY400
+            config, trial = msgspec.structs.replace(trial.before, problem=f"the site file cannot be used: {e}"), None
+            continue
         config, trial = await box.run(stopped, reloads, trial, trial_s)
 
 

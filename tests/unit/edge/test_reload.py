@@ -119,6 +119,16 @@ async def test_what_lies_beneath_the_buses_begins_anew_and_is_rolled_back_too(tm
         await cloud.until(lambda: history(cloud, "smoke-1", "smoke") == ["clear", "smoke", "clear"])
 
 
+async def test_a_configuration_that_names_what_is_not_there_ends_no_box(tmp_path: Path) -> None:
+    async with estate_and_cloud(tmp_path) as (estate, cloud, site_path), box(site_path, tmp_path / "state") as ask:
+        await cloud.until(lambda: history(cloud, "smoke-1", "link") == ["online"])
+        site_path.write_text(site_path.read_text().replace("cloud: {", "cloud: {ca: nowhere.pem, "))
+        await ask()
+        await cloud.until(lambda: reports(cloud) == 2)
+        estate.set("smoke-1", "smoke", "smoke")
+        await cloud.until(lambda: history(cloud, "smoke-1", "smoke") == ["clear", "smoke"])
+
+
 async def test_a_broken_profile_that_nobody_uses_stops_nothing(tmp_path: Path) -> None:
     async with estate_and_cloud(tmp_path) as (_, cloud, site_path):
         (tmp_path / "profiles").mkdir()
