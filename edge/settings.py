@@ -12,11 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
-from yarl import URL
 
 from contract.errors import AnjuError, ConfigError
 from contract.profile import AnyProfile, ProfileStore, shipped_profiles
 from contract.site import Cloud, MqttBus, Site, load_site
+from edge.http.address import Address, NotAnAddressError
+from edge.http.proxy import HttpProxy
 from edge.secrets import read_secret
 
 LOCK_FILE = "lock"
@@ -60,22 +61,21 @@ def ca_path(cloud: Cloud, site_path: Path) -> Path | None:
     return None if cloud.ca is None else site_path.parent / cloud.ca
 
 
-def proxy_of(cloud: Cloud) -> URL | None:
+def proxy_of(cloud: Cloud) -> HttpProxy | None:
     """The proxy that the site file names, with its login; the password is looked up now, so that it is there."""
     proxy = cloud.proxy
     if proxy is None:
         return None
-    url = URL(proxy.url).with_user(proxy.user or None)
-    return url.with_password(read_secret(proxy.password)) if proxy.password else url
+    return HttpProxy.at(proxy.url, proxy.user, read_secret(proxy.password) if proxy.password else "")
 
 
 def warning_in_clear(url: str) -> str:
     """A sentence where a cloud's address lets everyone on the way read along; empty for https and this machine."""
     try:
-        address = URL(url)
-    except ValueError:  # whoever uses it will say so
+        address = Address.parse(url)
+    except NotAnAddressError:  # whoever uses it will say so
         return ""
-    if address.scheme != "http" or is_loopback(address.host or ""):
+    if address.is_tls or is_loopback(address.host):
         return ""
     return f"{url} is not encrypted: claim, token and all data can be read and changed on the way; use https"
 

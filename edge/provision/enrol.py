@@ -5,16 +5,18 @@ import platform
 import ssl
 from pathlib import Path
 
-import aiohttp
 import msgspec
-from yarl import URL
 
 from contract.errors import AnjuError
 from contract.session import ENROL_PATH, EnrolReply, EnrolRequest
 from edge.disk import write_durably
+from edge.http.address import NotAnAddressError
+from edge.http.client import Answer, Client
+from edge.http.proxy import HttpProxy
 from edge.provision.identity import IDENTITY_FILE, Enrolment, load_or_make_key, public_bytes
 
 TIMEOUT_S = 30.0
+MAX_REPLY_BYTES = 64 << 10
 
 _REFUSALS = {
     403: "The cloud does not let this box enrol. Ask who runs it.",
@@ -30,7 +32,7 @@ class EnrolError(AnjuError):
 
 
 async def enrol(
-    cloud: str, claim: str, state_dir: Path, *, version: str, ca: Path | None = None, proxy: URL | None = None
+    cloud: str, claim: str, state_dir: Path, *, version: str, ca: Path | None = None, proxy: HttpProxy | None = None
 ) -> Enrolment:
     """Enrols this box and keeps its identity in the state folder. `proxy` may hold a login. Raises EnrolError.
 
@@ -60,36 +62,42 @@ async def enrol(
     return enrolment
 
 
-async def _post(cloud: str, request: EnrolRequest, context: ssl.SSLContext | None, proxy: URL | None) -> EnrolReply:
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+async def _post(cloud: str, request: EnrolRequest, trust: ssl.SSLContext | None, proxy: HttpProxy | None) -> EnrolReply:
     try:
         async with (
-            aiohttp.ClientSession(trust_env=True, timeout=timeout, proxy=proxy) as http,
-            http.post(
-                cloud + ENROL_PATH,
-                data=msgspec.json.encode(request),
+            Client(cloud, trust=trust, proxy=proxy) as http,
+            http.request(
+                "POST",
+                ENROL_PATH,
+                body=msgspec.json.encode(request),
                 headers={"Content-Type": "application/json"},
-                ssl=context or True,
-                allow_redirects=False,
-            ) as response,
+                total_s=TIMEOUT_S,
+            ) as answer,
         ):
-            body = await response.read()
-            if response.status == 200:
-                return msgspec.json.decode(body, type=EnrolReply)
-            raise EnrolError(_refusal(response.status, body))
-    except aiohttp.ClientConnectorCertificateError as e:
+            if answer.status == 200:
+                return msgspec.json.decode(await answer.read(MAX_REPLY_BYTES), type=EnrolReply)
+            raise EnrolError(_refusal(answer.status, await _start_of(answer)))
+    except ssl.SSLCertVerificationError as e:
         raise EnrolError(
-            f"The certificate of {cloud} is not trusted: {e.certificate_error}.\n"
+            f"The certificate of {cloud} is not trusted: {e}.\n"
             "    With an own certificate authority, name its file: --ca FILE. Else check the box's date and time."
         ) from e
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as e:
+    except NotAnAddressError as e:
         raise EnrolError(f"{cloud!r} is not an address. It looks like https://anju.example.com") from e
-    except (aiohttp.ClientError, TimeoutError, OSError) as e:
+    except OSError as e:  # a TimeoutError is one
         raise EnrolError(
             f"{cloud} cannot be reached: {str(e) or 'no answer'}.\n    Check the address and this box's network."
         ) from e
-    except msgspec.MsgspecError as e:
+    except (msgspec.MsgspecError, ValueError) as e:
         raise EnrolError(f"{cloud} answered something else than an Anju cloud does. Check the address.") from e
+
+
+async def _start_of(answer: Answer) -> bytes:
+    """The body of a refusal, where it is not more than a person reads."""
+    try:
+        return await answer.read(MAX_REPLY_BYTES)
+    except ValueError:
+        return b""
 
 
 class _Problem(msgspec.Struct):

@@ -1,9 +1,10 @@
 """The requests of a session, each one function: challenge, session, blocks, down stream. No policy, no retries."""
 
+import ssl
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TypeVar
 
-import aiohttp
 import msgspec
 
 from contract.clock import mono_ns
@@ -27,6 +28,7 @@ from contract.session import (
     blocks_path,
     join_blocks,
 )
+from edge.http.client import Answer, Client
 from edge.seams import Signer
 from edge.uplink.clock import MAX_TIME_NS, MIN_TIME_NS
 
@@ -42,8 +44,6 @@ MIN_EXPIRES_S, MAX_EXPIRES_S = 60.0, 24 * 3600.0
 """A token is taken to last neither shorter (the box would do nothing but sign) nor longer than this."""
 _MAX_NUMBER = 2**63 - 1
 _JSON = {"Content-Type": "application/json"}
-PLAIN = {"Accept-Encoding": "identity"}
-"""Answers are small; nothing of them is to be decompressed."""
 
 
 class SessionLost(Retryable):
@@ -77,96 +77,87 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Requests:
-    """One cloud, spoken to over one connection pool. Every method raises Retryable where something is in the way."""
+    """One cloud, spoken to over one connection pool. Every method raises Retryable where something is in the way.
 
-    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+    What the cloud knows a second time when it sees it may be sent twice: a challenge, blocks, a beat.
+    """
+
+    def __init__(self, http: Client, url: str) -> None:
         self._http, self._url = http, url.rstrip("/")
         self.token = ""
 
     async def open(self, identity: Signer, version: str) -> Opened:
         """Opens a session (or renews it): signs the cloud's nonce, keeps the token."""
         with _network_errors():
-            challenge = await self._json(CHALLENGE_PATH, ChallengeRequest(identity.gateway), ChallengeReply)
+            challenge = await self._json(
+                CHALLENGE_PATH, ChallengeRequest(identity.gateway), ChallengeReply, is_repeatable=True
+            )
             signature = identity.sign(challenge.nonce, self._url)
             request = SessionRequest(identity.gateway, challenge.nonce, signature, version)
             sent_ns = mono_ns()
-            reply = await self._json(SESSION_PATH, request, SessionReply)
+            reply = await self._json(SESSION_PATH, request, SessionReply, is_repeatable=False)
             received_ns = mono_ns()
             for cursor in (reply.urgent, reply.bulk):
                 _check_cursor(cursor)
         self.token = reply.token
         return Opened(reply, sent_ns, received_ns)
 
-    async def _json(self, path: str, body: msgspec.Struct, model: type[T]) -> T:
-        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
-        async with self._http.post(
-            self._url + path, data=msgspec.json.encode(body), headers=_JSON, timeout=timeout, allow_redirects=False
-        ) as response:
-            await _raise_for(response)
-            return msgspec.json.decode(await _read(response), type=model)
+    async def _json(self, path: str, body: msgspec.Struct, model: type[T], *, is_repeatable: bool) -> T:
+        async with self._http.request(
+            "POST", path, body=msgspec.json.encode(body), headers=_JSON, total_s=REQUEST_TIMEOUT_S,
+            is_repeatable=is_repeatable,
+        ) as answer:  # fmt: skip
+            await _raise_for(answer)
+            return msgspec.json.decode(await answer.read(MAX_REPLY_BYTES), type=model)
 
     async def send(self, stream: Lane, blocks: list[bytes]) -> BlocksReply | Refusal:
         """Posts consecutive blocks; the cloud's cursor after COMMIT, or why it refused them (409)."""
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/octet-stream"}
-        timeout = aiohttp.ClientTimeout(total=BLOCKS_TIMEOUT_S, sock_connect=REQUEST_TIMEOUT_S)
         with _network_errors():
-            async with self._http.post(
-                self._url + blocks_path(stream),
-                data=join_blocks(blocks),
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
-            ) as response:
-                answer: BlocksReply | Refusal
-                if response.status == 409:
-                    answer = msgspec.json.decode(await _read(response), type=Refusal)
+            async with self._http.request(
+                "POST", blocks_path(stream), body=join_blocks(blocks), headers=headers, total_s=BLOCKS_TIMEOUT_S,
+                is_repeatable=True,
+            ) as answer:  # fmt: skip
+                reply: BlocksReply | Refusal
+                if answer.status == 409:
+                    reply = msgspec.json.decode(await answer.read(MAX_REPLY_BYTES), type=Refusal)
                 else:
-                    await _raise_for(response)
-                    answer = msgspec.json.decode(await _read(response), type=BlocksReply)
-                _check_cursor(answer.cursor)
-                return answer
+                    await _raise_for(answer)
+                    reply = msgspec.json.decode(await answer.read(MAX_REPLY_BYTES), type=BlocksReply)
+                _check_cursor(reply.cursor)
+                return reply
 
     async def beat(self, urgent_blocks: int, bulk_blocks: int) -> None:
         """Tells that the box lives, and how many blocks it keeps."""
         headers = {**_JSON, "Authorization": f"Bearer {self.token}"}
-        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
         body = msgspec.json.encode(Beat(urgent_blocks, bulk_blocks))
         with _network_errors():
-            async with self._http.post(
-                self._url + BEAT_PATH, data=body, headers=headers, timeout=timeout, allow_redirects=False
-            ) as response:
-                await _raise_for(response)
+            async with self._http.request(
+                "POST", BEAT_PATH, body=body, headers=headers, total_s=REQUEST_TIMEOUT_S, is_repeatable=True
+            ) as answer:
+                await _raise_for(answer)
+                await answer.read(MAX_REPLY_BYTES)  # nothing of it is used, but a connection read to its end is kept
 
     async def listen(self) -> AsyncGenerator[bytes, None]:
         """The lines of the down stream, without its heartbeats; it ends when the cloud ends it.
 
         Raises Retryable after three heartbeats of silence.
         """
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT_S, sock_read=DOWN_SILENCE_S)
         headers = {"Authorization": f"Bearer {self.token}"}
         with _network_errors():
-            async with self._http.get(
-                self._url + DOWN_PATH, headers=headers, timeout=timeout, allow_redirects=False
-            ) as response:
-                await _raise_for(response)
-                async for line in response.content:
-                    if line.strip():
-                        yield line
+            async with self._http.request(
+                "GET", DOWN_PATH, headers=headers, total_s=None, silence_s=DOWN_SILENCE_S
+            ) as answer:
+                await _raise_for(answer)
+                async with aclosing(answer.lines()) as lines:
+                    async for line in lines:
+                        if line.strip():
+                            yield line
 
 
 def decode_command(line: bytes) -> Command:
     """A line of the down stream. Raises msgspec.MsgspecError (DecodeError, ValidationError)."""
     return msgspec.json.decode(line, type=Command)
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The whole body. Raises ValueError above MAX_REPLY_BYTES, having read hardly more than that."""
-    body = bytearray()
-    async for part in response.content.iter_any():
-        body += part
-        if len(body) > MAX_REPLY_BYTES:
-            raise ValueError(f"more than {MAX_REPLY_BYTES} bytes")
-    return bytes(body)
 
 
 def _check_cursor(cursor: Cursor) -> None:
@@ -175,13 +166,16 @@ def _check_cursor(cursor: Cursor) -> None:
         raise ValueError(f"a cursor out of range: {cursor}")
 
 
-async def _raise_for(response: aiohttp.ClientResponse) -> None:
+async def _raise_for(answer: Answer) -> None:
     """Raises for any answer but 200 what the box must do about it."""
-    status = response.status
+    status = answer.status
     if status == 200:
         return
-    said = f"the cloud answered {status}{_detail(await response.content.read(_MAX_DETAIL))}"
-    after_s = _retry_after_s(response.headers.get("Retry-After"))
+    try:
+        said = f"the cloud answered {status}{_detail(await answer.read(_MAX_DETAIL))}"
+    except ValueError:  # a long page of somebody on the way
+        said = f"the cloud answered {status}"
+    after_s = _retry_after_s(answer.headers.get("retry-after"))
     if status == 401:
         raise SessionLost(f"{said}; this box or its session is not (or no longer) accepted", after_s)
     if status in {403, 404}:
@@ -223,12 +217,12 @@ class _network_errors:  # noqa: N801  # reads as the statement it is
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        if isinstance(error, ssl.SSLCertVerificationError):
             raise Retryable(
-                f"the cloud's certificate is not trusted ({error.certificate_error}); "
+                f"the cloud's certificate is not trusted ({error}); "
                 "name your authority's file as cloud.ca, or check the box's date"
             ) from error
-        if isinstance(error, aiohttp.ClientError | TimeoutError | OSError):
+        if isinstance(error, OSError):  # a TimeoutError is one
             raise Retryable(f"the cloud cannot be reached: {str(error) or type(error).__name__}") from error
         if isinstance(error, msgspec.MsgspecError | ValueError):
             raise Retryable(f"the cloud answered something unexpected: {error}") from error

@@ -6,10 +6,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Final, Never
 
-import aiohttp
 import msgspec
 import structlog
-from yarl import URL
 
 from contract.block import split_block
 from contract.clock import mono_ns
@@ -18,10 +16,12 @@ from contract.kinds import Lane
 from contract.messages import Command
 from contract.session import BEAT_S, BlocksReply, Cursor, Refusal, RefusalReason
 from edge.disk import DiskError
+from edge.http.client import Client
+from edge.http.proxy import HttpProxy
 from edge.seams import Backlog, Signer, Standing, UplinkStatus
 from edge.uplink.backoff import Backoff
 from edge.uplink.clock import CloudClock, clock_for
-from edge.uplink.session import PLAIN, Busy, Opened, Requests, SessionLost, Unsound, decode_command
+from edge.uplink.session import Busy, Opened, Requests, SessionLost, Unsound, decode_command
 
 log = structlog.get_logger(__name__)
 
@@ -55,12 +55,12 @@ class Uplink:
         *,
         version: str,
         ca: ssl.SSLContext | None = None,
-        proxy: URL | None = None,
+        proxy: HttpProxy | None = None,
         backoff: Callable[[], Backoff] = Backoff,
     ) -> None:
         self._url, self._identity, self._outbox, self._clock = url, identity, outbox, clock
-        self._on_command, self._version, self._ca, self._make_backoff = on_command, version, ca, backoff
-        self._proxy = proxy
+        self._on_command, self._version, self._make_backoff = on_command, version, backoff
+        self._http = Client(url, trust=ca, proxy=proxy)
         self._request_bytes = REQUEST_BYTES
         self._gap: Cursor | None = None
         self._waiting: set[Lane] = set()
@@ -70,11 +70,7 @@ class Uplink:
     async def run(self) -> Never:
         """Opens a session, serves it until it is lost, waits, and opens the next, for ever."""
         backoff = self._make_backoff()
-        connector = aiohttp.TCPConnector(ssl=self._ca or True, limit=4)
-        # trust_env: where the site file names no proxy, the environment may, as everywhere.
-        async with aiohttp.ClientSession(
-            connector=connector, trust_env=True, proxy=self._proxy, headers=PLAIN, auto_decompress=False
-        ) as http:
+        async with self._http as http:
             while True:
                 requests = Requests(http, self._url)
                 try:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from yarl import URL
 
 from contract.errors import AnjuError
+from edge.http.proxy import HttpProxy
 from edge.provision import Enrolment, NotEnrolled, load_identity
 from edge.provision import enrol as enrol_module
 from edge.provision.enrol import EnrolError, enrol
@@ -141,7 +141,7 @@ async def test_it_goes_through_a_proxy_that_wants_a_login(tmp_path):
     seen = []
     async with FakeCloud() as cloud, forward_proxy(seen) as proxy:
         cloud.claims["ABC-123"] = "gw-7"
-        with_login = URL(proxy).with_user("estate").with_password("s3cret")
+        with_login = HttpProxy.at(proxy, "estate", "s3cret")
         enrolment = await enrol(cloud.url, "ABC-123", tmp_path, version="0", proxy=with_login)
     assert enrolment.gateway == "gw-7"
     assert seen == [LOGIN]

@@ -5,8 +5,7 @@ import base64
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from yarl import URL
-
+from edge.http.proxy import HttpProxy
 from tests.support.fake_cloud import FakeCloud
 from tests.support.waiting import eventually
 from tests.unit.edge.outbox.examples import state
@@ -62,7 +61,7 @@ async def forward_proxy(seen: list[str]):
 async def test_all_goes_through_a_proxy_with_its_login(tmp_path):
     seen: list[str] = []
     async with forward_proxy(seen) as url, FakeCloud() as cloud:
-        proxy = URL(url).with_user("estate").with_password("s3cret")
+        proxy = HttpProxy.at(url, "estate", "s3cret")
         async with box(tmp_path / "box", cloud, proxy=proxy) as outbox:
             await outbox.put([state("smoke", 1)])
             await delivered(outbox)
@@ -73,7 +72,7 @@ async def test_all_goes_through_a_proxy_with_its_login(tmp_path):
 async def test_a_wrong_login_is_said_and_the_box_goes_on(tmp_path):
     seen: list[str] = []
     async with forward_proxy(seen) as url, FakeCloud() as cloud:
-        proxy = URL(url).with_user("estate").with_password("wrong")
+        proxy = HttpProxy.at(url, "estate", "wrong")
         async with box(tmp_path / "box", cloud, proxy=proxy) as outbox:
             await outbox.put([state("smoke", 1)])
             await eventually(lambda: "407" in outbox.uplink.status.problem)

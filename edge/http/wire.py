@@ -1,0 +1,63 @@
+"""One connection: h11's engine fed from and emptied into asyncio's streams."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import h11
+
+MAX_HEAD: Final = 16 << 10
+"""Bytes of a request or status line with its headers, on either side."""
+READ_BYTES: Final = 64 << 10
+
+Happening = h11.Request | h11.InformationalResponse | h11.Response | h11.Data | h11.EndOfMessage | h11.ConnectionClosed
+"""What the other side can have said."""
+
+
+class Wire:
+    """Events of h11 instead of bytes. `role` is h11.CLIENT or h11.SERVER: ours."""
+
+    __slots__ = ("engine", "has_heard", "reader", "writer")
+
+    def __init__(
+        self, role: type[h11.CLIENT | h11.SERVER], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.engine = h11.Connection(role, max_incomplete_event_size=MAX_HEAD)
+        self.reader, self.writer = reader, writer
+        self.has_heard = False
+        """Whether anything came since `forget`."""
+
+    def send(self, *events: h11.Event) -> None:
+        """Hands events to the transport, a body without copying it. Raises h11.LocalProtocolError for our mistakes."""
+        for event in events:
+            if parts := self.engine.send_with_data_passthrough(event):
+                self.writer.writelines(parts)
+
+    async def next(self, silence_s: float | None = None) -> Happening:
+        """What the other side says next.
+
+        Raises TimeoutError after `silence_s` without a byte, OSError for a connection that broke, and
+        h11.RemoteProtocolError for what is no HTTP, for a head that is too long, and for an end in the middle.
+        """
+        while (event := self.engine.next_event()) is h11.NEED_DATA:
+            async with asyncio.timeout(silence_s):
+                data = await self.reader.read(READ_BYTES)
+            self.has_heard = self.has_heard or bool(data)
+            self.engine.receive_data(data)
+        assert isinstance(event, Happening), "nothing is asked for between two messages"
+        return event
+
+    def abort(self) -> None:
+        """Lets go of the connection at once."""
+        self.writer.transport.abort()
+
+
+def headers_of(event: h11.Request | h11.Response | h11.InformationalResponse) -> Mapping[str, str]:
+    """Headers by their names in small letters; several of one name are joined."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in event.headers:
+        name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
+        if name in found:
+            value = f"{found[name]}{'; ' if name == 'cookie' else ', '}{value}"
+        found[name] = value
+    return found
