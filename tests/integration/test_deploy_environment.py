@@ -52,8 +52,8 @@ def test_what_the_units_set_is_said() -> None:
 
 
 def test_every_variable_that_the_code_reads_is_described() -> None:
-    systemd = described("Set by systemd")
-    box, cloud, simulated = described("The box") | systemd, described("The cloud") | systemd, described("Simulated")
+    all_have = described("Set by systemd", "As everywhere")
+    box, cloud, simulated = described("The box") | all_have, described("The cloud") | all_have, described("Simulated")
     assert read_in("edge") - box == set()
     assert read_in("cloud") - cloud == set()
     assert read_in("contract") - (box & cloud) == set()

@@ -24,6 +24,7 @@ from tests.support.sandbox import values
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "deploy/systemd/anju-edge.service"
+README = (ROOT / "deploy/README.md").read_text(encoding="utf-8").replace("`good/`", "`good`")
 SITE = """\
 estate: {{name: 西苑小区}}
 cloud: {{url: "http://127.0.0.1:9"}}
@@ -169,3 +170,5 @@ async def test_the_box_reads_a_line_and_a_radio_reloads_and_stops_under_its_unit
             await systemd.heard("STOPPING=1")
             async with asyncio.timeout(30):
                 assert await process.wait() == 0
+    left = {path.name for path in (tmp_path / "state").iterdir()}
+    assert {name for name in left if f"`{name}`" not in README} == set(), "the page names every file of the folder"

@@ -63,6 +63,16 @@ def test_the_sandbox_leaves_an_exposure_of_two_at_most(unit: Path) -> None:
     assert done.returncode == 0, done.stdout[-200:] + done.stderr
 
 
+def test_the_page_says_how_exposed_the_units_are() -> None:
+    said = []
+    for name in ("anju-edge", "anju-cloud"):
+        unit = str(DEPLOY / f"systemd/{name}.service")
+        command = [tool("systemd-analyze"), "security", "--offline=true", "--no-pager", unit]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        said.append(done.stdout.rsplit("Overall exposure level", 1)[1].split()[2])
+    assert f"rates them {said[0]} and {said[1]} of 10" in (DEPLOY / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_unit_restarts_for_ever_and_is_watched(unit: Path) -> None:
     said = settings(unit)
     assert said["Type"] == ["notify"]
