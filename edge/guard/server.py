@@ -1,22 +1,23 @@
 """Serves the guard page on the local network: what is shown, what a person asks, and what nobody may do to the box."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import structlog
-from aiohttp import web
-from multidict import MultiMapping
 
 from contract.clock import boot_id, mono_ns
 from contract.site import GuardPage
 from edge.guard import page
 from edge.guard.access import RENEW_NS, SESSION_NS, Access, Bucket, load_key
-from edge.guard.listening import Listening, http_log
+from edge.guard.listening import MAX_CONNECTIONS, Listening
 from edge.guard.live import live
 from edge.guard.words import Words
+from edge.http.messages import Answered, Request, Response, cookie
+from edge.http.router import Routes
+from edge.http.server import Server
 from edge.secrets import read_secret
 from edge.zones import Guarded, GuardView, Mode, Refusal, ZoneView
 
@@ -68,11 +69,8 @@ class Guard:
             yield 0
             return
         access = Access(self._password, load_key(self._key_path), boot_id())
-        app = web.Application(client_max_size=MAX_BODY, middlewares=[_guard_headers])
-        app.add_routes(_Pages(guarded, access).routes())
-        runner = web.AppRunner(app, access_log=None, logger=http_log, shutdown_timeout=0.5, keepalive_timeout=15)
-        await runner.setup()
-        listening = Listening(self._settings.listen, runner)
+        server = Server(_Pages(guarded, access).routes(), _HEADERS, max_connections=MAX_CONNECTIONS)
+        listening = Listening(self._settings.listen, server)
         trying: asyncio.Task[None] | None = None
         try:
             if not await listening.try_once():
@@ -82,22 +80,7 @@ class Guard:
             if trying is not None:
                 trying.cancel()
                 await asyncio.wait([trying])
-            listening.close()
-            await runner.cleanup()
-
-
-@web.middleware
-async def _guard_headers(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Every answer has the headers, also one that says no."""
-    try:
-        response = await handler(request)
-    except web.HTTPException as e:
-        e.headers.update(_HEADERS)
-        raise
-    response.headers.update(_HEADERS)
-    return response
+            await server.close()
 
 
 class _Pages:
@@ -108,82 +91,76 @@ class _Pages:
         self._strangers = Bucket(STRANGERS, STRANGER_NS)
         self._files = {name: (_STATIC / name).read_bytes() for name in _TYPES}
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> Routes:
         """Every address of the page."""
-        return [
-            web.get("/", self._main),
-            web.get("/live", self._live),
-            web.post("/login", self._login),
-            web.post("/logout", self._logout),
-            web.post("/silence", self._silence),
-            web.get("/zones/{zone}/{what}", self._ask),
-            web.post("/zones/{zone}/{what}", self._do),
-            web.get("/static/{name}", self._file),
-        ]
+        return {
+            "/": {"GET": self._main},
+            "/live": {"GET": self._live},
+            "/login": {"POST": self._login},
+            "/logout": {"POST": self._logout},
+            "/silence": {"POST": self._silence},
+            "/zones/{zone}/{what}": {"GET": self._ask, "POST": self._do},
+            "/static/{name}": {"GET": self._file},
+        }
 
     # Shown
 
-    async def _main(self, request: web.Request) -> web.Response:
+    async def _main(self, request: Request) -> Response:
         session = self._session(request)
         if session is None:
             return _html(page.login_page(self._guarded.estate))
         return self._renewed(_html(page.main_page(self._guarded.view(), self._access.form_token(session))), session)
 
-    async def _live(self, request: web.Request) -> web.Response:
+    async def _live(self, request: Request) -> Response:
         session = self._session(request)
         if session is None:
-            return web.Response(status=401)
+            return Response.bare(401)
         return self._renewed(_html(live(self._guarded.view(), self._access.form_token(session))), session)
 
-    async def _ask(self, request: web.Request) -> web.Response:
+    async def _ask(self, request: Request) -> Response:
         session = self._session(request)
         if session is None:
             return _see()
-        view, what = self._guarded.view(), request.match_info["what"]
+        view, what = self._guarded.view(), request.values["what"]
         zone = _zone_of(view, request)
         if zone is None or what not in _ASKED:
             return _html(page.told_page(view.estate, _NO_ZONE), 404)
         return _html(page.ask_page(view.estate, zone, what, self._access.form_token(session)))
 
-    async def _file(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
+    async def _file(self, request: Request) -> Response:
+        name = request.values["name"]
         if name not in self._files:
-            raise web.HTTPNotFound
-        return web.Response(body=self._files[name], content_type=_TYPES[name], charset="utf-8")
+            return Response.bare(404)
+        return Response(self._files[name], f"{_TYPES[name]}; charset=utf-8")
 
     # Asked
 
-    async def _login(self, request: web.Request) -> web.Response:
+    async def _login(self, request: Request) -> Response:
         _same_site(request)
         self._let_stranger(mono_ns())
-        estate, now_ns, address = self._guarded.estate, mono_ns(), request.remote or ""
+        estate, now_ns, address = self._guarded.estate, mono_ns(), request.remote
         if wait_ns := self._access.wait_ns(address, now_ns):
             answer = _html(page.login_page(estate, _TOO_OFTEN), 429)
-            answer.headers["Retry-After"] = str(wait_ns // _S + 1)
-            return answer
+            return answer.with_header("Retry-After", str(wait_ns // _S + 1))
         form = await _form(request)
-        session = self._access.login(address, str(form.get("password", "")), now_ns)
+        session = self._access.login(address, form.get("password", ""), now_ns)
         if session is None:
             log.warning("a wrong password on the guard page", address=address)
             return _html(page.login_page(estate, _WRONG), 403)
         log.info("logged in on the guard page", address=address)
-        response = _see()
-        _keep(response, session)
-        return response
+        return _keep(_see(), session)
 
-    async def _logout(self, request: web.Request) -> web.Response:
+    async def _logout(self, request: Request) -> Response:
         await self._asked(request)
-        response = _see()
-        response.del_cookie(COOKIE, httponly=True, samesite="Strict")
-        return response
+        return _see().with_header(*cookie(COOKIE, "", 0))
 
-    async def _silence(self, request: web.Request) -> web.Response:
+    async def _silence(self, request: Request) -> Response:
         await self._asked(request)
         return self._answer(self._guarded.silence(""))
 
-    async def _do(self, request: web.Request) -> web.Response:
+    async def _do(self, request: Request) -> Response:
         form = await self._asked(request)
-        view, what = self._guarded.view(), request.match_info["what"]
+        view, what = self._guarded.view(), request.values["what"]
         zone = _zone_of(view, request)
         if zone is None:
             return _html(page.told_page(view.estate, _NO_ZONE), 404)
@@ -197,21 +174,21 @@ class _Pages:
             case "stop":
                 return self._answer(self._guarded.stop(zone.id))
             case "drill":
-                mode, minutes = str(form.get("mode", "")), str(form.get("minutes", ""))
+                mode, minutes = form.get("mode", ""), form.get("minutes", "")
                 if mode in set(Mode) and minutes in {str(number) for number in page.MINUTES}:
                     return self._answer(self._guarded.start(zone.id, Mode(mode), int(minutes)))
-        raise web.HTTPNotFound
+        return Response.bare(404)
 
-    def _answer(self, refusal: Refusal | None) -> web.Response:
+    def _answer(self, refusal: Refusal | None) -> Response:
         if refusal is None:
             return _see()
         return _html(page.told_page(self._guarded.estate, (refusal.zh, refusal.en)), 409)
 
     # Who asks
 
-    def _session(self, request: web.Request) -> str | None:
-        """The session of who asks, if it is one. Raises HTTPTooManyRequests where too many strangers ask."""
-        session, now_ns = request.cookies.get(COOKIE, ""), mono_ns()
+    def _session(self, request: Request) -> str | None:
+        """The session of who asks, if it is one. Raises Answered (429) where too many strangers ask."""
+        session, now_ns = request.cookie(COOKIE), mono_ns()
         if self._access.age_ns(session, now_ns) is not None:
             return session
         self._let_stranger(now_ns)
@@ -219,64 +196,57 @@ class _Pages:
 
     def _let_stranger(self, now_ns: int) -> None:
         if self._strangers.wait_ns(now_ns):
-            raise web.HTTPTooManyRequests
+            raise Answered(Response.bare(429))
         self._strangers.take(now_ns)
 
-    def _renewed(self, response: web.Response, session: str) -> web.Response:
+    def _renewed(self, response: Response, session: str) -> Response:
         """A session that is used goes on; forms of the old one are still good for as long as it is kept."""
         now_ns = mono_ns()
         age_ns = self._access.age_ns(session, now_ns)
         if age_ns is not None and age_ns > RENEW_NS:
-            _keep(response, self._access.session(now_ns))
+            return _keep(response, self._access.session(now_ns))
         return response
 
-    async def _asked(self, request: web.Request) -> MultiMapping[object]:
-        """The form of a person who is logged in, from a page of ours. Raises what is answered to anyone else."""
+    async def _asked(self, request: Request) -> dict[str, str]:
+        """The form of a person who is logged in, from a page of ours. Raises Answered for anyone else."""
         _same_site(request)
         session = self._session(request)
         if session is None:
-            raise web.HTTPSeeOther("/")
+            raise Answered(_see())
         form = await _form(request)
-        if not self._access.is_form_token(session, str(form.get("token", ""))):
-            raise web.HTTPForbidden(text=page.told_page(self._guarded.estate, _OLD_FORM), content_type="text/html")
+        if not self._access.is_form_token(session, form.get("token", "")):
+            raise Answered(_html(page.told_page(self._guarded.estate, _OLD_FORM), 403))
         return form
 
 
-def _zone_of(view: GuardView, request: web.Request) -> ZoneView | None:
-    return next((zone for zone in view.zones if zone.id == request.match_info["zone"]), None)
+def _zone_of(view: GuardView, request: Request) -> ZoneView | None:
+    return next((zone for zone in view.zones if zone.id == request.values["zone"]), None)
 
 
-def _same_site(request: web.Request) -> None:
-    """Raises HTTPForbidden for a form that another site sent."""
-    origin = request.headers.get("Origin")
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if (origin is not None and origin.partition("://")[2] != request.host) or site not in {"same-origin", "none"}:
-        raise web.HTTPForbidden(text="sent by another site")
+def _same_site(request: Request) -> None:
+    """Raises Answered (403) for a form that another site sent."""
+    origin = request.headers.get("origin")
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    if (origin is not None and origin.partition("://")[2] != request.headers.get("host")) or site not in {
+        "same-origin",
+        "none",
+    }:
+        raise Answered(Response(b"sent by another site\n", status=403))
 
 
-async def _form(request: web.Request) -> MultiMapping[object]:
-    """What a form says. Raises for one that is too large, too slow or none."""
-    if request.content_type != "application/x-www-form-urlencoded":
-        raise web.HTTPUnsupportedMediaType
-    try:
-        async with asyncio.timeout(BODY_S):
-            form: MultiMapping[object] = await request.post()
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
-    except (UnicodeDecodeError, LookupError, ValueError):
-        raise web.HTTPBadRequest from None
-    return form
+async def _form(request: Request) -> dict[str, str]:
+    """What a form says. Raises Answered for one that is too large, too slow or none."""
+    return await request.form(MAX_BODY, BODY_S)
 
 
-def _keep(response: web.Response, session: str) -> None:
-    # Not "secure": the page is not encrypted, and the browser would keep no such cookie.
-    response.set_cookie(COOKIE, session, max_age=SESSION_NS // _S, httponly=True, samesite="Strict", path="/")
+def _keep(response: Response, session: str) -> Response:
+    return response.with_header(*cookie(COOKIE, session, SESSION_NS // _S))
 
 
-def _see() -> web.Response:
+def _see() -> Response:
     """Sends the browser to the page, so that loading it again repeats nothing."""
-    return web.Response(status=303, headers={"Location": "/"})
+    return Response.bare(303).with_header("Location", "/")
 
 
-def _html(text: str, status: int = 200) -> web.Response:
-    return web.Response(text=text, status=status, content_type="text/html")
+def _html(text: str, status: int = 200) -> Response:
+    return Response.text(text, "text/html; charset=utf-8", status)

@@ -5,13 +5,14 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import structlog
-from aiohttp import web
 
 from contract.errors import AnjuError
 from edge.health.exposition import CONTENT_TYPE, render
 from edge.health.metrics import metrics_of
 from edge.health.page import render_page
 from edge.health.status import BoxStatus
+from edge.http.messages import Request, Response
+from edge.http.server import Server
 from edge.settings import is_loopback
 
 log = structlog.get_logger(__name__)
@@ -42,35 +43,29 @@ async def serve_health(listen: str, snapshot: Callable[[], BoxStatus]) -> AsyncI
     """Serves until the context ends; gives the port. A port that is taken is said, and the box goes on without (0)."""
     host, port = parse_listen(listen)
 
-    async def page(_: web.Request) -> web.Response:
-        return web.Response(text=render_page(snapshot()), content_type="text/html", headers=_HEADERS)
+    async def page(_: Request) -> Response:
+        return Response.text(render_page(snapshot()), "text/html; charset=utf-8")
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(text=render(metrics_of(snapshot())), headers={"Content-Type": CONTENT_TYPE})
+    async def metrics(_: Request) -> Response:
+        return Response.text(render(metrics_of(snapshot())), CONTENT_TYPE)
 
-    async def status(_: web.Request) -> web.Response:
-        return web.Response(body=msgspec.json.encode(snapshot()), content_type="application/json", headers=_HEADERS)
+    async def status(_: Request) -> Response:
+        return Response(msgspec.json.encode(snapshot()), "application/json")
 
-    async def health(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+    async def health(_: Request) -> Response:
+        return Response(b"ok\n")
 
-    app = web.Application()
-    app.add_routes(
-        [web.get("/", page), web.get("/metrics", metrics), web.get("/status.json", status), web.get("/healthz", health)]
-    )
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
+    pages = {"/": page, "/metrics": metrics, "/status.json": status, "/healthz": health}
+    server = Server({path: {"GET": handler} for path, handler in pages.items()}, _HEADERS)
     try:
         try:
-            await web.TCPSite(runner, host, port).start()
-            bound = int(runner.addresses[0][1])
+            await server.listen(host, port)
             if not is_loopback(host):
                 log.warning("the health page can be seen by the whole network: it asks for no password", listen=listen)
         except (OSError, UnicodeError) as e:  # a name that is none is a UnicodeError
             log.warning("no health page: its address cannot be had; the box goes on without", listen=listen,
                         problem=getattr(e, "strerror", None) or str(e),
                         hint="set ANJU_HEALTH_LISTEN to another host:port")  # fmt: skip
-            bound = 0
-        yield bound
+        yield server.port
     finally:
-        await runner.cleanup()
+        await server.close()

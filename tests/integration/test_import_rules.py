@@ -18,7 +18,8 @@ RULES = [
 GOOD = {
     "contract.block": "import msgspec, zstandard",
     "edge.outbox.writer": "import contract.block",
-    "edge.uplink.session": "import aiohttp, contract.block",
+    "edge.http.client": "import h11",
+    "edge.uplink.session": "import edge.http.client, contract.block",
     "edge.drivers.ble.driver": "import contract.block",
     "edge.drivers.modbus.driver": "import contract.block",
     "edge.main": "import edge.outbox.writer, edge.uplink.session",
