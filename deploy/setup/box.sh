@@ -36,7 +36,7 @@ systemctl daemon-reload 2>/dev/null || true
 ln -sf "$venv/bin/anju" /usr/local/bin/anju
 echo "box: $("$venv/bin/python" -c 'from contract.version import VERSION; print("Anju", VERSION)') is installed."
 if systemctl is-active --quiet anju-edge 2>/dev/null; then
-  echo "box: it runs what it ran before until you say: systemctl restart anju-edge"
+  echo "box: restart it now, since it would load what it has not needed yet from the new release: systemctl restart anju-edge"
 else
   echo "box: next: /etc/anju/site.yaml, then enrol (deploy/README.md)"
 fi
