@@ -6,8 +6,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Self
 
 import structlog
 
@@ -69,18 +70,22 @@ async def keep_watchdog(environment: Mapping[str, str] = os.environ) -> None:
         await asyncio.sleep(interval_us / 1e6 / WATCHDOG_PARTS)
 
 
-async def hangups() -> AsyncIterator[None]:
-    """Yields each time the process is asked to look at its configuration again (SIGHUP); several at once are one."""
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, asked.set)
-    try:
-        while True:
-            await asked.wait()
-            asked.clear()
-            yield
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)
+class Hangups:
+    """Yields each time the process is asked to look at its configuration again (SIGHUP); several at once are one.
+
+    It listens from when it is made until the process ends: asked while nobody waits, a process must not die of it.
+    """
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked.set)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> None:
+        await self._asked.wait()
+        self._asked.clear()
 
 
 async def until_stopped() -> None:

@@ -4,6 +4,7 @@ It imports nothing of the command line, which would stay in memory for as long a
 """
 
 import gc
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ UNWANTED = ("greenlet", "rich")
 
 def main(site: str, state: str, listen: str) -> None:
     """Runs the box until SIGTERM or Ctrl-C. Ends as contract/ending.py says."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is listened for: somebody reloads too early
     gc.disable()  # what is imported stays
     for name in UNWANTED:
         sys.modules[name] = None  # type: ignore[assignment]  # Python's way to say that there is none

@@ -18,6 +18,9 @@ log = structlog.get_logger(__name__)
 
 AGAIN_S: Final = 1.0
 AGAIN_MAX_S: Final = 60.0
+STOP_S: Final = 10.0
+"""So long a driver may take to let go of its bus."""
+CANCEL_AGAIN_S: Final = 2.0
 STEADY_S: Final = 120.0
 """A driver that ran so long before it failed begins again at the shortest pause."""
 
@@ -44,6 +47,7 @@ class _Running:
         self.failures = 0
         self.problem = ""
         """What a person must mend before it can be started, as it was said last."""
+        self.unwanted = asyncio.Event()
         self.task: asyncio.Task[None]
 
 
@@ -62,7 +66,7 @@ class Buses:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.stop(list(self._running))
+        await self.stop_all()
 
     def changed(self, buses: Iterable[AnyBus], devices: Sequence[ResolvedDevice]) -> list[str]:
         """The ids of running buses that would not be the same with these: gone, or they or their devices differ."""
@@ -70,13 +74,24 @@ class Buses:
         return [name for name, now in self._running.items() if (now.bus, now.devices) != wanted.get(name)]
 
     async def stop(self, names: Iterable[str]) -> None:
-        """Stops these buses; returns when their drivers have let go."""
+        """Stops these buses; returns when their drivers have let go, or were left to themselves after STOP_S."""
         stopped = [self._running.pop(name) for name in names]
         for running in stopped:
-            running.task.cancel()
-            for item in running.devices:
-                self.executors.pop(item.device.id, None)
-        await asyncio.gather(*(running.task for running in stopped), return_exceptions=True)
+            running.unwanted.set()
+            self._take_out(running)
+        busy = {running.task: running.bus.id for running in stopped}
+        until = asyncio.get_running_loop().time() + STOP_S
+        while busy and asyncio.get_running_loop().time() < until:
+            for task in busy:
+                task.cancel()  # anew: one that comes while something times out may be lost
+            await asyncio.wait(busy, timeout=CANCEL_AGAIN_S)
+            busy = {task: name for task, name in busy.items() if not task.done()}
+        for name in busy.values():
+            log.error("a driver does not let go of its bus and is left to itself; restart the box", bus=name)
+
+    async def stop_all(self) -> None:
+        """Stops every bus that runs."""
+        await self.stop(list(self._running))
 
     def start(self, buses: Iterable[AnyBus], devices: Sequence[ResolvedDevice]) -> list[str]:
         """Starts those of these buses that do not run yet, and names them."""
@@ -122,21 +137,33 @@ class Buses:
                 log.exception("a bus cannot be started; trying again for ever", bus=running.bus.id)
             return False
         running.problem = ""
+        if running.unwanted.is_set():
+            return False
         self.executors.update(dict.fromkeys((item.device.id for item in running.devices), running.driver))
         return True
+
+    def _take_out(self, running: _Running) -> None:
+        """Its driver takes no orders any more: they would wait for nobody."""
+        for item in running.devices:
+            if self.executors.get(item.device.id) is running.driver:
+                self.executors.pop(item.device.id, None)
 
     async def _keep(self, running: _Running) -> None:
         loop = asyncio.get_running_loop()
         in_a_row = 0
-        while True:
+        while not running.unwanted.is_set():
             began = loop.time()
             if running.driver is not None or self._put_in(running):
                 assert running.driver is not None
                 try:
                     await running.driver.run()
-                    log.error("a driver ended, and nobody asked for it; starting it again", bus=running.bus.id)
                 except Exception:
                     log.exception("a driver failed within the box; starting it again", bus=running.bus.id)
+                else:
+                    if running.unwanted.is_set():  # it took its end for an error of its own, and got over it
+                        return
+                    log.error("a driver ended, and nobody asked for it; starting it again", bus=running.bus.id)
+            self._take_out(running)
             running.failures += 1
             in_a_row = 1 if loop.time() - began > STEADY_S else in_a_row + 1
             running.driver = None

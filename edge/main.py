@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Never
 
@@ -15,7 +15,7 @@ from contract.errors import AnjuError
 from contract.kinds import Lane
 from contract.messages import Sample
 from contract.records import ConfigReport
-from contract.service import hangups, keep_watchdog, notify, until_stopped
+from contract.service import Hangups, keep_watchdog, notify, until_stopped
 from contract.site import AnyBus, ResolvedDevice, inventory_of
 from contract.version import VERSION
 from edge.buses import Buses
@@ -28,7 +28,7 @@ from edge.kept import estate_key, keep_counters, load_counters
 from edge.linkage import Linkage
 from edge.normalise import Normaliser, tokeniser
 from edge.outbox import Outbox
-from edge.reload import TRIAL_S, Config, Online, Reloader, Trial, start_config
+from edge.reload import NO_WORD, TRIAL_S, Config, Online, Reloader, Trial, kept_good, reject, start_config
 from edge.seams import CounterState, Signer
 from edge.settings import only_one, proxy_of, trust_of, warning_in_clear
 from edge.uplink import CloudClock, Uplink, keep_system_time
@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 TICK_S: Final = 1.0
 COUNTERS_S: Final = 900.0
+REPORT_S: Final = 5.0
 LAST_DELIVERY_S: Final = 2.0
 """At a clean stop, so long what is pending may still be delivered."""
 
@@ -48,7 +49,7 @@ async def run(
     *,
     identify: Callable[[Path, str], Signer],
     stopped: Callable[[], Awaitable[None]],
-    reloads: Callable[[], AsyncIterator[None]] = hangups,
+    reloads: Callable[[], AsyncIterator[None]] = Hangups,
     trial_s: float = TRIAL_S,
 ) -> None:
     """Runs the box until `stopped` returns, then stops cleanly. `identify` gives the identity in a state folder, for
@@ -57,18 +58,30 @@ async def run(
     Raises ConfigError or AnjuError before anything is started, when something is wrong with what it was given.
     """
     parse_listen(health_listen)
+    asked = reloads()  # from here on, also while the box begins: SIGHUP would end a process that does not listen
     config: Config | None = start_config(site_path, state_dir)
     trial: Trial | None = None
     while config is not None:
         try:
             box = Box(config, state_dir, health_listen, identify)
         except AnjuError as e:
-            if trial is None:
+            problem = f"the site file cannot be used: {e}"
+            before = trial.before if trial is not None else kept_good(site_path, state_dir, problem)
+            if before is None or before.whole == config.whole:
                 raise
-            log.error("the changed configuration cannot be used; what ran goes on", problem=str(e))  # noqa: TRY400
-            config, trial = msgspec.structs.replace(trial.before, problem=f"the site file cannot be used: {e}"), None
+            log.error("the changed configuration cannot be used; the one before it runs", problem=str(e))  # noqa: TRY400
+            config, trial = msgspec.structs.replace(before, problem=problem), None
             continue
-        config, trial = await box.run(stopped, reloads, trial, trial_s)
+        try:
+            following = await box.run(stopped, asked, trial, trial_s)
+        except Exception:
+            if trial is None or not trial.is_under_way(trial_s):
+                raise
+            log.exception("the box fails with the changed configuration, which is rolled back", digest=config.digest)
+            reject(state_dir, config)
+            problem = f"the site file was rolled back: {NO_WORD}. Mend it and reload"
+            following = msgspec.structs.replace(trial.before, problem=problem), None
+        config, trial = following
 
 
 class Box:
@@ -81,7 +94,7 @@ class Box:
         site = config.site
         self._config, self._state_dir, self._health_listen = config, state_dir, health_listen
         self._boot, self._started_ns = boot_id(), mono_ns()
-        self._identity = identify(state_dir, site.cloud.url)
+        self._identify, self._identity = identify, identify(state_dir, site.cloud.url)
         self._ca, self._proxy = trust_of(site.cloud, config.path), proxy_of(site.cloud)
         self._guard = Guard(site.guard_page, state_dir)
         if in_clear := warning_in_clear(site.cloud.url):
@@ -90,7 +103,7 @@ class Box:
     async def run(
         self,
         stopped: Callable[[], Awaitable[None]],
-        reloads: Callable[[], AsyncIterator[None]],
+        asked: AsyncIterator[None],
         trial: Trial | None,
         trial_s: float,
     ) -> tuple[Config | None, Trial | None]:
@@ -142,7 +155,9 @@ class Box:
                 load_counters(self._state_dir),
                 tokenise=tokeniser(estate_key(self._state_dir)),
             )
-            self._reloader = Reloader(self._state_dir, self._config, self._apply, self._online, trial_s)
+            self._reloader = Reloader(
+                self._state_dir, self._config, self._apply, self._online, trial_s, self._check_anew
+            )
             await stack.enter_async_context(serve_health(self._health_listen, self._snapshot))
             await stack.enter_async_context(self._guard.serve(self._linkage))
             async with running({"uplink": self._uplink.run(), "watchdog": keep_watchdog()} | self._records()):
@@ -150,11 +165,11 @@ class Box:
                     self._buses.start(site.buses, devices)
                     log.info("box runs", estate=site.estate.name, gateway=self._identity.gateway, devices=len(devices))
                     notify("READY=1")
-                    following = await first_of(stopped(), self._reloader.run(reloads(), trial))
+                    following = await first_of(stopped(), self._reloader.run(asked, trial))
                     log.info("box stops" if following is None else "box begins anew")
                     notify("STOPPING=1" if following is None else "RELOADING=1")
                     trial = None if following is None else self._reloader.trial_of(self._reloader.config)
-                    await self._buses.stop([bus.id for bus in self._reloader.config.buses])
+                    await self._buses.stop_all()  # whichever run: a stop may come in the middle of a change
                 await outbox.flush()
                 await _deliver_last(outbox, self._uplink)
         if following is None:
@@ -186,19 +201,19 @@ class Box:
         try:
             while True:
                 await asyncio.sleep(COUNTERS_S)
-                kept = self._write_counters(kept)
+                counters = self._normaliser.counters()
+                if counters != kept:  # in a thread: a card that syncs for a second must not hold up a door
+                    await asyncio.to_thread(self._write_counters, counters)
+                    kept = counters
         finally:
-            self._write_counters(kept)
+            if (counters := self._normaliser.counters()) != kept:
+                self._write_counters(counters)
 
-    def _write_counters(self, kept: dict[tuple[str, str], CounterState]) -> dict[tuple[str, str], CounterState]:
-        counters = self._normaliser.counters()
-        if counters == kept:
-            return kept
+    def _write_counters(self, counters: Mapping[tuple[str, str], CounterState]) -> None:
         try:
             keep_counters(self._state_dir, counters)
         except OSError as e:
             log.warning("what counters have come to cannot be kept", problem=str(e))
-        return counters
 
     def _records(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What the box itself has to say: which configuration runs, and the time."""
@@ -222,10 +237,16 @@ class Box:
         self._by_id.update({item.device.id: item for item in config.devices})
         await self._outbox.adopt(inventory_of(config.site, config.profiles))
         started = self._buses.start(config.buses, config.devices)
-        await self._outbox.record(ConfigReport(VERSION, config.digest, mono_ns()))
+        with suppress(TimeoutError):  # a disk that takes nothing must not hold up the trial; it is told once it can be
+            async with asyncio.timeout(REPORT_S):
+                await self._outbox.record(ConfigReport(VERSION, config.digest, mono_ns()))
         log.info("buses changed", stopped=changed, started=started)
         notify("READY=1")
         return frozenset(item.device.id for item in config.devices if item.bus.id in started)
+
+    def _check_anew(self, config: Config) -> None:
+        """Raises AnjuError where the box could not begin with this configuration: a secret, an authority is missing."""
+        Box(config, self._state_dir, self._health_listen, self._identify)
 
     def _online(self, since_ns: int) -> Online:
         return Online(self._normaliser.online(since_ns), self._uplink.status.connected)

@@ -15,10 +15,11 @@ import msgspec
 import structlog
 
 from contract.clock import mono_ns
-from contract.errors import AnjuError
+from contract.config import FILE
+from contract.errors import AnjuError, ConfigError, Mistake
 from contract.profile import AnyProfile, Profile
 from contract.site import AnyBus, Device, ResolvedDevice, Site, resolve, site_digest
-from edge.disk import write_durably
+from edge.disk import sync_folder, write_durably
 from edge.settings import load_config
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,8 @@ WORST_SHARE: Final = 0.5
 """Of the devices that a change touched and that were on line before, at least so many must come back."""
 GOOD = "good"
 REJECTED_FILE = "rejected"
+MISTAKES: Final = "the site file has mistakes: `anju check`"
+NO_WORD: Final = "a fault within the box: its log has the details"
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -70,22 +73,47 @@ def read_config(path: Path, relative_to: Path | None = None) -> Config:
     """The configuration in a site file and in `profiles/` beside it. Raises ConfigError with every mistake."""
     whole = _whole_digest(path)
     site, profiles = load_config(path, relative_to)
-    return Config(path, site, profiles, resolve(site, profiles), site_digest(path), whole)
+    try:
+        digest = site_digest(path)
+    except OSError as e:  # an editor is just putting it there
+        raise ConfigError([Mistake(str(path), FILE, f"cannot be read: {e.strerror}", "reload once more")]) from e
+    return Config(path, site, profiles, resolve(site, profiles), digest, whole)
 
 
 def start_config(path: Path, state_dir: Path) -> Config:
-    """What to start with: the site file, or what was kept as good where just this site file was rolled back before."""
-    config = read_config(path)
+    """What to start with: the site file, or what was kept as good where this one has mistakes or was rolled back.
+
+    Raises ConfigError for a site file with mistakes where nothing was kept.
+    """
     try:
-        rejected = (state_dir / REJECTED_FILE).read_text()
+        config = read_config(path)
+    except AnjuError as e:
+        kept = kept_good(path, state_dir, MISTAKES)
+        if kept is None:
+            raise
+        log.error("the site file has mistakes; the one before it runs. Mend it and reload", mistakes=str(e))  # noqa: TRY400
+        return kept
+    try:
+        rejected = (state_dir / REJECTED_FILE).read_bytes()
     except OSError:
         return config
-    kept = state_dir / GOOD / path.name
-    if rejected != config.whole or not kept.exists():
-        return config
     problem = "this site file was rolled back before; the one before it runs. Mend the site file and reload"
-    log.error(problem, site=str(path), kept=str(kept))
-    return msgspec.structs.replace(read_config(kept, path.parent), path=path, problem=problem)
+    if rejected != config.whole.encode() or (kept := kept_good(path, state_dir, problem)) is None:
+        return config
+    log.error(problem, site=str(path))
+    return kept
+
+
+def kept_good(path: Path, state_dir: Path, problem: str) -> Config | None:
+    """What was kept as good, with why it has to run; None where there is none that can be used."""
+    kept = state_dir / GOOD / path.name
+    if not kept.is_file():
+        return None
+    try:
+        return msgspec.structs.replace(read_config(kept, path.parent), path=path, problem=problem)
+    except AnjuError as e:
+        log.warning("the configuration that was kept as good cannot be used", kept=str(kept), mistakes=str(e))
+        return None
 
 
 class Online(msgspec.Struct, frozen=True):
@@ -104,6 +132,10 @@ class Trial(msgspec.Struct, frozen=True):
     since_ns: int
     is_anew: bool = False
     """Whether the whole box began anew, and with it the way to the cloud."""
+
+    def is_under_way(self, trial_s: float) -> bool:
+        """Whether it may still be going on."""
+        return mono_ns() - self.since_ns < trial_s * 1e9
 
     def is_passed(self, now: Online) -> bool:
         """Whether all that was there is there again."""
@@ -127,7 +159,7 @@ class Reloader:
     """Looks at the site file when asked and decides; `apply` makes the box go on with another configuration.
 
     `apply` gets what to run and gives the devices that it touched; `online` says how the box is, by what it heard since
-    a time.
+    a time. `check` raises AnjuError where something is missing without which the box could not begin anew.
     """
 
     def __init__(
@@ -137,30 +169,40 @@ class Reloader:
         apply: Callable[[Config], Awaitable[frozenset[str]]],
         online: Callable[[int], Online],
         trial_s: float = TRIAL_S,
+        check: Callable[[Config], object] = lambda _: None,
     ) -> None:
         self.config = config
         self._state_dir, self._apply, self._online, self._trial_s = state_dir, apply, online, trial_s
+        self._check = check
 
     async def run(self, asked: AsyncIterator[None], trial: Trial | None = None) -> Config:
         """Serves until a change needs the box to begin anew; gives what to begin with. `trial` is of such a change."""
         if trial is not None and (back := await self._watch(trial)) is not None:
             return back
-        if not self.config.problem:
-            self._keep_good()
+        await self._keep_good()
         async for _ in asked:
-            found = self._read()
+            found = await self._read()
             if found is None:
                 continue
             if found.needs_restart(self.config):
                 log.info("the configuration changed beneath the buses: the box begins anew", digest=found.digest)
                 return found
-            trial = await self._change(found)
-            back = await self._watch(trial)
-            if back is not None:
+            if (back := await self._try(found)) is not None:
                 await self._change(back)
-            else:
-                self._keep_good()
+            await self._keep_good()
         raise AssertionError("whoever asks never ends")
+
+    async def _try(self, found: Config) -> Config | None:
+        """Applies a change and watches it. Returns None where it may stay, else what ran before."""
+        before = self.config
+        try:
+            return await self._watch(await self._change(found))
+        except Exception:
+            # What is wrong with a change, or with us, must not end what watches for fire.
+            log.exception("the changed configuration cannot be applied and is rolled back", digest=found.digest)
+            reject(self._state_dir, found)
+            problem = f"the site file was rolled back: {NO_WORD}. Mend it and reload"
+            return msgspec.structs.replace(before, problem=problem)
 
     def trial_of(self, before: Config) -> Trial:
         """The trial that a box which begins anew has to pass."""
@@ -171,13 +213,20 @@ class Reloader:
         """Those of the devices that must be heard within a trial: a sensor that speaks once an hour proves nothing."""
         return touched & {item.device.id for item in config.devices if item.silent_after_s <= TRIAL_S}
 
-    def _read(self) -> Config | None:
+    async def _read(self) -> Config | None:
         """What the site file says now, where it can be used and differs from what runs."""
         try:
-            found = read_config(self.config.path)
+            found = await asyncio.to_thread(read_config, self.config.path)  # a second, on a small box
+            if found.needs_restart(self.config):
+                self._check(found)
         except AnjuError as e:
             log.error("the changed configuration has mistakes and is not used; what ran goes on", mistakes=str(e))  # noqa: TRY400
-            self.config = msgspec.structs.replace(self.config, problem="the site file has mistakes: `anju check`")
+            problem = MISTAKES if isinstance(e, ConfigError) else f"the site file cannot be used: {e}"
+            self.config = msgspec.structs.replace(self.config, problem=problem)
+            return None
+        except Exception:
+            log.exception("the changed configuration cannot be looked at; what ran goes on")
+            self.config = msgspec.structs.replace(self.config, problem=f"the site file cannot be read: {NO_WORD}")
             return None
         if found.whole == self.config.whole:
             log.info("nothing changed in the configuration", digest=found.digest)
@@ -205,35 +254,48 @@ class Reloader:
             lost = sorted((trial.was.devices & trial.touched) - now.devices)
             log.error("the changed configuration does harm and is rolled back", lost=lost[:20], count=len(lost),
                       cloud=now.cloud, digest=self.config.digest)  # fmt: skip
-            self._reject()
+            reject(self._state_dir, self.config)
             problem = f"the site file was rolled back: {len(lost)} devices were lost by it. Mend it and reload"
             return msgspec.structs.replace(trial.before, problem=problem)
         return None
 
-    def _reject(self) -> None:
+    async def _keep_good(self) -> None:
+        """Keeps a copy of what runs well, for a start with a site file that has mistakes or was rolled back."""
+        if self.config.problem:  # then the site file says something else
+            return
         try:
-            write_durably(self._state_dir / REJECTED_FILE, self.config.whole.encode())
-        except OSError as e:
-            log.warning("that a configuration was rolled back cannot be kept", problem=str(e))
-
-    def _keep_good(self) -> None:
-        """Keeps a copy of what runs well, for a start with a site file that was rolled back."""
-        folder, path = self._state_dir / GOOD, self.config.path
-        kept = folder / path.name
-        try:
-            if kept.exists() and _whole_digest(kept) == self.config.whole:
-                return
-            if _whole_digest(path) != self.config.whole:  # changed again meanwhile
-                return
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(mode=0o700)
-            for source in _own_profiles(path):
-                target = folder / source.relative_to(path.parent)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_durably(target, source.read_bytes())
-            write_durably(kept, path.read_bytes())
+            await asyncio.to_thread(_keep, self._state_dir, self.config.path, self.config.whole)
         except OSError as e:
             log.warning("the configuration that runs well cannot be kept", problem=str(e))
+
+
+def reject(state_dir: Path, config: Config) -> None:
+    """Keeps in mind that this configuration was rolled back, so that no start tries it again."""
+    try:
+        write_durably(state_dir / REJECTED_FILE, config.whole.encode())
+    except OSError as e:
+        log.warning("that a configuration was rolled back cannot be kept", problem=str(e))
+
+
+def _keep(state_dir: Path, path: Path, whole: str) -> None:
+    """Copies the site file and what is beside it, whole or not at all. Raises OSError."""
+    folder, fresh = state_dir / GOOD, state_dir / f"{GOOD}.new"
+    if (folder / path.name).exists() and _whole_digest(folder / path.name) == whole:
+        return
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        fresh.mkdir(mode=0o700)
+        for source in (*_own_profiles(path), path):
+            target = fresh / source.relative_to(path.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_durably(target, source.read_bytes())
+        if _whole_digest(fresh / path.name) != whole:  # changed again meanwhile
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
+        sync_folder(state_dir)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _own_profiles(path: Path) -> list[Path]:

@@ -81,6 +81,53 @@ async def test_a_driver_that_cannot_be_made_stops_no_other_and_is_tried_again(mo
         await eventually(lambda: bool(make.made.get("a")) and make.made["a"][0].is_running)
 
 
+async def test_a_driver_that_gets_over_its_end_or_takes_no_notice_holds_up_no_other(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(buses_module, "STOP_S", 0.3)
+    monkeypatch.setattr(buses_module, "CANCEL_AGAIN_S", 0.05)
+    release = asyncio.Event()
+
+    class Deaf(Fake):
+        """Cancelled, it goes on; `b` returns as if nothing were."""
+
+        async def run(self) -> None:
+            while not release.is_set():
+                try:
+                    await release.wait()
+                except asyncio.CancelledError:
+                    if self.name == "b":
+                        return
+
+    made: list[str] = []
+
+    def make(bus: AnyBus, devices: Sequence[ResolvedDevice]) -> Fake:
+        made.append(bus.id)
+        return Deaf(bus.id)
+
+    (a, a_devices), (b, b_devices) = bus("a", 1), bus("b", 1)
+    async with Buses(make) as buses:
+        buses.start([a, b], [*a_devices, *b_devices])
+        await asyncio.sleep(0)
+        await asyncio.wait_for(buses.stop(["a", "b"]), 5)
+        said = capsys.readouterr().out
+        assert "does not let go" in said
+        assert "bus=a" in said
+        assert "bus=b" not in said
+        await asyncio.sleep(0.1)
+        assert made == ["a", "b"], "nobody begins again what was stopped"
+    release.set()
+
+
+async def test_orders_to_a_driver_that_failed_are_answered_at_once() -> None:
+    make, (a, a_devices) = Maker(), bus("a", 1)
+    async with Buses(make) as buses:
+        buses.start([a], a_devices)
+        await eventually(lambda: make.made["a"][0].is_running)
+        make.made["a"][0].failing.set()
+        await eventually(lambda: buses.restarts["a"] == 1)
+        answer = await buses.executor_of("a-1").execute("a-1", "unlock", {}, 0)
+        assert answer.status is CommandStatus.FAILED
+
+
 async def test_row_11_only_what_differs_stops_and_starts() -> None:
     make = Maker()
     (a, a_devices), (b, b_devices), (c, c_devices) = bus("a", 1), bus("b", 1), bus("c", 1)

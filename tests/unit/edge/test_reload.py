@@ -1,16 +1,23 @@
 """A changed site file in a running box: what restarts, what is refused, what is rolled back."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
+from contract.errors import ConfigError
 from contract.records import ConfigReport, InventoryRecord
+from edge.drivers import DRIVERS
+from edge.drivers.modbus import ModbusDriver
 from edge.main import run
 from edge.provision import load_identity
-from edge.reload import GOOD, REJECTED_FILE, start_config
+from edge.reload import GOOD, REJECTED_FILE, Config, Online, Reloader, read_config, start_config
 from tests.support.fake_cloud import FakeCloud
-from tests.unit.edge.test_main import estate_and_cloud, history
+from tests.support.waiting import eventually
+from tests.unit.edge.test_main import SITE, anju, estate_and_cloud, history, said
 
 Ask = Callable[[], Awaitable[None]]
 
@@ -122,11 +129,114 @@ async def test_what_lies_beneath_the_buses_begins_anew_and_is_rolled_back_too(tm
 async def test_a_configuration_that_names_what_is_not_there_ends_no_box(tmp_path: Path) -> None:
     async with estate_and_cloud(tmp_path) as (estate, cloud, site_path), box(site_path, tmp_path / "state") as ask:
         await cloud.until(lambda: history(cloud, "smoke-1", "link") == ["online"])
-        site_path.write_text(site_path.read_text().replace("cloud: {", "cloud: {ca: nowhere.pem, "))
+        good = site_path.read_text()
+        await eventually((tmp_path / "state" / GOOD / site_path.name).exists)
+        site_path.write_text(good.replace("cloud: {", "cloud: {ca: nowhere.pem, "))
         await ask()
-        await cloud.until(lambda: reports(cloud) == 2)
         estate.set("smoke-1", "smoke", "smoke")
         await cloud.until(lambda: history(cloud, "smoke-1", "smoke") == ["clear", "smoke"])
+        site_path.write_text(good + NEW)
+        await ask()
+        await cloud.until(lambda: history(cloud, "smoke-2", "link") == ["online"])
+        assert reports(cloud) == 2, "it was not even begun with"
+
+
+async def test_a_box_starts_with_what_ran_well_when_the_site_file_cannot_be_used(tmp_path: Path) -> None:
+    async with estate_and_cloud(tmp_path) as (_, cloud, site_path):
+        state, good = tmp_path / "state", site_path.read_text()
+        async with box(site_path, state):
+            await eventually((state / GOOD / site_path.name).exists)
+        for n, bad in enumerate(("buses: [", good.replace("cloud: {", "cloud: {ca: nowhere.pem, "), None), 2):
+            site_path.unlink() if bad is None else site_path.write_text(bad)
+            async with box(site_path, state):
+                await cloud.until(lambda n=n: reports(cloud) == n)  # type: ignore[misc]
+        assert "has mistakes" in start_config(site_path, state).problem
+        (state / GOOD / site_path.name).write_text("buses: [")  # that too
+        with pytest.raises(ConfigError, match="cannot be read"):
+            start_config(site_path, state)
+        site_path.write_text(good)
+        (state / REJECTED_FILE).write_bytes(b"\xff\xfe")
+        assert start_config(site_path, state).problem == ""
+
+
+async def test_a_stop_in_the_middle_of_a_change_is_a_clean_one(tmp_path: Path, monkeypatch) -> None:
+    stopping = asyncio.Event()
+
+    class Slow(ModbusDriver):
+        async def run(self) -> None:
+            try:
+                await super().run()
+            finally:
+                stopping.set()
+                await asyncio.sleep(0.3)
+
+    monkeypatch.setitem(DRIVERS, "modbus-tcp", lambda bus, devices, consume, _: Slow(bus, devices, consume))
+    async with estate_and_cloud(tmp_path) as (_, cloud, site_path), box(site_path, tmp_path / "state") as ask:
+        await cloud.until(lambda: history(cloud, "smoke-1", "link") == ["online"])
+        site_path.write_text(site_path.read_text() + NEW)
+        await ask()
+        await asyncio.wait_for(stopping.wait(), 10)
+
+
+async def test_asking_at_any_time_ends_no_box(tmp_path: Path) -> None:
+    async with estate_and_cloud(tmp_path) as (estate, cloud, site_path):
+        process = await anju(
+            "run", ANJU_SITE=str(site_path), ANJU_STATE=str(tmp_path / "state"), ANJU_HEALTH_LISTEN="127.0.0.1:0"
+        )
+        await cloud.until(lambda: history(cloud, "smoke-1", "link") == ["online"])
+        site_path.write_text(site_path.read_text().replace("seal_s: 0.2", "seal_s: 0.3"))
+        while reports(cloud) < 2 and process.returncode is None:  # also while it begins anew
+            process.send_signal(signal.SIGHUP)
+            await asyncio.sleep(0.01)
+        for _ in range(100):  # and while it is on trial
+            if process.returncode is None:
+                process.send_signal(signal.SIGHUP)
+            await asyncio.sleep(0.01)
+        estate.set("smoke-1", "smoke", "smoke")
+        await cloud.until(lambda: history(cloud, "smoke-1", "smoke") == ["clear", "smoke"])
+        process.send_signal(signal.SIGTERM)
+        code, _, log = await said(process)
+        assert code == 0, log
+
+
+class Applied:
+    """Stands for the box that a Reloader changes: cannot go on with some configurations."""
+
+    def __init__(self, *broken: str) -> None:
+        self.broken, self.runs = broken, [""]
+
+    async def apply(self, config: Config) -> frozenset[str]:
+        self.runs.append(config.whole)
+        if config.whole in self.broken:
+            raise ZeroDivisionError("a bug")
+        return frozenset()
+
+
+async def test_a_change_that_cannot_be_applied_is_rolled_back(tmp_path: Path) -> None:
+    site_path, state = tmp_path / "site.yaml", tmp_path / "state"
+    state.mkdir()
+    good = SITE.format(cloud="http://127.0.0.1:1", port=502)
+    site_path.write_text(good)
+    first = read_config(site_path)
+    site_path.write_text(good + NEW)
+    second = read_config(site_path)
+    applied, asked = Applied(second.whole), asyncio.Queue[None]()
+
+    async def reloads() -> AsyncIterator[None]:
+        while True:
+            yield await asked.get()
+
+    reloader = Reloader(state, first, applied.apply, lambda _: Online(frozenset(), cloud=False), 0.1)
+    task = asyncio.create_task(reloader.run(reloads()))
+    asked.put_nowait(None)
+    await eventually(lambda: len(applied.runs) == 3)
+    assert applied.runs[1:] == [second.whole, first.whole]
+    site_path.write_text(good.replace("poll_s: 0.05", "poll_s: 0.06"))
+    asked.put_nowait(None)
+    await eventually(lambda: len(applied.runs) == 4 and (state / GOOD / "site.yaml").exists())
+    assert reloader.config.problem == ""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def test_a_broken_profile_that_nobody_uses_stops_nothing(tmp_path: Path) -> None:
