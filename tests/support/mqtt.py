@@ -1,5 +1,6 @@
 """Parts of the MQTT driver put together without a broker, for its unit tests."""
 
+from collections import deque
 from collections.abc import Sequence
 
 from contract.clock import mono_ns
@@ -27,7 +28,7 @@ class LoneReader(Reader):
     def __init__(self, devices: Sequence[ResolvedMqtt]) -> None:
         self.plan = Plan(devices, CLIENT)
         self.lives = Lives({d.device.id: d.silent_after_s for d in devices}, self.plan.own_links)
-        self.answers: list[object] = []
+        self.answers: deque[object] = deque(maxlen=16)
         super().__init__("bus", self.plan, self.lives, lambda take, document: self.answers.append(document))
 
 
