@@ -81,8 +81,8 @@ async def _hunt(name: str, minutes: float, *, by_mutation: bool) -> Result:
         command = [
             sys.executable, "-m", "tests.fuzz.hunt", name, str(folder), f"-max_total_time={seconds}",
             f"-max_len={target.most_bytes}", f"-rss_limit_mb={RSS_LIMIT_MB}", f"-timeout={HANG_S}",
-            f"-dict={folder / 'words'}", f"-artifact_prefix={folder}/find-", "-print_final_stats=1", "-verbosity=1",
-            str(folder / "corpus"), str(folder / "seeds"),
+            f"-artifact_prefix={folder}/find-", "-print_final_stats=1",
+            *([f"-dict={folder / 'words'}"] if target.words else []), str(folder / "corpus"), str(folder / "seeds"),
         ]  # fmt: skip
     began_s = time.monotonic()
     with (folder / "log.txt").open("wb") as log:
