@@ -138,12 +138,16 @@ class DeviceRow(msgspec.Struct, frozen=True):
 
 
 class EventRow(msgspec.Struct, frozen=True):
-    """Something that happened at a device: an event with its fields, or a state's change with its new `value`."""
+    """Something that happened at a device: an event with its fields, or a state's change with its new `value`.
+
+    `names` says what devices are called that the fields name by the id that their box has for them.
+    """
 
     at: datetime
     point: str
     value: Value = None
     fields: Mapping[str, str | int | float | bool] = {}
+    names: Mapping[str, str] = {}
 
 
 class CommandRow(msgspec.Struct, frozen=True):

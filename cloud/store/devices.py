@@ -1,7 +1,7 @@
 """Devices, what they say now, and their charts."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -136,3 +136,9 @@ async def recent_states(connection: Connection, device: int, since: datetime, li
 async def recent_events(connection: Connection, device: int, since: datetime, limit: int) -> list[EventRow]:
     """The last events of a device, the newest first."""
     return rows_as(EventRow, await connection.fetch(_SQL["recent_events"], device, since, limit))
+
+
+async def names_beside(connection: Connection, device: int, keys: Collection[str]) -> dict[str, str]:
+    """What devices of the same box as one are called, by those of `keys`, its own ids for them, that there are."""
+    rows = await connection.fetch(_SQL["names_beside"], device, list(keys))
+    return {row["key"]: row["name"] for row in rows}

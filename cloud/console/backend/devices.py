@@ -7,6 +7,7 @@ from math import ceil
 from cloud.commands.commands import CommandRefusedError, Commands
 from cloud.console.backend.identity import SignedIn, signed_in
 from cloud.console.data import CommandRow, DeviceRow, EventRow, Person, Place, PointNow, Series
+from cloud.console.words.events import devices_named
 from cloud.identity.people import Right
 from cloud.store import Database, commands, devices, people, storable
 from cloud.store.devices import MOST_ID
@@ -56,9 +57,11 @@ class Devices:
                 return []
             states = await devices.recent_states(connection, device_id, since, limit)
             happened = await devices.recent_events(connection, device_id, since, limit)
+            named = {key for row in happened for key in devices_named(row.point, row.fields)}
+            names = await devices.names_beside(connection, device_id, named) if named else {}
         await self._note_look(signed_in(person), device_id, happened, opened=opened)
         rows = [EventRow(at=row.at, point=row.point, value=row.value) for row in states]
-        rows += [EventRow(at=row.at, point=row.point, fields=row.fields) for row in happened]
+        rows += [EventRow(at=row.at, point=row.point, fields=row.fields, names=names) for row in happened]
         return sorted(rows, key=lambda row: row.at, reverse=True)[:limit]
 
     async def commands(self, person: Person, device_id: int, limit: int) -> Sequence[CommandRow]:

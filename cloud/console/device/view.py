@@ -11,6 +11,7 @@ from cloud.console.data import AlarmRow, CommandRow, DeviceRow, EventRow, PointN
 from cloud.console.devices.view import DeviceLine, device_line
 from cloud.console.i18n import N_
 from cloud.console.words import Voice
+from cloud.console.words.events import event_words
 from cloud.console.words.points import (
     QUALITY_WORDS,
     is_normal,
@@ -34,14 +35,6 @@ EVERY_S = {"1h": 5, "24h": 60, "7d": 60}
 """How often at most a page reads its curve again: what is new in it must be worth reading all of it."""
 Range = Literal["1h", "24h", "7d"]
 DEFAULT_RANGE: Range = "1h"
-FIELD_WORDS = {
-    "credential": N_("card", "event field"),
-    "granted": N_("granted", "event field"),
-    "reader": N_("reader", "event field"),
-    "plate": N_("plate", "event field"),
-    "direction": N_("direction", "event field"),
-    "place": N_("place", "event field"),
-}
 
 
 class PointLine(msgspec.Struct, frozen=True):
@@ -198,14 +191,5 @@ def _event(voice: Voice, kind: str, event: EventRow) -> EventLine:
         unknown = voice.t.p("quality", QUALITY_WORDS[Quality.UNKNOWN])
         words = unknown if event.value is None else value_words(voice, kind, event.point, event.value)
     else:
-        words = voice.t(", ").join(
-            f"{voice.t.p('event field', FIELD_WORDS[name]) if name in FIELD_WORDS else name} {_plain(voice, value)}"
-            for name, value in event.fields.items()
-        )
+        words = event_words(voice, kind, event.point, event.fields, event.names)
     return EventLine(moment(voice, event.at), point_name(voice, kind, event.point), words)
-
-
-def _plain(voice: Voice, value: str | float | bool) -> str:
-    if isinstance(value, bool):
-        return voice.t("yes") if value else voice.t("no")
-    return str(value)

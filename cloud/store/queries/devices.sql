@@ -50,3 +50,8 @@ ORDER BY states.at DESC LIMIT $3
 -- name: recent_events
 -- What happened at a device lately.
 SELECT at, point, fields FROM events WHERE device = $1 AND at >= $2 ORDER BY at DESC LIMIT $3
+
+-- name: names_beside
+-- What devices of the same box as one are called, by the ids that the box has for them.
+SELECT other.key, other.name FROM device JOIN device AS other ON other.gateway = device.gateway
+WHERE device.id = $1 AND other.key = ANY($2::text[])

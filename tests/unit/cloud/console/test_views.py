@@ -198,7 +198,7 @@ def test_events_are_said_with_their_fields_in_words():
     page = device_page(ZH, device(), [], events, None)
     assert [(event.name, event.words) for event in page.events] == [
         ("门磁", "开"),
-        ("刷卡", "卡 9f…，放行 否，读卡器 in"),
+        ("刷卡", "拒绝，卡 9f…，读卡器：进"),
     ]
 
 
