@@ -3,9 +3,11 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import aiohttp
 
 from contract.kinds import Lane
 from simulators.demo.processes import run_once
@@ -16,10 +18,10 @@ ANJU = Path(sys.executable).with_name("anju")
 
 
 class Box:
-    """A running box and the cloud it delivers to."""
+    """A running box and the cloud it delivers to, if there is one."""
 
-    def __init__(self, process: asyncio.subprocess.Process, cloud: FakeCloud, log: Path) -> None:
-        self.process, self.cloud, self.log = process, cloud, log
+    def __init__(self, process: asyncio.subprocess.Process, cloud: FakeCloud | None, log: Path, listen: str) -> None:
+        self.process, self.cloud, self.log, self.listen = process, cloud, log, listen
 
     @property
     def pid(self) -> int:
@@ -28,7 +30,15 @@ class Box:
 
     def arrived(self) -> int:
         """Readings of the bulk stream that the cloud has decoded."""
+        assert self.cloud is not None
         return len(self.cloud.gateways["gw-bench"].stream(Lane.BULK).items)
+
+    async def metrics(self) -> dict[str, float]:
+        """What it says of itself, by name with labels: anju_box_devices{link="online"}."""
+        async with aiohttp.ClientSession() as http, http.get(f"http://{self.listen}/metrics") as answer:
+            lines = (await answer.text()).splitlines()
+        pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, _, value in pairs}
 
     def check(self) -> None:
         """Raises RuntimeError where the box ended by itself."""
@@ -45,19 +55,21 @@ async def enrolled(cloud: FakeCloud, state: Path) -> None:
 
 
 @asynccontextmanager
-async def running_box(folder: Path, site: Path, cloud: FakeCloud, listen: str = "127.0.0.1:0") -> AsyncIterator[Box]:
+async def running_box(
+    folder: Path, site: Path, cloud: FakeCloud | None, listen: str, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Box]:
     """`anju run` with a site file, enrolled with the cloud where its state folder is new."""
     state = folder / "state"
-    if not state.exists():
+    if cloud is not None and not state.exists():
         await enrolled(cloud, state)
     log = folder / "box.log"
     with log.open("ab") as out:
         process = await asyncio.create_subprocess_exec(
             str(ANJU), "run", "--site", str(site), "--state", str(state),
             stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out,
-            env={**os.environ, "ANJU_HEALTH_LISTEN": listen},
+            env={**os.environ, "ANJU_HEALTH_LISTEN": listen, **(environment or {})},
         )  # fmt: skip
     try:
-        yield Box(process, cloud, log)
+        yield Box(process, cloud, log, listen)
     finally:
         await ended(process)

@@ -29,7 +29,7 @@ async def box_at_rest(folder: Path) -> list[Figure]:
         resident = box.memory_info().rss
     note = "25 devices on 3 buses, 250 ms polls, sealing every second"
     return [
-        Figure("box_at_rest.cpu", 100 * cpu / took, "% of a core", note),
-        Figure("box_at_rest.rss", resident / 2**20, "MiB", note),
-        Figure("box_at_rest.written", written / took * 3600 / 1e6, "MB/h", note),
+        Figure(name="box_at_rest.cpu", value=100 * cpu / took, unit="% of a core", note=note),
+        Figure(name="box_at_rest.rss", value=resident / 2**20, unit="MiB", note=note),
+        Figure(name="box_at_rest.written", value=written / took * 3600 / 1e6, unit="MB/h", note=note),
     ]

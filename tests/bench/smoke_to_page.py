@@ -72,15 +72,10 @@ async def smoke_to_page(folder: Path) -> list[Figure]:
         ours.append((at - (polls[i].mono_ns / 1e9 + offset)) * 1000)
         assert whole[-1] > 0, (detector, since)
     note = f"{ROUNDS} alarms, {POLL_S * 1000:.0f} ms poll, Chromium, plain PostgreSQL, fsync on"
+    ours_note = "our software: poll's answer to DOM"
     return [
-        Figure("smoke_to_page.change_to_page_p50", percentile(whole, 50), "ms", note),
-        Figure("smoke_to_page.change_to_page_p99", percentile(whole, 99), "ms", note, limit=1000),
-        Figure("smoke_to_page.poll_to_page_p50", percentile(ours, 50), "ms", "our software: poll's answer to DOM"),
-        Figure(
-            "smoke_to_page.poll_to_page_p99",
-            percentile(ours, 99),
-            "ms",
-            "our software: poll's answer to DOM",
-            limit=150,
-        ),
+        Figure(name="smoke_to_page.change_to_page_p50", value=percentile(whole, 50), unit="ms", note=note),
+        Figure(name="smoke_to_page.change_to_page_p99", value=percentile(whole, 99), unit="ms", note=note, most=1000),
+        Figure(name="smoke_to_page.poll_to_page_p50", value=percentile(ours, 50), unit="ms", note=ours_note),
+        Figure(name="smoke_to_page.poll_to_page_p99", value=percentile(ours, 99), unit="ms", note=ours_note, most=150),
     ]
