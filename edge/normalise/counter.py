@@ -36,6 +36,10 @@ class CountUp:
         self._last, self._at_ns, self._doubtful = raw, mono_ns, None
         return raw + self._carried
 
+    def old(self, raw: Raw) -> Raw:
+        """What an old count that somebody kept comes to. It changes nothing: it says nothing of the device today."""
+        return raw + self._carried
+
     def _is_borne_out(self, raw: Raw, mono_ns: int) -> bool:
         """Whether a count follows from the last one, or from a doubtful one before it."""
         assert self._last is not None

@@ -16,6 +16,10 @@ FAULT_AFTER_ERRORS = 3
 """Failed reads of a point in a row, while its device answers else, until it is reported as a fault."""
 
 
+MOST_GONE = 1000
+"""Counters of devices that are away of which the count is remembered."""
+
+
 class _Device:
     """A device's link and its points."""
 
@@ -51,6 +55,8 @@ class Normaliser:
         self._devices: dict[str, _Device] = {}
         self._made_of: dict[str, tuple[Profile, float]] = {}
         self._pending: set[StateTrack] = set()
+        self._gone: dict[tuple[str, str], CounterState] = {}
+        """What counters had come to whose device is not there at the moment."""
         self.adopt(devices, restored, counters)
 
     def adopt(
@@ -59,15 +65,23 @@ class Normaliser:
         restored: Iterable[StateRecord] = (),
         counters: Mapping[tuple[str, str], CounterState] | None = None,
     ) -> None:
-        """Goes on with these devices. One whose model stays the same keeps what was reported of it."""
+        """Goes on with these devices. One whose model stays the same keeps what was reported of it.
+
+        Counters go on in any case, also of a device that is away for a while: nobody takes back what was consumed.
+        Where something cannot be made, nothing changes.
+        """
         before = {(record.device, record.point): record for record in restored}
-        known, self._devices = self._devices, {}
-        made_of, self._made_of = self._made_of, {}
+        counts = {**self.counters(), **(counters or {})}
+        made: dict[str, _Device] = {}
+        made_of: dict[str, tuple[Profile, float]] = {}
         for item in devices:
             name = item.device.id
-            of = self._made_of[name] = (item.profile, item.silent_after_s)
-            same = made_of.get(name) == of
-            self._devices[name] = known[name] if same else self._make(item, before, counters or {})
+            of = made_of[name] = (item.profile, item.silent_after_s)
+            same = self._made_of.get(name) == of
+            made[name] = self._devices[name] if same else self._make(item, before, counts)
+        self._devices, self._made_of = made, made_of
+        away = [(key, state) for key, state in counts.items() if key[0] not in made]
+        self._gone = dict(away[-MOST_GONE:])
         self._pending = {
             track for here in self._devices.values() for track in here.tracks.values()
             if isinstance(track, StateTrack) and track.is_pending
@@ -198,7 +212,7 @@ class Normaliser:
 
     def counters(self) -> dict[tuple[str, str], CounterState]:
         """What the counters have come to, to be kept over a restart."""
-        return {
+        return self._gone | {
             (device, name): state
             for device, here in self._devices.items()
             for name, track in here.tracks.items()

@@ -98,7 +98,7 @@ class NumberTrack(Track):
         self.errors = 0
         is_due = not self.reported_ns <= mono_ns < self.due_ns
         if self._counter is not None:
-            raw = self._count(raw, mono_ns)
+            raw = self._count(raw, mono_ns, is_kept=is_kept)
             if raw is None:
                 return None  # in doubt until the next read; the heartbeat is due again then
         if raw == self.raw and not is_due and not is_kept:
@@ -121,11 +121,11 @@ class NumberTrack(Track):
         self.reported_ns, self.due_ns = mono_ns, mono_ns + self.beat_ns
         return Reading(self.device, self.point, value, quality, mono_ns, Lane.BULK)
 
-    def _count(self, raw: Raw, mono_ns: int) -> Raw:
+    def _count(self, raw: Raw, mono_ns: int, *, is_kept: bool) -> Raw:
         """The grown count of a counter's raw one; None while it is in doubt. What is no number stays as it is."""
         if self._counter is None or not isinstance(raw, (int, float)) or raw - raw != 0:
             return raw
-        return self._counter.take(raw, mono_ns)
+        return self._counter.old(raw) if is_kept else self._counter.take(raw, mono_ns)
 
     def _is_news(self, raw: Raw, value: float | None) -> bool:
         """Whether a value of unchanged quality differs enough from the one reported last."""
@@ -172,14 +172,14 @@ class StateTrack(Track):
         is_due = not self.reported_ns <= mono_ns < self.due_ns
         if raw == self.raw and self._pending is None and not is_due:
             return None
-        whole = int(raw) if isinstance(raw, float) and raw.is_integer() else raw
-        word = None if isinstance(whole, float) or whole is None else self._states.get(whole)
+        word = self._word_of(raw)
         if is_kept:
             return self._keep(word, mono_ns)
         hold_ns = self._hold_ns(word)
         if hold_ns and word != self.value and self.value is not None and self.quality is Quality.GOOD:
-            if self._pending != raw:
-                self._pending, self._since_ns = raw, mono_ns
+            if self._pending is None or self._word_of(self._pending) != word:
+                self._since_ns = mono_ns
+            self._pending = raw  # another number for the same word goes on with it
             if mono_ns - self._since_ns < hold_ns:
                 return self._report(self.value, self.quality, mono_ns) if is_due else None
             mono_ns = max(self._since_ns, self.reported_ns)
@@ -192,9 +192,10 @@ class StateTrack(Track):
 
     def tick(self, now_ns: int) -> Reading | None:
         """A change that has held for long enough by now, though nothing was said since."""
-        if self._pending is None:
+        # Nothing else: a heartbeat said now would be younger than a read that was made before and comes after it.
+        if self._pending is None or now_ns - self._since_ns < self._hold_ns(self._word_of(self._pending)):
             return None
-        return self.take(self._pending, max(now_ns, self._since_ns), is_kept=False)
+        return self.take(self._pending, now_ns, is_kept=False)
 
     def fail(self, mono_ns: int) -> Reading | None:
         """As any; what was pending is forgotten."""
@@ -207,6 +208,10 @@ class StateTrack(Track):
             return None
         self.raw, self.value = None, word
         return self._report(word, Quality.STALE, mono_ns)
+
+    def _word_of(self, raw: Raw) -> str | None:
+        whole = int(raw) if isinstance(raw, float) and raw.is_integer() else raw
+        return None if isinstance(whole, float) or whole is None else self._states.get(whole)
 
     def _hold_ns(self, word: str | None) -> int:
         if word is None:
@@ -252,7 +257,9 @@ class EventTrack:
 
     def _field(self, name: str, value: str | float | bool) -> str | int | float | bool:
         if name in PERSONAL_FIELDS:
-            return self._tokenise(str(value))
+            # JSON knows one sort of number: 17 and 17.0 are one card.
+            is_whole = isinstance(value, float) and value.is_integer()
+            return self._tokenise(str(int(value) if is_whole else value))
         return value[:_MAX_TEXT] if isinstance(value, str) else value
 
 

@@ -51,6 +51,7 @@ class Outbox:
         self._records, self._rows = UrgentSealer(urgent, bulk), BulkSealer(bulk, seal_s)
         self._positions = {(s.device, s.point): i for i, s in enumerate(inventory.series)}
         self._states: list[StateRecord] = []
+        self._has_unplaced = False
 
     @classmethod
     @asynccontextmanager
@@ -145,7 +146,7 @@ class Outbox:
         """Takes them by their lane: states and events are on disk when this returns, telemetry within the interval.
 
         While the disk fails it returns at once, so that polling goes on; states are then kept in memory until they
-        can be written. Raises KeyError for telemetry that the inventory does not have.
+        can be written. Telemetry that the inventory does not have is left out, and takes nothing else with it.
         """
         rows: list[Row] = []
         records: list[Record] = []
@@ -156,7 +157,10 @@ class Outbox:
             elif r.lane is _BULK:
                 value = r.value
                 number = value if type(value) is float else _number(value)
-                rows.append(Row(positions[r.device, r.point], r.mono_ns, number, r.quality))
+                try:
+                    rows.append(Row(positions[r.device, r.point], r.mono_ns, number, r.quality))
+                except KeyError:
+                    self._note_unplaced(r)
             else:
                 records.append(StateRecord(r.device, r.point, _word(r.value), r.quality, r.mono_ns))
         # States first: they do not wait for a bulk that is behind.
@@ -165,6 +169,13 @@ class Outbox:
             await self._rows.add(rows)
         if done is not None and not self._urgent.failing:
             await done
+
+    def _note_unplaced(self, reading: Reading) -> None:
+        """Says once what should not happen: a series that was never announced means nothing to the cloud."""
+        if not self._has_unplaced:
+            log.error("telemetry of a series that no inventory has is left out", device=reading.device,
+                      point=reading.point)  # fmt: skip
+        self._has_unplaced = True
 
     async def record(self, record: Record) -> None:
         """Puts a record on the urgent stream; returns once it is on disk, or in memory where that took its place."""

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from contract.messages import Event, Quality, Reading, Sample
 from contract.profile import (
+    Counter,
     Debounce,
     ModbusPoint,
     ModbusProfile,
@@ -15,6 +16,7 @@ from contract.profile import (
 )
 from contract.site import ModbusDevice, ModbusTcpBus, MqttBus, MqttDevice, Resolved, ResolvedDevice
 from edge.normalise import Normaliser, tokeniser
+from edge.seams import CounterState
 
 S = 1_000_000_000
 KEY = bytes(range(32))
@@ -173,3 +175,79 @@ def test_a_point_may_be_reported_at_every_read() -> None:
     meter = normaliser(polled("electricity_meter", power=ModbusPoint(report=Report(always=True))))
     taken = [item for at_s in range(5) for item in meter.take([Sample("d", "power", 7, at_s * S)])]
     assert len(states(taken)) == 5
+
+
+def test_two_numbers_of_one_word_are_one_state_that_holds() -> None:
+    mapped = ModbusPoint(states={0: "normal", 1: "alarm", 3: "alarm"}, debounce=Debounce(enter_s=3))
+    detector = normaliser(polled("heat_detector", fire=mapped))
+    taken = [
+        item
+        for at_s, raw in enumerate([0, 1, 3, 1, 3, 1, 3])
+        for item in detector.take([Sample("d", "fire", raw, (at_s + 10) * S)])
+    ]
+    assert states(taken) == [("normal", 10), ("alarm", 11)]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0, 1, 7]), st.integers(0, 3000), st.integers(0, 900)), min_size=1, max_size=60)
+)
+def test_a_tick_between_a_read_and_its_coming_puts_nothing_out_of_order(steps: list[tuple[int, int, int]]) -> None:
+    mapped = ModbusPoint(
+        states={0: "closed", 1: "open"}, debounce=Debounce(enter_s=1, leave_s=2), report=Report(heartbeat_s=4)
+    )
+    door, at_ns, taken = normaliser(polled("door", contact=mapped)), 10 * S, []
+    for raw, after_ms, late_ms in steps:
+        at_ns += after_ms * 1_000_000
+        late_ns = min(late_ms, after_ms) * 1_000_000
+        taken += door.tick(at_ns)  # what was read a little before is only now handed on
+        taken += door.take([Sample("d", "contact", raw, at_ns - late_ns)])
+    readings = [item for item in taken if isinstance(item, Reading) and item.point == "contact"]
+    assert [r.mono_ns for r in readings] == sorted(r.mono_ns for r in readings)
+
+
+def test_a_kept_count_of_long_ago_is_no_reset_however_often_it_comes() -> None:
+    meter = heard("water_meter", volume=MqttPoint(counter=Counter()))
+    water = Normaliser([meter], (), {("d", "volume"): CounterState(1000, 50)}, tokenise=tokeniser(KEY))
+    taken = [item for at_s in (1, 2, 3) for item in water.take([Sample("d", "volume", 990, at_s * S, is_kept=True)])]
+    assert [(r.value, r.quality) for r in taken if isinstance(r, Reading)] == [(1040, Quality.STALE)]
+    taken = water.take([Sample("d", "volume", 1001, 4 * S)])
+    assert [r.value for r in taken if isinstance(r, Reading) and r.point == "volume"] == [1051]
+    assert (
+        water.take([Sample("d", "volume", 2, 5 * S, is_kept=True), Sample("d", "volume", 2, 6 * S, is_kept=True)]) == []
+    )
+    assert water.counters() == {("d", "volume"): CounterState(1001, 50)}
+
+
+def test_counters_go_on_over_a_changed_model_and_over_an_absence() -> None:
+    meter = polled("water_meter", volume=ModbusPoint(counter=Counter()))
+    water = normaliser(meter)
+    for at_s, raw in enumerate([500, 3, 4]):
+        water.take([Sample("d", "volume", raw, at_s * S)])
+    water.adopt([polled("water_meter", volume=ModbusPoint(counter=Counter(), report=Report(heartbeat_s=60)))])
+    assert states(water.take([Sample("d", "volume", 5, 3 * S)])) == [(505, 3)]
+    water.adopt([])
+    assert water.counters() == {("d", "volume"): CounterState(5, 500)}
+    water = Normaliser([], (), water.counters(), tokenise=tokeniser(KEY))  # and a restart meanwhile
+    water.adopt([meter])
+    assert states(water.take([Sample("d", "volume", 6, 4 * S)])) == [(506, 4)]
+
+
+def test_devices_of_which_one_cannot_be_made_change_nothing() -> None:
+    door = polled("door", contact=ModbusPoint(states={0: "closed", 1: "open"}))
+    before = normaliser(door)
+    before.take([contact(0, 1)])
+    with pytest.raises(ValueError, match="NaN"):
+        before.adopt([door, polled("water_meter", volume=ModbusPoint(scale=float("nan")))])
+    assert before.online() == {"d"}
+    assert states(before.take([contact(1, 2)])) == [("open", 2)]
+
+
+def test_a_card_is_the_same_card_however_its_number_is_written() -> None:
+    door = normaliser(heard("door", access=MqttPoint()))
+    samples = [
+        Sample("d", "access", 1, S, fields={"credential": card})
+        for card in ("170", 170, 170.0, "１７０", "17.0", 17, "- ")
+    ]
+    tokens = [item.fields["credential"] for item in door.take(samples) if isinstance(item, Event)]
+    assert tokens[0] == tokens[1] == tokens[2] == tokens[3] == tokens[4] != tokens[5]
+    assert tokens[6] == "", "nobody"

@@ -289,3 +289,12 @@ async def test_another_inventory_is_taken_up_while_running(tmp_path):
         announced = [r for r in (await pending(outbox)).records if isinstance(r, InventoryRecord)]
         assert announced == [INVENTORY, changed]
         assert await outbox.inventory(INVENTORY.inventory_id) == INVENTORY
+
+
+async def test_telemetry_nobody_announced_takes_nothing_else_with_it(tmp_path):
+    async with opened(tmp_path) as outbox:
+        unknown = Reading("smoke-9", "temperature", 20.0, Quality.GOOD, 5, Lane.BULK)
+        await outbox.put([unknown, state("smoke", 5), telemetry(21.0, 5)])
+        await outbox.flush()
+        assert [r.value for r in (await pending(outbox)).records if isinstance(r, StateRecord)] == ["smoke"]
+        assert outbox.status(Lane.BULK).sealed_items == 1
