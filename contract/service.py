@@ -20,7 +20,7 @@ def configure_logging(environment: Mapping[str, str] = os.environ) -> None:
     """Logs to stderr: coloured lines on a terminal, plain ones elsewhere, JSON where ANJU_LOG_JSON is set."""
     level = logging.getLevelNamesMapping().get(environment.get("ANJU_LOG_LEVEL", "INFO").upper(), logging.INFO)
     as_json = environment.get("ANJU_LOG_JSON", "") not in {"", "0"}
-    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
     if not as_json:
         # A plain traceback: structlog's own choice, rich, would also print every local variable, secrets among them.
         renderer = structlog.dev.ConsoleRenderer(
