@@ -18,6 +18,7 @@ from rich.table import Table
 
 from tests.bench.box_at_rest import box_at_rest
 from tests.bench.figures import Figure
+from tests.bench.linkage import linkage
 from tests.bench.modbus_read import modbus_read
 from tests.bench.path import path
 from tests.bench.rest import rest
@@ -31,6 +32,7 @@ BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "rss": rss,
     "rest": rest,
     "start": start,
+    "linkage": linkage,
     "smoke_to_page": smoke_to_page,
     "box_at_rest": box_at_rest,
 }

@@ -50,7 +50,7 @@ async def rss(folder: Path) -> list[Figure]:
             raise RuntimeError(f"only {online:.0f} of {DEVICES} devices are on line: {box.log.read_text()[-3000:]}")
         share = 100 * (cpu_s(box.pid) - cpu) / (time.monotonic() - began)
     note = (
-        f"{DEVICES} simulated devices ({online:.0f} on line) on Modbus TCP, RTU, RTU over TCP, BLE and MQTT, uplink cut;"
+        f"{DEVICES} simulated devices ({online:.0f} on line) on Modbus TCP, RTU, RTU over TCP, BLE, MQTT; uplink cut;"
         f" after {minutes:g} min; after the first {seen[min(5, len(seen) - 1)]:.1f}, most {max(seen):.1f};"
         f" {share:.1f} % of a core"
     )
