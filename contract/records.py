@@ -114,5 +114,10 @@ def encode_records(records: Sequence[Record]) -> bytes:
 
 
 def decode_records(body: bytes) -> tuple[Record, ...]:
-    """The records of an urgent block's body. Raises msgspec.ValidationError or DecodeError on anything else."""
-    return _decoder.decode(body)
+    """The records of an urgent block's body. Raises msgspec.DecodeError (ValidationError is one) on anything else."""
+    try:
+        return _decoder.decode(body)
+    except UnicodeDecodeError as e:  # msgspec lets it through as it is
+        raise msgspec.DecodeError(f"text that is not UTF-8: {e.reason}") from None
+    except RecursionError:
+        raise msgspec.DecodeError("nested too deep") from None

@@ -4,13 +4,15 @@ import base64
 import binascii
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import structlog
 
+from contract.decoding import from_json
 from contract.errors import AnjuError
-from edge.disk import write_durably
+from edge.disk import sync_folder, write_durably
 from edge.seams import CounterState
 
 log = structlog.get_logger(__name__)
@@ -38,15 +40,46 @@ def estate_key(state_dir: Path) -> bytes:
     path = state_dir / KEY_FILE
     try:
         if not path.exists():
-            write_durably(path, base64.b32encode(os.urandom(KEY_BYTES)) + b"\n")
-        return parse_key(path.read_text(encoding="ascii"))
-    except (OSError, UnicodeDecodeError) as e:
+            _make_key(path)
+        text = path.read_bytes().decode("ascii", "replace")
+    except OSError as e:
         raise AnjuError(f"the estate's key {path} cannot be used: {e}. Check the rights of the state folder.") from e
+    try:
+        return parse_key(text)
+    except AnjuError as e:
+        raise AnjuError(
+            f"{path} is damaged. Put the estate's key back from where the manager keeps it (`anju estate-key take`);\n"
+            "    if there is no copy, move the file away: cards and plates get other tokens from then on."
+        ) from e
+
+
+def _make_key(path: Path) -> None:
+    """Makes a key unless there is one: two processes that start at once use the same. Raises OSError."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    _write(fresh, os.urandom(KEY_BYTES))
+    try:
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+    finally:
+        fresh.unlink()
+    sync_folder(path.parent)
+
+
+def _write(path: Path, key: bytes) -> None:
+    """Puts a key on disk for whoever owns the folder, also where root does it. Raises OSError."""
+    write_durably(path, base64.b32encode(key) + b"\n")
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.chown(path, folder.st_uid, folder.st_gid)
 
 
 def put_estate_key(state_dir: Path, text: str) -> None:
     """Takes the key of the estate's other boxes, as `anju estate-key show` prints it. Raises AnjuError."""
-    write_durably(state_dir / KEY_FILE, base64.b32encode(parse_key(text)) + b"\n")
+    key = parse_key(text)
+    try:
+        _write(state_dir / KEY_FILE, key)
+    except OSError as e:
+        raise AnjuError(f"the key cannot be kept in {state_dir}: {e.strerror or e}. Check its rights and room.") from e
 
 
 def show_key(key: bytes) -> str:
@@ -72,7 +105,7 @@ def load_counters(state_dir: Path) -> Counters:
     path = state_dir / COUNTERS_FILE
     try:
         with path.open("rb") as file:
-            kept = msgspec.json.decode(file.read(_MAX_COUNTERS_BYTES), type=list[_Kept])
+            kept = from_json(file.read(_MAX_COUNTERS_BYTES), list[_Kept])
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError) as e:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from cloud.identity.gateways import Gateways, NotAuthenticError, NotUnderstoodError, TooLongError
 from cloud.store.gateways import Gateway
+from contract.decoding import from_json
 from contract.session import (
     BEAT_PATH,
     CHALLENGE_PATH,
@@ -35,7 +36,7 @@ async def _decode(request: Request, model: type[M]) -> M:
         if len(body) > _MAX_BYTES:
             raise TooLongError(f"a request may have {_MAX_BYTES} bytes")
     try:
-        return msgspec.json.decode(bytes(body), type=model)
+        return from_json(bytes(body), model)
     except msgspec.DecodeError as e:
         raise NotUnderstoodError(f"the request makes no sense: {e}") from e
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from contract.decoding import from_json
 from edge.disk import write_durably
 from edge.linkage.orders import Kept
 
@@ -18,7 +19,7 @@ def load(path: Path) -> Kept:
     """What was kept; nothing where there is no file, or one that cannot be used."""
     try:
         with path.open("rb") as file:
-            return msgspec.json.decode(file.read(MAX_BYTES), type=Kept)
+            return from_json(file.read(MAX_BYTES), Kept)
     except FileNotFoundError:
         return Kept()
     except (OSError, msgspec.MsgspecError) as e:

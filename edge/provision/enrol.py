@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from contract.decoding import from_json
 from contract.errors import AnjuError
 from contract.session import ENROL_PATH, EnrolReply, EnrolRequest
 from edge.disk import write_durably
@@ -75,7 +76,7 @@ async def _post(cloud: str, request: EnrolRequest, trust: ssl.SSLContext | None,
             ) as answer,
         ):
             if answer.status == 200:
-                return msgspec.json.decode(await answer.read(MAX_REPLY_BYTES), type=EnrolReply)
+                return from_json(await answer.read(MAX_REPLY_BYTES), EnrolReply)
             raise EnrolError(_refusal(answer.status, await _start_of(answer)))
     except ssl.SSLCertVerificationError as e:
         raise EnrolError(
@@ -109,7 +110,7 @@ class _Problem(msgspec.Struct):
 def _refusal(status: int, body: bytes) -> str:
     """Why the cloud refused: in its own words where it has some."""
     try:
-        detail = msgspec.json.decode(body, type=_Problem).detail
+        detail = from_json(body, _Problem).detail
     except msgspec.MsgspecError:
         detail = ""
     if detail and status < 500:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from contract.decoding import from_json
 from contract.errors import AnjuError
 from contract.session import signed_text
 from edge.disk import write_durably
@@ -62,7 +63,7 @@ def load_identity(state_dir: Path, cloud: str = "") -> Identity:
     """
     path = state_dir / IDENTITY_FILE
     try:
-        enrolment = msgspec.json.decode(_read(path), type=Enrolment)
+        enrolment = from_json(_read(path), Enrolment)
     except FileNotFoundError as e:
         raise NotEnrolled(
             f"this box is not enrolled yet ({state_dir} holds no {IDENTITY_FILE}).\n"

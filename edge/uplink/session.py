@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from contract.clock import mono_ns
+from contract.decoding import from_json
 from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.messages import Command
@@ -108,7 +109,7 @@ class Requests:
             is_repeatable=is_repeatable,
         ) as answer:  # fmt: skip
             await _raise_for(answer)
-            return msgspec.json.decode(await answer.read(MAX_REPLY_BYTES), type=model)
+            return from_json(await answer.read(MAX_REPLY_BYTES), model)
 
     async def send(self, stream: Lane, blocks: list[bytes]) -> BlocksReply | Refusal:
         """Posts consecutive blocks; the cloud's cursor after COMMIT, or why it refused them (409)."""
@@ -120,10 +121,10 @@ class Requests:
             ) as answer:  # fmt: skip
                 reply: BlocksReply | Refusal
                 if answer.status == 409:
-                    reply = msgspec.json.decode(await answer.read(MAX_REPLY_BYTES), type=Refusal)
+                    reply = from_json(await answer.read(MAX_REPLY_BYTES), Refusal)
                 else:
                     await _raise_for(answer)
-                    reply = msgspec.json.decode(await answer.read(MAX_REPLY_BYTES), type=BlocksReply)
+                    reply = from_json(await answer.read(MAX_REPLY_BYTES), BlocksReply)
                 _check_cursor(reply.cursor)
                 return reply
 
@@ -157,7 +158,7 @@ class Requests:
 
 def decode_command(line: bytes) -> Command:
     """A line of the down stream. Raises msgspec.MsgspecError (DecodeError, ValidationError)."""
-    return msgspec.json.decode(line, type=Command)
+    return from_json(line, Command)
 
 
 def _check_cursor(cursor: Cursor) -> None:
@@ -196,7 +197,7 @@ class _Problem(msgspec.Struct):
 def _detail(body: bytes) -> str:
     """The sentence of a problem-details body, behind a colon; empty where there is none."""
     try:
-        said = msgspec.json.decode(body, type=_Problem).detail
+        said = from_json(body, _Problem).detail
     except msgspec.MsgspecError:
         return ""
     return f": {said}" if said else ""

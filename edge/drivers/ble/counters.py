@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from contract.decoding import from_json
 from edge.disk import move_aside, write_durably
 
 log = structlog.get_logger(__name__)
@@ -23,9 +24,6 @@ class Kept(msgspec.Struct, frozen=True):
     resets: int = 0
 
 
-_decoder = msgspec.json.Decoder(dict[str, Kept])
-
-
 class Counters:
     """What is kept, by device. Without a path nothing outlives the run."""
 
@@ -36,7 +34,7 @@ class Counters:
         self._is_failing = False
         if path is not None and path.exists():
             try:
-                self._kept = _decoder.decode(path.read_bytes())
+                self._kept = from_json(path.read_bytes(), dict[str, Kept])
             except (OSError, msgspec.MsgspecError) as e:
                 log.warning("counters of encrypted sensors cannot be read; old frames could pass once", error=str(e))
                 self._set_aside(path)
