@@ -53,7 +53,7 @@ def _check_point(name: str, point: PointMap, kind: Kind, profile: Profile) -> It
         if not point.states:
             yield Problem(where, f"state {name!r} has no states", f"map raw values to: {', '.join(known)}")
         for word in point.states.values():
-            if word not in known:
+            if not is_bad(word) and word not in known:
                 yield Problem(
                     (*where, "states"), f"{name!r} has no word {word!r}", f"one of: {', '.join(sorted(known))}"
                 )
@@ -81,9 +81,11 @@ def _check_confirm(confirm: Confirm, where: tuple[str | int, ...], profile: Prof
     seen = profile.points.get(confirm.point)
     if seen is None:
         yield Problem(where, f"confirm names point {confirm.point!r}, not in this profile")
-    elif not is_bad(seen) and not is_bad(seen.states) and confirm.state not in seen.states.values():
-        problem = f"confirm waits for {confirm.state!r}, which {confirm.point!r} never says"
-        yield Problem(where, problem, f"one of: {', '.join(sorted(seen.states.values()))}")
+    elif not is_bad(seen) and not is_bad(seen.states) and not is_bad(*seen.states.values()):
+        words = sorted(seen.states.values())
+        if confirm.state not in words:
+            problem = f"confirm waits for {confirm.state!r}, which {confirm.point!r} never says"
+            yield Problem(where, problem, f"one of: {', '.join(words)}")
 
 
 def load_profile(path: Path) -> AnyProfile:

@@ -154,7 +154,7 @@ def check_mqtt(profile: MqttProfile) -> Iterator[Problem]:
         if is_bad(name, point):
             continue
         where: Where = ("points", name)
-        if point.read is not None and not is_bad(point.read, point.read.also):
+        if point.read is not None and not is_bad(point.read) and not is_bad(point.read.also):
             yield from _check_source(point.read, (*where, "read"))
             for i, source in enumerate(point.read.also):
                 if not is_bad(source):
@@ -165,8 +165,9 @@ def check_mqtt(profile: MqttProfile) -> Iterator[Problem]:
             for field, path in point.fields.items():
                 yield from _check_path(path, (*where, "fields", field))
         yield from _check_path(point.once, (*where, "once"))
-        if point.confirm is not None and not is_bad(point.confirm, point.confirm.states, point.confirm.point):
-            yield from _check_states(point.confirm, (*where, "confirm"), profile)
+        confirm = point.confirm
+        if confirm is not None and not is_bad(confirm) and not is_bad(confirm.states, confirm.point):
+            yield from _check_states(confirm, (*where, "confirm"), profile)
     if not is_bad(profile.link):
         for i, link in enumerate(profile.link):
             if not is_bad(link):
@@ -236,7 +237,7 @@ def _check_write(write: MqttWrite, where: Where) -> Iterator[Problem]:
 
 def _check_states(confirm: MqttConfirm, where: Where, profile: MqttProfile) -> Iterator[Problem]:
     seen = profile.points.get(confirm.point)
-    if seen is None or is_bad(seen, seen.states):
+    if seen is None or is_bad(seen) or is_bad(seen.states) or is_bad(*seen.states.values()):
         return
     for state in confirm.states.values():
         if not is_bad(state) and state not in seen.states.values():
