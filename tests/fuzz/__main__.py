@@ -21,7 +21,7 @@ from pathlib import Path
 import structlog
 
 from tests.fuzz.target import Target, cost_of
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.targets import TARGETS, seeds_of
 
 OUT = Path("build/fuzz.json")
 FOLDER = Path("build/fuzz")
@@ -71,7 +71,7 @@ async def _hunt(name: str, minutes: float, *, by_mutation: bool) -> Result:
     for old in (*folder.glob("find-*"), *folder.glob("slow.bin"), *(folder / "seeds").iterdir()):
         old.unlink()
     target = TARGETS[name]
-    for n, seed in enumerate(target.seeds()):
+    for n, seed in enumerate(seeds_of(name)):
         (folder / "seeds" / f"{n:03}").write_bytes(seed)
     (folder / "words").write_text("".join(f'"{_escaped(word)}"\n' for word in target.words), encoding="ascii")
     seconds = round(60 * minutes)

@@ -145,9 +145,9 @@ def site_seeds() -> list[bytes]:
 
 def yaml_seeds() -> list[bytes]:
     """Site files, and what else YAML knows."""
-    odd = [b"&a [*a]", b"a: &x {b: 1}\nc:\n  <<: *x\n  d: 0x1F", b"? [1, 2]\n: 3", b"a: |\n  text\n# no\n", b"--- 1\n...",
+    odd = [b"&a [*a]", b"a: &x {b: 1}\nc:\n  <<: *x\n  d: 0x1F", b"? [1, 2]\n: 3", b"a: |\n  text\n# no\n",
            b"%YAML 1.1\n---\na: on", b"a: 2026-01-01\nb: 1_000\nc: .inf", b"[" * 60, b"!!binary aGk=", b"{a: 1, a: 2}",
-           b"a: *b", b"\xef\xbb\xbfa: 1", b"!!python/object:os.system x", b"a: [&b x, *b]"]  # fmt: skip
+           b"a: *b", b"\xef\xbb\xbfa: 1", b"!!python/object:os.system x", b"a: [&b x, *b]", b"--- 1\n..."]  # fmt: skip
     bomb = b"a: &a [x,x,x,x,x,x]\n" + b"".join(
         b"%c: &%c [%s]\n" % (c, c, b",".join([b"*%c" % (c - 1)] * 9)) for c in range(ord("b"), ord("j"))
     )

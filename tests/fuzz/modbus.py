@@ -186,6 +186,6 @@ def value_seeds() -> list[bytes]:
     fills: list[Any] = [b"", b"\xff" * 250, b"\x7f\xc0\0\0" * 60, b"\x12\x34" * 120, *said]
     seeds = []
     for n, (_, reads) in enumerate(_models()):
-        for fill in (fills[n % len(fills)], fills[(n + 3) % len(fills)]):
-            seeds.append(bytes((n,)) + joined(bytes((i,)) + fill for i in range(min(len(reads), 8))))
+        some = fills[n % len(fills)], fills[(n + 3) % len(fills)]
+        seeds += [bytes((n,)) + joined(bytes((i,)) + fill for i in range(min(len(reads), 8))) for fill in some]
     return seeds

@@ -112,7 +112,7 @@ def _devices() -> list[ResolvedMqtt]:
 
 
 def messages(data: bytes) -> None:
-    """A run of messages from anybody on the broker: bounded while they wait, read without harm, fit for what follows."""
+    """A run of messages from anybody: bounded while they wait, read without harm, fit for what follows."""
     devices = _devices()
     reader = LoneReader(devices)
     inbox = Inbox(reader.plan.find, LIMITS)

@@ -22,6 +22,7 @@ from contract.block import (
     encode_columns,
     rechain_block,
 )
+from contract.decoding import from_json
 from contract.errors import BlockError, Permanent
 from contract.kinds import Lane
 from contract.messages import Command, CommandResult, CommandStatus, Event, Quality
@@ -160,7 +161,7 @@ def session(data: bytes) -> None:
     except BlockError as e:
         assert str(e)
     try:
-        said = msgspec.json.decode(data, type=REPLIES[number % len(REPLIES)])
+        said: msgspec.Struct = from_json(data, REPLIES[number % len(REPLIES)])
         if isinstance(said, SessionReply):
             _check_cursor(said.urgent)
             _check_cursor(said.bulk)
@@ -184,7 +185,14 @@ def session_seeds() -> list[bytes]:
     )  # fmt: skip
     seeds = [bytes((n,)) + msgspec.json.encode(one) for n, one in enumerate(each)]
     deep = b'{"x":' + b"[" * 3000
-    return [*seeds, *(bytes((n,)) + deep for n in range(len(each))), b'\0{"detail":"why","status":503}', b"\0" + join_blocks([b"block", b""]), b"\x001.5", b"\0inf"]
+    return [
+        *seeds,
+        *(bytes((n,)) + deep for n in range(len(each))),
+        b'\0{"detail":"why","status":503}',
+        b"\0" + join_blocks([b"block", b""]),
+        b"\x001.5",
+        b"\0inf",
+    ]
 
 
 def commands(data: bytes) -> None:

@@ -1,5 +1,7 @@
 """All targets, by name: every decoder that bytes from outside reach."""
 
+from pathlib import Path
+
 from tests.fuzz import ble, documents, modbus, mqtt, stream
 from tests.fuzz.target import KB, SEPARATOR, Target
 
@@ -22,3 +24,10 @@ TARGETS: dict[str, Target] = {
     "session": Target(stream.session, stream.session_seeds, (b'{"', b'":', b"1e400", b'"cursor":')),
     "commands": Target(stream.commands, stream.command_seeds, (b'"args":{', b"1e400", b"null", b"-1", b"true")),
 }
+FOUND = Path(__file__).parent / "found"
+"""Inputs by target and what was wrong with them once: each stays a seed, so that it is found again if it comes back."""
+
+
+def seeds_of(name: str) -> list[bytes]:
+    """What to begin with: sound inputs, and what was found before."""
+    return TARGETS[name].seeds() + [path.read_bytes() for path in sorted((FOUND / name).glob("*"))]
