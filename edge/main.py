@@ -274,6 +274,7 @@ class Box:
             unknown=tally.devices(None),
             errors=tally.errors,
             written_bytes=written_bytes(),
+            tasks=len(asyncio.all_tasks()),
             config=self._reloader.config.digest,
             config_problem=self._reloader.config.problem,
             restarts=self._buses.restarts,

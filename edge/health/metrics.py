@@ -32,6 +32,7 @@ def metrics_of(box: BoxStatus) -> Iterator[Family]:
     for bus, times in box.restarts.items():
         restarts.add((bus,), times)
     yield restarts
+    yield gauge("anju_box_tasks", "Tasks of the event loop: a number that grows for ever is a leak.", box.tasks)
     if box.written_bytes is not None:
         yield counter("anju_box_written_bytes", "Bytes written to storage (wear).", box.written_bytes)
     yield from _uplink(box)

@@ -32,7 +32,7 @@ def status(**changes) -> BoxStatus:
         ],
         "samples": 100, "ignored": 4, "errors": [],
         "readings": {Lane.URGENT: 5, Lane.BULK: 60}, "online": ["a", "b"], "offline": ["c"],
-        "unknown": [], "written_bytes": 12345, "events": 3,
+        "unknown": [], "written_bytes": 12345, "events": 3, "tasks": 12,
         "config": "abc", "config_problem": "", "restarts": {"bus": 2}, "problems": {},
     }  # fmt: skip
     return BoxStatus(**fields | changes)
@@ -70,6 +70,7 @@ async def test_serves_metrics_that_parse_and_end_in_units():
     assert ("anju_box_bus_last_poll_age_seconds", "other") not in samples
     assert samples["anju_box_written_bytes_total",] == 12345
     assert samples["anju_box_ignored_samples_total",] == 4
+    assert samples["anju_box_tasks",] == 12
     assert samples["anju_box_failing_points",] == 0
     assert not re.search(r"^anju_box_\S+ NaN", text, re.MULTILINE)
 
