@@ -16,6 +16,8 @@ WAL_LIMIT_BYTES = 1 << 20
 """The write-ahead log goes into the database at this size, and is cut back to it when it was larger."""
 KEEP_DAMAGED = 2
 """So many damaged files of one name are kept for people to look at; older ones are removed."""
+CACHE_KIB = 256
+"""Memory for pages, each connection; SQLite would take eight times as much."""
 _PAGE_BYTES = 4096
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT})
 
@@ -52,6 +54,7 @@ def connect(path: Path) -> sqlite3.Connection:
         db.execute(f"PRAGMA wal_autocheckpoint = {WAL_LIMIT_BYTES // _PAGE_BYTES}")
         db.execute("PRAGMA secure_delete = OFF")  # Debian's default overwrites what is deleted: wear, and room for it
         db.execute("PRAGMA temp_store = MEMORY")
+        db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")  # blocks are written once and read once
     except BaseException:
         db.close()
         raise
