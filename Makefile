@@ -9,7 +9,7 @@ ASSETS := $(VENDOR)/.installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup assets demo test test-servers check format lock bench faults screenshots clean
+.PHONY: help setup assets demo test test-servers check format lock bench faults fuzz screenshots clean
 
 help:           ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -55,6 +55,10 @@ bench: setup                ## measure, side by side; a table and build/bench.js
 
 faults: setup test-servers  ## the long fault suite; build/faults.json
 	$(BIN)/pytest -m faults tests/faults $(ARGS)
+
+fuzz: setup                 ## hostile bytes for every decoder, 10 minutes each (ARGS=--hypothesis without atheris); build/fuzz.json
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/uv pip install --quiet --python $(BIN)/python "atheris>=3.0" || true
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 screenshots: setup test-servers ## the README's pictures anew, and every page in every form in build/screenshots
 	$(BIN)/python -m tests.acceptance.screenshots

@@ -185,14 +185,8 @@ def session_seeds() -> list[bytes]:
     )  # fmt: skip
     seeds = [bytes((n,)) + msgspec.json.encode(one) for n, one in enumerate(each)]
     deep = b'{"x":' + b"[" * 3000
-    return [
-        *seeds,
-        *(bytes((n,)) + deep for n in range(len(each))),
-        b'\0{"detail":"why","status":503}',
-        b"\0" + join_blocks([b"block", b""]),
-        b"\x001.5",
-        b"\0inf",
-    ]
+    odd = [deep, b'{"detail":"why","status":503}', join_blocks([b"block", b""]), b"1.5", b"inf"]
+    return seeds + [bytes((n,)) + one for n, _ in enumerate(each) for one in odd]
 
 
 def commands(data: bytes) -> None:
