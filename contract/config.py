@@ -5,6 +5,7 @@ and maps, so that one run shows all there is to mend.
 """
 
 import functools
+import math
 import re
 import types
 import typing
@@ -250,7 +251,7 @@ def _convert_struct(node: Any, model: type[msgspec.Struct], where: Path_, proble
 
 def _leaf(node: Any, model: Any, where: Path_, problems: list[Problem]) -> Any:
     try:
-        return msgspec.convert(_plain(node) if isinstance(node, dict | list) else node, model)
+        value = msgspec.convert(_plain(node) if isinstance(node, dict | list) else node, model)
     except msgspec.ValidationError as e:
         said = re.sub(r" - at `.*`$", "", str(e))
         problem, hint = f"{_name(where)}: {_words(said)}, it is {_say(node)}", _described(model)
@@ -263,6 +264,10 @@ def _leaf(node: Any, model: Any, where: Path_, problems: list[Problem]) -> Any:
                 hint = f"did you mean {near[0]!r}? {hint}"
         problems.append(Problem(where, problem, hint))
         return Bad()
+    if isinstance(value, float) and not math.isfinite(value):
+        problems.append(Problem(where, f"{_name(where)} must be a number, it is {value}"))
+        return Bad()
+    return value
 
 
 def _choices(model: Any) -> list[str]:

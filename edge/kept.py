@@ -1,7 +1,6 @@
 """Small things of the state folder that outlive a restart: the estate's key, and what counters have come to."""
 
 import base64
-import binascii
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -93,7 +92,7 @@ def parse_key(text: str) -> bytes:
     plain = "".join(text.split()).upper().rstrip("=")
     try:
         key = base64.b32decode(plain + "=" * (-len(plain) % 8))
-    except binascii.Error:
+    except ValueError:  # also of characters that are no ASCII
         key = b""
     if len(key) != KEY_BYTES:
         raise AnjuError("that is no estate key: it is 52 letters and digits, as `anju estate-key show` prints it.")

@@ -4,9 +4,10 @@ import os
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from http.client import HTTPException
 from typing import Final
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -53,10 +54,11 @@ def fetch_status(listen: str) -> tuple[bytes, BoxStatus]:
     """What the box at `host:port` says of itself, as it came and decoded. Raises AnjuError."""
     url = f"http://{listen}/status.json"
     try:
-        with urlopen(url, timeout=TIMEOUT_S) as answer:  # http alone, written above
+        # Asked directly: a proxy that the environment names for the world knows nothing of this box.
+        with build_opener(ProxyHandler({})).open(url, timeout=TIMEOUT_S) as answer:  # http alone, written above
             body = answer.read(MAX_BYTES)
         return body, msgspec.json.decode(body, type=BoxStatus)
-    except (URLError, OSError, ValueError) as e:
+    except (URLError, HTTPException, OSError, ValueError) as e:
         raise AnjuError(
             f"no box answers at {listen} ({getattr(e, 'reason', e)}).\n"
             "    Is it running? systemctl status anju-edge. Another address? --listen HOST:PORT (ANJU_HEALTH_LISTEN)."
@@ -87,19 +89,33 @@ def render_status(box: BoxStatus, words: Words) -> RenderableType:
     )  # fmt: skip
 
 
+def _said(text: str) -> str:
+    """What others say (a device, a broker, a server), without what could steer the terminal."""
+    return "".join(char if char.isprintable() or char == "\n" else "�" for char in text)
+
+
+def _warning(text: str) -> Text:
+    return Text(f"⚠ {_said(text)}", "bold red")
+
+
+def _plain(text: str) -> Text:
+    """Words as they are: square brackets in them are no markup."""
+    return Text(_said(text))
+
+
 def _head(box: BoxStatus, words: Words) -> RenderableType:
     lines = Table.grid(padding=(0, 2))
     up, since = box.uplink, age_words(box.now_ns - box.uplink.since_ns)
     state = Text(f"✓ {words('connected')} {since}", "green") if up.connected else Text(
-        f"⚠ {words('not connected')} {since} {up.problem}", "bold red")  # fmt: skip
-    lines.add_row(Text("安居 Anju", "bold"), f"{box.estate} · {box.gateway} · {box.version}")
-    lines.add_row(words("cloud"), Text.assemble(f"{box.cloud}  ", state))
+        f"⚠ {words('not connected')} {since} {_said(up.problem)}", "bold red")  # fmt: skip
+    lines.add_row(Text("安居 Anju", "bold"), _plain(f"{box.estate} · {box.gateway} · {box.version}"))
+    lines.add_row(words("cloud"), Text.assemble(_plain(f"{box.cloud}  "), state))
     known = box.utc_ns is not None
     here = datetime.fromtimestamp((box.utc_ns or 0) / _NS, ZoneInfo(box.timezone))
     clock = f"{here:%Y-%m-%d %H:%M:%S} {box.timezone}" if known else Text(f"⚠ {words('not known yet')}", "bold red")
     lines.add_row(words("clock"), clock)
     lines.add_row(words("running for"), age_words(box.now_ns - box.started_ns))
-    said = Text(f"⚠ {box.config_problem}", "bold red") if box.config_problem else Text(words("as written"), "green")
+    said = _warning(box.config_problem) if box.config_problem else Text(words("as written"), "green")
     lines.add_row(words("configuration"), Text.assemble(f"{box.config}  ", said))
     return lines
 
@@ -112,7 +128,7 @@ def _streams(box: BoxStatus, words: Words) -> RenderableType:
     table.add_column()
     for lane in Lane:
         stream = box.streams[lane]
-        problem = Text(f"⚠ {words('disk refuses')}: {stream.failing}", "bold red") if stream.failing else Text("")
+        problem = _warning(f"{words('disk refuses')}: {stream.failing}") if stream.failing else Text("")
         size = f"{stream.used_bytes / 1e6:.1f} / {stream.quota_bytes / 1e6:.0f}"
         table.add_row(words(lane.value), str(stream.pending_blocks), size, str(stream.lost_items), problem)
     return table
@@ -132,7 +148,7 @@ def _buses(box: BoxStatus, words: Words) -> RenderableType:
                       str(box.restarts.get(bus.bus) or ""))  # fmt: skip
     if not box.problems:
         return table
-    said = [Text(f"⚠ {name}: {problem}", "bold red") for name, problem in box.problems.items()]
+    said = [_warning(f"{name}: {problem}") for name, problem in box.problems.items()]
     return Group(table, *said)
 
 
@@ -148,12 +164,12 @@ def _devices(box: BoxStatus, words: Words) -> RenderableType:
             text.append(f"  ⚠ {words(label)} {len(names)}", "bold red")
     away = [*box.offline, *box.unknown]
     for name in away[:MOST_LINES]:
-        text.append(f"\n  {name}  {why.get(name, '')}")
+        text.append(f"\n  {name}  {_said(why.get(name, ''))}")
     others = [error for error in box.errors if error.device not in set(away)]
     if others:
         text.append(f"\n⚠ {words('cannot be read')} {len(others)}", "bold red")
     for error in others[:MOST_LINES]:
-        text.append(f"\n  {error.device} {error.point}  {error.error}")
+        text.append(f"\n  {error.device} {error.point}  {_said(error.error)}")
     more = max(0, len(away) - MOST_LINES) + max(0, len(others) - MOST_LINES)
     if more:
         text.append(f"\n  {words('and more')} {more}")

@@ -1,5 +1,6 @@
 """A site file is checked whole, and each mistake is told with its line and what to do (cases in tests/cases/site)."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from contract.config import Problem, load_file
 from contract.errors import ConfigError, Mistake
-from contract.profile import load_profiles, shipped_profiles
+from contract.profile import load_profile, load_profiles, shipped_profiles
 from contract.records import InventoryRecord
 from contract.site import Site, inventory_of, load_site, resolve, site_digest
 
@@ -116,7 +117,7 @@ def test_the_inventory_of_a_site_has_each_device_and_series_once() -> None:
     assert len(set(pairs)) == len(pairs)
     for device in record.devices:
         assert (device.id, "link") in pairs
-    assert {device.commands for device in record.devices} == {(), ("unlock",)}
+    assert {device.commands for device in record.devices} == {(), ("unlock",), ("release", "unlock"), ("sound",)}
     assert record.devices[0].place.building == "1"  # written as a number, kept as words
 
 
@@ -136,3 +137,12 @@ def test_a_version_of_a_site_file_has_a_name(tmp_path: Path) -> None:
     path.write_text("a: 2\n")
     assert len(first) == 12
     assert site_digest(path) != first
+
+
+@pytest.mark.parametrize("number", [".nan", ".inf", "-.inf", "1e999"])
+def test_a_number_that_is_none_is_refused(tmp_path: Path, number: str) -> None:
+    shipped = next((shipped_profiles() / "modbus").glob("*meter*.yaml"))
+    path = tmp_path / shipped.name
+    path.write_text(re.sub(r"scale: [-0-9.]+", f"scale: {number}", shipped.read_text(), count=1))
+    with pytest.raises(ConfigError, match="scale must be a number, it is"):
+        load_profile(path)

@@ -1,5 +1,8 @@
 """The estate's key and the counters over restarts, and files that people or power cuts have spoilt."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from contract.errors import AnjuError
 from edge.kept import (
     COUNTERS_FILE,
     KEY_FILE,
+    _make_key,
     estate_key,
     keep_counters,
     load_counters,
@@ -39,7 +43,7 @@ def test_what_is_shown_is_read_back(key: bytes) -> None:
     assert parse_key(show_key(key)) == key
 
 
-@pytest.mark.parametrize("text", ["", "ABCD", "!" * 52, "A" * 60])
+@pytest.mark.parametrize("text", ["", "ABCD", "!" * 52, "A" * 60, "钥匙" * 26])
 def test_no_key_is_told_without_being_repeated(tmp_path: Path, text: str) -> None:
     with pytest.raises(AnjuError, match="no estate key") as told:
         put_estate_key(tmp_path, text)
@@ -48,9 +52,39 @@ def test_no_key_is_told_without_being_repeated(tmp_path: Path, text: str) -> Non
 
 
 def test_a_spoilt_key_stops_the_start(tmp_path: Path) -> None:
-    (tmp_path / KEY_FILE).write_text("nonsense")
-    with pytest.raises(AnjuError):
-        estate_key(tmp_path)
+    for text in (b"nonsense", b"", b"\xff\xfe\n"):
+        (tmp_path / KEY_FILE).write_bytes(text)
+        with pytest.raises(AnjuError, match=r"estate\.key is damaged. Put the estate's key back"):
+            estate_key(tmp_path)
+
+
+def test_processes_that_start_at_once_use_one_key(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from edge.kept import estate_key; sys.stdin.read(1);"
+        "print(estate_key(Path(sys.argv[1])).hex())"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    said = [process.communicate(b"x", timeout=60)[0].strip() for process in started]
+    assert set(said) == {estate_key(tmp_path).hex().encode()}
+    assert [path.name for path in tmp_path.iterdir()] == [KEY_FILE]
+
+
+def test_a_key_that_comes_first_is_not_replaced(tmp_path: Path) -> None:
+    key = estate_key(tmp_path)
+    _make_key(tmp_path / KEY_FILE)  # of a process that looked before it was there
+    assert estate_key(tmp_path) == key
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_writes_belongs_to_the_box(tmp_path: Path) -> None:
+    os.chown(tmp_path, 4711, 4712)
+    key = estate_key(tmp_path)
+    put_estate_key(tmp_path, show_key(key))
+    found = (tmp_path / KEY_FILE).stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (4711, 4712, 0o600)
 
 
 def test_counters_are_kept(tmp_path: Path) -> None:

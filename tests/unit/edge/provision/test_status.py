@@ -62,3 +62,36 @@ def test_no_box_is_said_with_what_to_do() -> None:
 
 def test_units_of_time() -> None:
     assert "2 h 0 min" in shown(EN, now_ns=10 * S + 7200 * S)
+
+
+def test_what_others_say_neither_steers_the_terminal_nor_breaks_the_view() -> None:
+    uplink = UplinkStatus(connected=False, since_ns=0, problem="no \x1b]0;owned\x07 network")
+    errors = [PointError("a", "fault", "\x1b[2Jgone")]
+    text = shown(EN, width=120, estate="[/red] 西苑 [bold]", uplink=uplink, errors=errors)
+    assert "[/red] 西苑 [bold]" in text
+    assert "\x1b" not in text
+    assert "gone" in text
+
+
+async def test_a_proxy_for_the_world_is_not_asked_for_the_box(monkeypatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with serve_health("127.0.0.1:0", status) as port:
+        _, box = await asyncio.to_thread(fetch_status, f"127.0.0.1:{port}")
+    assert box == status()
+
+
+async def test_an_answer_that_breaks_off_is_a_box_that_does_not_answer() -> None:
+    is_over = asyncio.Event()
+
+    async def cut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{")
+        writer.close()
+        await writer.wait_closed()
+        is_over.set()
+
+    async with await asyncio.start_server(cut, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(AnjuError, match="no box answers"):
+            await asyncio.to_thread(fetch_status, f"127.0.0.1:{port}")
+        await is_over.wait()
