@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.fuzz import ble, documents, modbus, mqtt, stream
+from tests.fuzz import ble, documents, http, modbus, mqtt, stream
 from tests.fuzz.target import KB, SEPARATOR, Target
 
 _YAML = 16 * KB
@@ -19,6 +19,8 @@ TARGETS: dict[str, Target] = {
     "yaml": Target(documents.yaml, documents.yaml_seeds, documents.WORDS, most_bytes=_YAML, peak_kb=16 * KB),
     "profile": Target(documents.profile, documents.profile_seeds, documents.WORDS, most_bytes=_YAML, peak_kb=16 * KB),
     "site": Target(documents.site, documents.site_seeds, documents.WORDS, most_bytes=_YAML, peak_kb=16 * KB),
+    "http-server": Target(http.server, http.server_seeds, http.WORDS, most_bytes=40 * KB),
+    "http-client": Target(http.client, http.client_seeds, http.WORDS, most_bytes=40 * KB),
     "blocks": Target(stream.blocks, stream.block_seeds, (b"ANJB", b"\x28\xb5\x2f\xfd"), peak_kb=64 * KB),
     "records": Target(stream.records, stream.record_seeds, (b"\xa5state", b"\xdd", b"\xdb\xff\xff\xff\xff")),
     "session": Target(stream.session, stream.session_seeds, (b'{"', b'":', b"1e400", b'"cursor":')),
