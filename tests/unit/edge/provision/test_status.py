@@ -39,7 +39,8 @@ def test_what_is_wrong_stands_out_with_its_reason() -> None:
     )  # fmt: skip
     said = [
         "⚠ not connected 1 min 40 s no network", "⚠ not known yet", "⚠ the site file has mistakes",
-        "⚠ disk refuses: no room", "⚠ radio: there is no secret", "⚠ offline 1", "c  no answer", "⚠ cannot be read 1", "a fault  exception 2",
+        "⚠ disk refuses: no room", "⚠ radio: there is no secret", "⚠ offline 1", "c  no answer", "⚠ cannot be read 1",
+        "a fault  exception 2",
     ]  # fmt: skip
     assert [words for words in said if words not in text] == []
 
