@@ -9,7 +9,7 @@ ASSETS := $(VENDOR)/.installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup assets demo test test-servers check format lock bench faults fuzz screenshots clean
+.PHONY: help setup assets demo test test-servers check format lock bench faults soak fuzz screenshots clean
 
 help:           ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -55,6 +55,9 @@ bench: setup                ## measure, side by side; a table and build/bench.js
 
 faults: setup test-servers  ## the long fault suite; build/faults.json
 	$(BIN)/pytest -m faults tests/faults $(ARGS)
+
+soak: setup test-servers    ## half an hour of every fault at once: nothing may grow; build/soak.json (ARGS="--minutes 2")
+	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 fuzz: setup                 ## hostile bytes for every decoder, 10 minutes each (ARGS=--hypothesis without atheris); build/fuzz.json
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/uv pip install --quiet --python $(BIN)/python "atheris>=3.0" || true

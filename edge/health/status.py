@@ -23,8 +23,8 @@ class BoxStatus(msgspec.Struct, frozen=True):
 
     `ignored` counts samples of points that no profile has; `errors` are the points whose last read failed. `config`
     names the configuration that runs, `config_problem` says why it is not what the site file says; `restarts` counts by
-    bus how often its driver failed within the box, and `problems` say what keeps one from being started. `tasks` are those
-    of the event loop.
+    bus how often its driver failed within the box, and `problems` say what keeps one from being started. `tasks` counts
+    those of the event loop.
     """
 
     version: str
