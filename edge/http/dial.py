@@ -71,14 +71,23 @@ async def _tunnel(wire: Wire, address: Address, proxy: HttpProxy) -> None:
 
 async def _connect(host: str, port: int) -> socket.socket:
     """A connected socket. Raises OSError, in words, for the failure of the address that was tried first."""
-    loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as e:
         raise OSError(f"the name {host} cannot be looked up: {e.strerror}") from e
     except UnicodeError as e:
         raise OSError(f"{host!r} is no name of a host") from e
-    waiting, trying, failures = deque(_in_turn(found)[:MAX_ADDRESSES]), set[asyncio.Task[socket.socket]](), []
+    try:
+        return await _race(_in_turn(found)[:MAX_ADDRESSES])
+    except OSError as e:
+        problem = os.strerror(e.errno) if e.errno else str(e)
+        raise OSError(f"no connection to {host} port {port}: {problem}") from e
+
+
+async def _race(found: list[_Found]) -> socket.socket:
+    """The first to connect of addresses that start one after the other. Raises what the first failed with."""
+    waiting, trying = deque(found), set[asyncio.Task[socket.socket]]()
+    failures: list[BaseException] = []
     won: socket.socket | None = None
     try:
         while won is None and (waiting or trying):
@@ -88,8 +97,7 @@ async def _connect(host: str, port: int) -> socket.socket:
                 trying, timeout=STAGGER_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
             for task in done:
-                error = task.exception()
-                if error is not None:
+                if error := task.exception():
                     failures.append(error)
                 elif won is None:
                     won = task.result()
@@ -97,17 +105,16 @@ async def _connect(host: str, port: int) -> socket.socket:
                     task.result().close()
     finally:
         for task in trying:
+            task.add_done_callback(_close)
             task.cancel()
-        for left in await asyncio.gather(*trying, return_exceptions=True):
-            if isinstance(left, socket.socket):
-                left.close()
-    if won is not None:
-        return won
-    first = failures[0]
-    if not isinstance(first, OSError):
-        raise first
-    problem = os.strerror(first.errno) if first.errno else str(first)
-    raise OSError(f"no connection to {host} port {port}: {problem}") from first
+    if won is None:
+        raise failures[0]
+    return won
+
+
+def _close(late: asyncio.Task[socket.socket]) -> None:
+    if not late.cancelled() and late.exception() is None:
+        late.result().close()
 
 
 async def _connect_to(found: _Found) -> socket.socket:

@@ -16,7 +16,7 @@ LOGIN = "Basic " + base64.b64encode(b"estate:s3cret").decode()
 
 @asynccontextmanager
 async def forward_proxy(seen: list[str]):
-    """An HTTP proxy that passes on requests of who is logged in; notes what each said of itself."""
+    """An HTTP proxy that passes on requests of who is logged in, and connects them; notes what each said of itself."""
 
     async def pipe(reader, writer):
         try:
@@ -43,6 +43,12 @@ async def forward_proxy(seen: list[str]):
                 b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             )
             writer.close()
+            return
+        if method == "CONNECT":
+            host, _, port = url.rpartition(":")
+            up_reader, up_writer = await asyncio.open_connection(host, port)
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await asyncio.gather(pipe(reader, up_writer), pipe(up_reader, writer))
             return
         target = urlsplit(url)
         up_reader, up_writer = await asyncio.open_connection(target.hostname, target.port)
