@@ -5,11 +5,11 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 
 import msgspec
-from aiomqtt import Message
 
 from contract.clock import mono_ns
 from edge.drivers.mqtt.config import Limits
 from edge.drivers.mqtt.decode import MAX_PAYLOAD
+from edge.drivers.mqtt.library import Message
 
 
 class Arrived(msgspec.Struct, frozen=True):

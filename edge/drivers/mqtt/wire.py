@@ -13,15 +13,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, cast
 
-import aiomqtt
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-
 from contract.errors import AnjuError, Retryable
 from contract.site import MqttBus
 from edge.drivers.mqtt.decode import MAX_PAYLOAD
 from edge.drivers.mqtt.inbox import Inbox
+from edge.drivers.mqtt.library import PacketTypes, Properties, ReasonCode, aiomqtt
 from edge.secrets import read_secret
 
 MAX_PACKET: Final = 2 * MAX_PAYLOAD
