@@ -140,7 +140,7 @@ async def test_head_is_a_page_without_its_body():
         (ask("http://[/"), 400, b""),
         (b"GET / HTTP/1.1\r\n\r\n", 400, b""),
         (b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400, b""),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, b""),
+        (b"PRI * HTTP/2.0\r\nConnection: close\r\n\r\n", 400, b""),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, b""),
         (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000, 431, b""),
         (b"GET /" + b"x" * 20_000, 431, b""),
