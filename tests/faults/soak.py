@@ -166,7 +166,8 @@ def judge(looks: list[dict[str, float]], minutes: float) -> dict[str, object]:
     growth = {name: lasted_s * slope([(one["at_s"], one[name]) for one in counted]) for name in BOUNDS}
     most = {name: max(one[name] for one in looks) for name in BOUNDS}
     grown = [
-        f"{name}: {growth[name]:+.2f} in {lasted_s / 60:.0f} min (bound {bound.growth:g}), most {most[name]:g} of {bound.most:g}"
+        f"{name}: {growth[name]:+.2f} in {lasted_s / 60:.0f} min (bound {bound.growth:g}), most {most[name]:g}"
+        f" (bound {bound.most:g})"
         for name, bound in BOUNDS.items()
         if growth[name] > bound.growth or most[name] > bound.most
     ]

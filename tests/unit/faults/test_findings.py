@@ -95,7 +95,7 @@ def make_life(devices: list[ResolvedDevice], seed: int, *, runs: int = 3, run_s:
     now = START
     for number in range(runs):
         is_last = number == runs - 1
-        normaliser = Normaliser(devices, restored.values())
+        normaliser = Normaliser(devices, restored.values(), tokenise=str)
         end = now + round(run_s * S)
         took: list[tuple[int, str, list[Reading]]] = []
         for at, of in polls(devices, now, end):
