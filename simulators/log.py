@@ -93,5 +93,12 @@ class TruthLog:
 
 def read_log(path: Path) -> list[Entry]:
     """The whole entries of a truth log, in order; a last line still being written is left out."""
-    whole, _, _ = path.read_bytes().rpartition(b"\n")
-    return [_decoder.decode(line) for line in whole.splitlines()]
+    return read_log_from(path, 0)[0]
+
+
+def read_log_from(path: Path, offset: int) -> tuple[list[Entry], int]:
+    """The whole entries from a byte on, and from which byte to read the next time."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        whole, newline, _ = file.read().rpartition(b"\n")
+    return [_decoder.decode(line) for line in whole.splitlines()], offset + len(whole) + len(newline)

@@ -12,7 +12,9 @@ from contract.errors import AnjuError
 from contract.service import until_stopped
 from simulators.demo.browser import Browser
 from simulators.demo.estate import Demo, Say, start
+from simulators.demo.linkage import Watched
 from simulators.demo.once import follow, table
+from simulators.log import read_log_from
 
 _STOPPED_EARLY = 130
 """Exit code of `--once` when it was stopped: as a shell has it for Ctrl-C."""
@@ -51,7 +53,7 @@ async def _work(folder: Path, console: Console, say: Say, *, once: bool) -> int:
     async with start(folder, say, database_url=os.environ.get("DATABASE_URL", "")) as demo:
         console.print(
             f"\n  Open  [bold]{demo.url}[/bold]"
-            f"   login [bold]{demo.login}[/bold]   password [bold]{demo.password}[/bold]\n"
+            f"   login [bold]{demo.login}[/bold]   password [bold]{demo.password}[/bold]\n{_guard(demo)}"
             f"\n  [bold]Ctrl-C stops it all.[/bold] Its data and logs stay in {escape(str(folder))};"
             f" to start over: rm -rf {escape(str(folder))}\n",
             soft_wrap=True,
@@ -82,10 +84,21 @@ async def _check(demo: Demo, console: Console) -> int:
     return 1 if late else 0
 
 
+def _guard(demo: Demo) -> str:
+    """Where the guard page is, as it works without the cloud too."""
+    if demo.guard is None:
+        return ""
+    url, password = demo.guard.url, demo.guard.password
+    return (
+        f"  Guard [bold]{url}[/bold]   password [bold]{password}[/bold]   (the box's own page, without the cloud too)\n"
+    )
+
+
 async def _show(demo: Demo, say: Say) -> int:
-    """Tells what the devices do and when the console shows it, for ever."""
+    """Tells what the devices do, what the box does by itself and when the console shows it, for ever."""
     _, estate, _ = demo.children
-    told = 0
+    told = read = 0
+    watched = Watched(demo.scenario)
     async with Browser.log_in(demo.url, demo.login, demo.password) as browser:
         listening = asyncio.create_task(_tell_changes(browser, say), name="live")
         try:
@@ -94,6 +107,9 @@ async def _show(demo: Demo, say: Say) -> int:
                 for line in lines[told:]:
                     say("devices", line.strip())
                 told = len(lines)
+                entries, read = await asyncio.to_thread(read_log_from, demo.truth, read)
+                for done in watched.take(entries):
+                    say("linkage", done.words)
                 await asyncio.sleep(0.2)
             listening.result()
         finally:

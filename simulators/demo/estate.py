@@ -23,10 +23,19 @@ ESTATE = "西苑小区"
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
 _ANY_PORT = (0,) * 4
 """Further tries where another program takes a port between the look and the use."""
+_GUARD_LISTEN = re.compile(r"listen: ([\d.]+):(\d+)")
+
+
+class GuardPage(msgspec.Struct, frozen=True):
+    """The box's own page for who is on duty: where it is, and its password."""
+
+    url: str
+    password: str
 
 
 class Demo(msgspec.Struct, frozen=True):
-    """A running demo: where the console is, who may log in, and the files beside it."""
+    """A running demo: where the console is, who may log in, and the files beside it. Without a guard page where its
+    port was taken meanwhile."""
 
     url: str
     login: str
@@ -34,7 +43,9 @@ class Demo(msgspec.Struct, frozen=True):
     database_url: str
     control: Path
     truth: Path
+    scenario: Path
     children: tuple[Child, ...]
+    guard: GuardPage | None = None
 
 
 Say = Callable[[str, str], None]
@@ -67,10 +78,11 @@ async def start(
             claim = await run_once("anju-cloud", "claim", "--estate", ESTATE, environment=environment)
             await run_once("anju", "enrol", "--cloud", url, "--claim", claim, "--state", str(state))
             say("box", "enrolled with a one-time claim; its key stays on it")
-        box, page = await _box(folder, site, state, stack)
+        box, page, guard = await _box(folder, site, state, stack)
         say("box", f"polling every 250 ms; {page}")
+        played, children = site.with_name("scenario.yaml"), (cloud, estate, box)
         try:
-            yield Demo(url, login, password, database_url, control, truth, (cloud, estate, box))
+            yield Demo(url, login, password, database_url, control, truth, played, children, guard)
         finally:
             say("stopping", "box, estate, cloud, database")
 
@@ -159,17 +171,38 @@ async def _estate(
     raise AnjuError("the simulated devices found no free ports, as other programs were quicker; start the demo again")
 
 
-async def _box(folder: Path, site: Path, state: Path, stack: AsyncExitStack) -> tuple[Child, str]:
-    """The box, running, and words on where its own page is."""
-    log = folder / "box.log"
-    health = {"ANJU_HEALTH_LISTEN": f"127.0.0.1:{free_port(8081)}"}
+async def _box(folder: Path, site: Path, state: Path, stack: AsyncExitStack) -> tuple[Child, str, GuardPage | None]:
+    """The box, running, words on where its own page is, and the guard page."""
+    log, health_port, password = folder / "box.log", free_port(8081), _guard_password(folder)
+    environment = {"ANJU_HEALTH_LISTEN": f"127.0.0.1:{health_port}", "ANJU_SECRETS": str(folder / "secrets")}
     box = await _child(
-        stack, "box", "anju", "run", "--site", str(site), "--state", str(state), log=log, environment=health
+        stack, "box", "anju", "run", "--site", str(site), "--state", str(state), log=log, environment=environment
     )
     await box.until(lambda: "box runs" in log.read_text(errors="replace"))
     # A box whose page finds its port taken does its work without one.
-    page = next((f"its own page is http://127.0.0.1:{port}" for port in box.ports()), f"without a page, see {log}")
-    return box, page
+    ports = box.ports()
+    page = f"its own page is http://127.0.0.1:{health_port}" if health_port in ports else f"without a page, see {log}"
+    listen = re.search(_GUARD_LISTEN, site.read_text(encoding="utf-8"))
+    guard = GuardPage(f"http://{listen[1]}:{listen[2]}", password) if listen and int(listen[2]) in ports else None
+    return box, page, guard
+
+
+def _guard_password(folder: Path) -> str:
+    """The guard page's password, made at the first start, in the file that the site file's secret names."""
+    kept = folder / "secrets" / "guard-password"
+    kept.parent.mkdir(mode=0o700, exist_ok=True)
+    if not kept.exists():
+        _write_private(kept, secrets.token_urlsafe(9) + "\n")
+    return kept.read_text().strip()
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Writes a file for its owner alone; one whose writer was killed half-way is not taken for it."""
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    new.write_text(text)
+    new.rename(path)
 
 
 async def _child(
@@ -209,11 +242,7 @@ async def _login(data: Path, environment: dict[str, str]) -> tuple[str, str]:
         "anju-cloud", "user", "add", login, "--estate", ESTATE, "--name", "王芳", "--role", "manager",
         "--password-stdin", environment=environment, stdin=password + "\n",
     )  # fmt: skip
-    new = kept.with_suffix(".new")  # then renamed: what was killed half-way is not taken for a login
-    new.unlink(missing_ok=True)
-    new.touch(mode=0o600)
-    new.write_text(f"{login} {password}\n")
-    new.rename(kept)
+    _write_private(kept, f"{login} {password}\n")
     return login, password
 
 
@@ -227,6 +256,7 @@ def _scenario(folder: Path, url: str, source: Path) -> tuple[Path, Path, set[int
         return f"port: {port}"
 
     text = re.sub(r"port: (\d+)", free, (SCENARIOS / "site.yaml").read_text(encoding="utf-8"))
+    text = re.sub(_GUARD_LISTEN, lambda found: f"listen: {found[1]}:{free_port(int(found[2]))}", text)
     site = folder / "site.yaml"
     site.write_text(re.sub(r'url: "[^"]*"', f'url: "{url}"', text), encoding="utf-8")
     scenario = folder / "scenario.yaml"

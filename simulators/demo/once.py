@@ -1,4 +1,4 @@
-"""`--once`: follows the smoke alarm through every stage, checks each, and measures each hop."""
+"""`--once`: follows a smoke alarm through every stage, then what a second one brings; checks and measures each hop."""
 
 import asyncio
 import json
@@ -15,8 +15,9 @@ from contract.clock import mono_ns
 from contract.errors import AnjuError
 from simulators.demo.browser import Browser, csrf_of
 from simulators.demo.estate import ESTATE, Demo
+from simulators.demo.linkage import Done, Watched
 from simulators.demo.processes import run_once
-from simulators.log import Answer, Change, Entry, Write, read_log
+from simulators.log import Answer, Change, Entry, Write, read_log, read_log_from
 
 DETECTOR = "smoke-3-2-07"
 PLACE = "3号楼2单元7层"
@@ -45,6 +46,8 @@ class Step(msgspec.Struct, frozen=True):
 async def follow(demo: Demo) -> list[Step]:
     """Plays the guard: waits for the alarm, acknowledges it, opens the door, then finds it all in the database.
 
+    At a second alarm, of another detector, nobody does anything: the box itself releases the door and sounds.
+
     Raises AnjuError naming the stage that was not seen in time.
     """
     earlier = await _commands(demo)
@@ -54,6 +57,7 @@ async def follow(demo: Demo) -> list[Step]:
         acked_at = time.time()
         await browser.post(f"{alarm_url}/acknowledge", csrf)
         order = await open_door(browser, alarm_url)
+        released, sounded, told_at = await _released(demo, browser, order.page)
     said = await _truth(demo, lambda e: isinstance(e, Change) and (e.device, e.value) == (DETECTOR, "smoke"), "smoke")
     read = await _truth(demo, lambda e: _reads_smoke(e, said), "a poll that reads the smoke")
     told = await _truth(demo, lambda e: isinstance(e, Write) and _utc(e) > order.asked_at, "the order to open")
@@ -70,6 +74,10 @@ async def follow(demo: Demo) -> list[Step]:
         Step("acknowledged, in the database", _time(alarm, "acked_at"), acked_at, 0.5),
         Step("the door unit has the order", _utc(told), order.asked_at, 0.5),
         Step(f"{order.door}: open, read back, shown", order.shown_at, order.asked_at, 3.0),
+        Step(f"{released.trigger}: smoke, too", _utc(released.alarm)),
+        Step(f"{released.name}: released by the box itself", _utc(released.write), _utc(released.alarm), 1.0),
+        Step(f"{sounded.name}: sounds", _utc(sounded.write), _utc(sounded.alarm), 1.0),
+        Step("the release is on the door's page", told_at, _utc(released.write), 3.0),
         Step(f"{readings} series of readings in the database", time.time()),
     ]
 
@@ -103,9 +111,11 @@ async def _alarm_in_page(browser: Browser) -> tuple[float, str, str]:
 
 
 class Order(msgspec.Struct, frozen=True):
-    """The order to open a door: which, when it was asked and when the page said that it was done (UTC seconds)."""
+    """The order to open a door: which, the live part of its page, when it was asked and when the page said that it was
+    done (UTC seconds)."""
 
     door: str
+    page: str
     asked_at: float
     shown_at: float
 
@@ -126,11 +136,40 @@ async def open_door(browser: Browser, alarm_url: str) -> Order:
     while time.monotonic() < deadline:
         answer = newest_answer(await browser.get(page))
         if answer != before and answer is not None and answer.tone == "done":
-            return Order(name, asked_at, time.time())
+            return Order(name, page, asked_at, time.time())
         if answer != before and answer is not None and answer.tone != "wait":
             raise AnjuError(f"the page of {name} says of the order to open: {answer.words}")
         await asyncio.sleep(0.02)
     raise AnjuError(f"the page of {name} does not say that it was opened")
+
+
+async def _released(demo: Demo, browser: Browser, page: str) -> tuple[Done, Done, float]:
+    """Waits until the box has released a door and sounded by itself: both orders, and when the door's page told it."""
+    watched, done, read = Watched(demo.scenario), dict[str, Done](), 0
+    deadline = time.monotonic() + _PATIENCE_S
+    while not {"release", "sound"} <= done.keys():
+        if time.monotonic() > deadline:
+            raise AnjuError(f"the box did not release and sound by itself within {_PATIENCE_S:.0f} s")
+        entries, read = await asyncio.to_thread(read_log_from, demo.truth, read)
+        done |= {one.do: one for one in watched.take(entries)}
+        await asyncio.sleep(0.02)
+    since = _utc(done["release"].write)
+    while time.monotonic() < deadline:
+        if _tells_release(await browser.get(page), since):
+            return done["release"], done["sound"], time.time()
+        await asyncio.sleep(0.02)
+    raise AnjuError("the page of the door does not tell that it was released")
+
+
+_RELEASE = re.compile(r'data-ago="([\d.]+)".*?消防释放：已执行')
+_CLOCKS_APART_S = 1.0
+"""The page has the box's time, which comes from the cloud."""
+
+
+def _tells_release(live: str, since: float) -> bool:
+    """Whether the live part of a door's page tells of a release since then (UTC seconds), not of an earlier one."""
+    lines = live.partition('id="events-title"')[2].split("<li>")
+    return any((found := _RELEASE.search(line)) and float(found[1]) > since - _CLOCKS_APART_S for line in lines)
 
 
 class PageAnswer(msgspec.Struct, frozen=True):
@@ -202,7 +241,7 @@ def _time(row: dict[str, Any], column: str) -> float:
 
 def table(steps: Sequence[Step]) -> Table:
     """The steps for a person: what, when, how long after the step before it, and the limit."""
-    shown = Table(title="One smoke alarm, end to end", title_justify="left")
+    shown = Table(title="One smoke alarm, end to end, and a second one", title_justify="left")
     for heading in ("what", "when"):
         shown.add_column(heading)
     for heading in ("took", "limit"):

@@ -55,7 +55,10 @@ def test_the_shipped_estate_is_as_described() -> None:
     devices = [device for bus in site.buses for device in bus.devices]
     assert site.estate.name == "西苑小区"
     assert len({d.place.building for d in devices}) == 3
-    assert sum(d.profile == "anju-door-unit" for d in devices) == 3
+    assert sum("door-unit" in d.profile for d in devices) == 3
+    (zone,), (rule,) = site.zones, site.linkage
+    assert {"smoke-3-2-07", "smoke-3-2-08"} <= set(zone.triggers)
+    assert [(act.device, act.do) for act in rule.then] == [("door-3-2", "release"), ("siren-3-2", "sound")]
     assert all(bus.poll_s == 0.25 for bus in site.buses)
     assert any(d.id == "smoke-3-2-07" and d.name == "3号楼2单元7层烟感" for d in devices)
 
@@ -122,7 +125,9 @@ async def test_the_smoke_scenario_tells_its_story() -> None:
     entries = await run_for(load_scenario(SCENARIOS / "smoke.yaml"), speed=100, until="all steps are done")
     changes = [e for e in entries if isinstance(e, Change)]
     smoke = [(e.device, e.value) for e in changes if e.point == "smoke" and e.n > 200]
-    assert smoke == [("smoke-3-2-07", "smoke"), ("smoke-3-2-07", "clear")]
+    assert smoke == [
+        ("smoke-3-2-07", "smoke"), ("smoke-3-2-08", "smoke"), ("smoke-3-2-08", "clear"), ("smoke-3-2-07", "clear"),
+    ]  # fmt: skip
     obscuration = [float(e.value) for e in changes if (e.device, e.point) == ("smoke-3-2-07", "obscuration")]
     assert max(obscuration) > 6
     assert obscuration[-1] < 0.5
