@@ -141,6 +141,16 @@ async def test_a_look_at_who_went_through_a_door_is_kept_once_a_page(cloud: Runn
     assert await cloud.rows(LOOKS) == [look] * 3
 
 
+async def test_what_linkage_did_names_the_devices_of_its_own_box(cloud: RunningCloud) -> None:
+    estate, browser = await made(cloud, "西苑小区", "wang")
+    said = {"zone": "b3-u2", "rule": "fire", "action": "confirmed", "status": "confirmed", "by": "rule"}
+    why = "in alarm: smoke-0, smoke-1, smoke-9"
+    estate.chain.urgent(Event("smoke-1", "linkage", {**said, "why": why}, AT))
+    await estate.box.post(Lane.URGENT, *estate.chain.sent)
+    page = (await browser.get(f"/devices/{await estate.device('smoke-1')}/live")).body.decode()
+    assert "报警已确认，报警的有烟感0、烟感1、smoke-9 · 规则 fire" in page
+
+
 @pytest.mark.parametrize("number", ["0", "-1", "2147483648", "99999999999", "9" * 40])
 async def test_a_number_that_no_device_has_is_a_page_that_is_not_here(cloud: RunningCloud, number: str) -> None:
     _, browser = await made(cloud, "西苑小区", "wang")

@@ -55,21 +55,21 @@ TOLD: Final = {
         "In alarm, not confirmed yet: nothing is released before another one agrees", "linkage"
     ),
     ("alert", "joined"): N_("Another one in alarm", "linkage"),
-    ("alert", "over"): N_("The alarm is over, it was not confirmed", "linkage"),
+    ("alert", "over"): N_("The zone's alarm is over, it was not confirmed", "linkage"),
     ("alert", "cut_off"): N_("In alarm with the cloud out of reach: made heard on the spot", "linkage"),
     ("confirmed", "confirmed"): N_("Alarm confirmed", "linkage"),
     ("confirmed", "again"): N_("Alarm confirmed again after the gateway's restart", "linkage"),
     ("confirmed", "remembered"): N_(
         "Confirmed before the gateway's restart: nothing is done until the alarm is heard anew", "linkage"
     ),
-    ("reset", "done"): N_("Reset, the alarm is over", "linkage"),
-    ("over", "done"): N_("The alarm is over by itself", "linkage"),
-    ("drill", "started"): N_("Drill begun, everything is done as in a fire", "linkage"),
-    ("drill", "ended"): N_("Drill ended", "linkage"),
-    ("silent_drill", "started"): N_("Drill begun, nothing is done but recorded", "linkage"),
-    ("silent_drill", "ended"): N_("Drill without actions ended", "linkage"),
-    ("dry_run", "started"): N_("Dry run begun, nothing is done whatever alarms", "linkage"),
-    ("dry_run", "ended"): N_("Dry run ended", "linkage"),
+    ("reset", "done"): N_("The zone was reset, its alarm is over", "linkage"),
+    ("over", "done"): N_("The zone's alarm is over by itself", "linkage"),
+    ("drill", "started"): N_("Drill begun in the zone, everything is done as in a fire", "linkage"),
+    ("drill", "ended"): N_("The zone's drill ended", "linkage"),
+    ("silent_drill", "started"): N_("Drill begun in the zone, nothing is done but recorded", "linkage"),
+    ("silent_drill", "ended"): N_("The zone's drill without actions ended", "linkage"),
+    ("dry_run", "started"): N_("Dry run begun in the zone, nothing is done whatever alarms", "linkage"),
+    ("dry_run", "ended"): N_("The zone's dry run ended", "linkage"),
 }
 """What became of a zone, or of something in it that triggers, by action and status."""
 MODES: Final = {
@@ -90,7 +90,7 @@ WHYS: Final = (
     (r"in alarm: (?P<devices>[^;]+)(?:; (?P<rest>.+))?", N_("in alarm: %(devices)s", "linkage")),
     (r"not counted: (?P<doubts>.+)", N_("not counted: %(doubts)s", "linkage")),
     (r"for (?P<minutes>\d+) min", N_("for %(minutes)s min", "linkage")),
-    (r"stopped", N_("before its time", "linkage")),
+    (r"stopped", N_("stopped by hand", "linkage")),
     (r"its time is over", N_("its time was over", "linkage")),
     (r"the box restarted", N_("the gateway was restarted", "linkage")),
     (

@@ -120,13 +120,13 @@ def linkage(action, status, **more):
         ),
         (
             linkage("drill", "started", rule="", mode="drill", by="guard page", why="for 15 min"),
-            "演练开始，联动照常动作，为时 15 分钟，在值班页操作 · 分区 b3-u2",
-            "Drill begun, everything is done as in a fire, for 15 min, from the guard page · zone b3-u2",
+            "分区演练开始，联动照常动作，为时 15 分钟，在值班页操作 · 分区 b3-u2",
+            "Drill begun in the zone, everything is done as in a fire, for 15 min, from the guard page · zone b3-u2",
         ),
         (
             linkage("reset", "done", by="guard page"),
-            "已复位，报警结束，在值班页操作 · 规则 fire-b3-u2",
-            "Reset, the alarm is over, from the guard page · rule fire-b3-u2",
+            "分区已复位，报警结束，在值班页操作 · 规则 fire-b3-u2",
+            "The zone was reset, its alarm is over, from the guard page · rule fire-b3-u2",
         ),
         (
             linkage("levitate", "begun", mode="odd", by="moon", why="nobody knows"),
