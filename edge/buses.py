@@ -1,7 +1,6 @@
 """The drivers that run, one a bus: started, supervised, and changed as a difference."""
 
 import asyncio
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Self
 
@@ -11,6 +10,7 @@ from contract.errors import AnjuError
 from contract.messages import CommandStatus, Outcome
 from contract.profile import Args
 from contract.site import AnyBus, ResolvedDevice
+from edge.backoff import backoff_s
 from edge.counts import BusCounts
 from edge.drivers import Counted, Driver
 
@@ -167,8 +167,7 @@ class Buses:
             running.failures += 1
             in_a_row = 1 if loop.time() - began > STEADY_S else in_a_row + 1
             running.driver = None
-            pause_s = min(AGAIN_MAX_S, AGAIN_S * 2.0 ** min(in_a_row - 1, 16))
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # spreads retries, guards nothing
+            await asyncio.sleep(backoff_s(in_a_row, AGAIN_S, AGAIN_MAX_S))
 
 
 def _counts(name: str, driver: Driver | Counted | None) -> BusCounts:

@@ -1,7 +1,5 @@
 """How the driver times what profile and site file leave open. The defaults suit a USB radio and battery sensors."""
 
-import random
-
 import msgspec
 
 
@@ -33,9 +31,3 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEFAULT_TIMING = Timing()
-
-
-def backoff_s(failures: int, shortest_s: float, longest_s: float) -> float:
-    """How long to wait after so many failures in a row (1 or more): doubling, capped, and jittered by up to half."""
-    full = min(longest_s, shortest_s * 2.0 ** min(failures - 1, 32))
-    return full * random.uniform(0.5, 1.0)  # noqa: S311  # spreads retries, guards nothing

@@ -16,10 +16,11 @@ from contract.clock import mono_ns
 from contract.errors import AnjuError
 from contract.messages import Outcome, Sample
 from contract.site import BleBus, ResolvedBle, Secret
+from edge.backoff import backoff_s
 from edge.counts import BusCounts
 from edge.drivers.ble.adapter import Adapter, Lost
 from edge.drivers.ble.bthome import KEY_BYTES
-from edge.drivers.ble.config import DEFAULT_TIMING, Timing, backoff_s
+from edge.drivers.ble.config import DEFAULT_TIMING, Timing
 from edge.drivers.ble.counters import Counters
 from edge.drivers.ble.decode import on_air_patterns
 from edge.drivers.ble.radio import Radio

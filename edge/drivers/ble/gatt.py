@@ -9,7 +9,8 @@ from contract.kinds import KINDS, PointType
 from contract.messages import Sample
 from contract.profile.ble import BleRead
 from contract.site import ResolvedBle
-from edge.drivers.ble.config import Timing, backoff_s
+from edge.backoff import backoff_s
+from edge.drivers.ble.config import Timing
 from edge.drivers.ble.decode import decode_all, full_uuid
 
 S = 1_000_000_000

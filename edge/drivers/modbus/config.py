@@ -1,7 +1,5 @@
 """How the driver times what a site file leaves open. The defaults suit a panel on a LAN and a slow serial gateway."""
 
-import random
-
 import msgspec
 
 
@@ -37,9 +35,3 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEFAULT_TIMING = Timing()
-
-
-def backoff_s(failures: int, shortest_s: float, longest_s: float) -> float:
-    """How long to wait after so many failures in a row (1 or more): doubling, capped, and jittered by up to half."""
-    full = min(longest_s, shortest_s * 2.0 ** min(failures - 1, 32))
-    return full * random.uniform(0.5, 1.0)  # noqa: S311  # spreads retries, guards nothing

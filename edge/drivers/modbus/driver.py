@@ -13,9 +13,10 @@ from contract.messages import Outcome, Sample
 from contract.modbus_plan import plan_unit, split_read
 from contract.profile import ModbusLimits
 from contract.site import AnyModbusBus, ModbusRtuBus, ModbusTcpBus, ResolvedModbus
+from edge.backoff import backoff_s
 from edge.counts import BusCounts
 from edge.drivers.modbus.command import execute
-from edge.drivers.modbus.config import DEFAULT_TIMING, Timing, backoff_s
+from edge.drivers.modbus.config import DEFAULT_TIMING, Timing
 from edge.drivers.modbus.errors import ILLEGAL_ADDRESS, Busy, Disconnected, GivenUp, Refused, Silent, Unreachable
 from edge.drivers.modbus.plan import Planned, Write, planned
 from edge.drivers.modbus.poll import Poll, S, Schedule

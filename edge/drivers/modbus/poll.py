@@ -3,7 +3,8 @@
 import heapq
 from collections.abc import Sequence
 
-from edge.drivers.modbus.config import Timing, backoff_s
+from edge.backoff import backoff_s
+from edge.drivers.modbus.config import Timing
 from edge.drivers.modbus.plan import Planned
 
 S = 1_000_000_000

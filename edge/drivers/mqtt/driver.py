@@ -14,9 +14,10 @@ import structlog
 from contract.clock import mono_ns
 from contract.messages import CommandStatus, Outcome, Sample
 from contract.site import MqttBus, ResolvedMqtt
+from edge.backoff import backoff_s
 from edge.counts import BusCounts
 from edge.drivers.mqtt.command import Commands, encode
-from edge.drivers.mqtt.config import DEFAULT_LIMITS, DEFAULT_TIMING, Limits, Timing, backoff_s
+from edge.drivers.mqtt.config import DEFAULT_LIMITS, DEFAULT_TIMING, Limits, Timing
 from edge.drivers.mqtt.inbox import Arrived, Inbox
 from edge.drivers.mqtt.life import OFFLINE, ONLINE, Lives
 from edge.drivers.mqtt.plan import Plan

@@ -7,8 +7,9 @@ from contract.errors import Permanent, Retryable
 from contract.messages import CommandStatus, Outcome
 from contract.profile import Confirm
 from contract.site import BleBus, Resolved
+from edge.backoff import backoff_s
 from edge.drivers.ble.command import confirm, prepare, too_late
-from edge.drivers.ble.config import DEFAULT_TIMING, backoff_s
+from edge.drivers.ble.config import DEFAULT_TIMING
 from edge.drivers.ble.gatt import Gatt
 from tests.support.drivers_ble import LOCK, STAYING, profile, sensor
 

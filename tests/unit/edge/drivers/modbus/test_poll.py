@@ -8,7 +8,8 @@ import pytest
 
 from contract.modbus_plan import Item, Read
 from contract.profile import DataType, ModbusRead, Table
-from edge.drivers.modbus.config import DEFAULT_TIMING, backoff_s
+from edge.backoff import backoff_s
+from edge.drivers.modbus.config import DEFAULT_TIMING
 from edge.drivers.modbus.plan import planned
 from edge.drivers.modbus.poll import Poll, S, Schedule
 
