@@ -73,6 +73,7 @@ def _hunt(name: str, folder: Path, seconds: float) -> None:
     while time.monotonic() < until_s:
         some()
     last.unlink()
+    print(f"Done {executions} runs in {seconds:.0f} second(s)")
     print(f"stat::number_of_executed_units: {executions}")
     print(f"stat::peak_rss_mb: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}")
 
