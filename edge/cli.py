@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -117,21 +116,25 @@ def take_estate_key(state: StateOption) -> None:
 
 
 @app.command()
-def check(site: SiteOption) -> None:
-    """Say every mistake in a site file, or what it connects."""
-    from contract.kinds import KINDS
-    from contract.site import ModbusBus, inventory_of, resolve
-    from edge.settings import load_config
+def check(
+    site: SiteOption,
+    *,
+    is_json: Annotated[bool, typer.Option("--json", help="For a program; mistakes too.")] = False,
+) -> None:
+    """Say every mistake in a site file; without any, what it connects, what its rules do, and what is missing."""
+    from contract.ending import EXIT_MISTAKE
+    from contract.errors import ConfigError
+    from edge.provision.profiles import table_width
+    from edge.provision.site_page import as_json, mistakes_as_json, page, summary_of
 
-    config, profiles = load_config(site)
-    devices = resolve(config, profiles)
-    print(f"{site}: no mistakes.\n{config.estate.name}, cloud {config.cloud.url}")
-    for bus in config.buses:
-        kinds = Counter(KINDS[item.profile.kind].en for item in devices if item.bus.id == bus.id)
-        what = ", ".join(f"{count} × {kind}" for kind, count in sorted(kinds.items())) or "no devices"
-        pace = f", polled every {bus.poll_s:g} s" if isinstance(bus, ModbusBus) else ""
-        print(f"  {bus.id}: {bus.protocol} {bus.endpoint}{pace}: {what}")
-    print(f"{len(devices)} devices, {len(inventory_of(config, profiles).series)} series")
+    try:
+        summary = summary_of(site)
+    except ConfigError as e:
+        if not is_json:
+            raise
+        print(mistakes_as_json(site, e))
+        raise typer.Exit(EXIT_MISTAKE) from None
+    print(as_json(summary) if is_json else "\n".join(page(summary, min(table_width(), 80))))
 
 
 ProfilesBeside = Annotated[Path | None, typer.Option("--site", envvar="ANJU_SITE", help="Also those beside this file.")]

@@ -16,7 +16,7 @@ def read_secret(reference: Secret, environment: Mapping[str, str] = os.environ) 
 
     Looked for in ANJU_SECRETS, else in systemd's CREDENTIALS_DIRECTORY. Raises AnjuError saying where it was sought.
     """
-    folder = environment.get("ANJU_SECRETS") or environment.get("CREDENTIALS_DIRECTORY")
+    folder = _folder(environment)
     if not folder:
         raise AnjuError(
             f"the site file names the secret {reference.secret!r}, and there is no folder of secrets.\n"
@@ -31,3 +31,12 @@ def read_secret(reference: Secret, environment: Mapping[str, str] = os.environ) 
         except (OSError, UnicodeDecodeError) as e:
             raise AnjuError(f"the secret {path} cannot be read: {e}") from e
     raise AnjuError(f"there is no secret {reference.secret!r} in {folder}.\n    Put it there as a file of that name.")
+
+
+def has_folder(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether it is known where secrets are."""
+    return bool(_folder(environment))
+
+
+def _folder(environment: Mapping[str, str]) -> str:
+    return environment.get("ANJU_SECRETS") or environment.get("CREDENTIALS_DIRECTORY") or ""
