@@ -28,7 +28,7 @@ from edge.kept import estate_key, keep_counters, load_counters
 from edge.linkage import Linkage
 from edge.normalise import Normaliser, tokeniser
 from edge.outbox import Outbox
-from edge.reload import NO_WORD, TRIAL_S, Config, Online, Reloader, Trial, kept_good, reject, start_config
+from edge.reload import NO_WORD, TRIAL_S, Config, Online, Reloader, Trial, kept_good, start_config
 from edge.seams import CounterState, Signer
 from edge.settings import only_one, proxy_of, trust_of, warning_in_clear
 from edge.uplink import CloudClock, Uplink, keep_system_time
@@ -78,7 +78,6 @@ async def run(
             if trial is None or not trial.is_under_way(trial_s):
                 raise
             log.exception("the box fails with the changed configuration, which is rolled back", digest=config.digest)
-            reject(state_dir, config)
             problem = f"the site file was rolled back: {NO_WORD}. Mend it and reload"
             following = msgspec.structs.replace(trial.before, problem=problem), None
         config, trial = following

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -97,7 +98,10 @@ def start_config(path: Path, state_dir: Path) -> Config:
         rejected = (state_dir / REJECTED_FILE).read_bytes()
     except OSError:
         return config
-    problem = "this site file was rolled back before; the one before it runs. Mend the site file and reload"
+    problem = (
+        "this site file was rolled back, or the box ended while it was on trial; the one before it runs."
+        " Mend the site file and reload"
+    )
     if rejected != config.whole.encode() or (kept := kept_good(path, state_dir, problem)) is None:
         return config
     log.error(problem, site=str(path))
@@ -186,6 +190,7 @@ class Reloader:
                 continue
             if found.needs_restart(self.config):
                 log.info("the configuration changed beneath the buses: the box begins anew", digest=found.digest)
+                await asyncio.to_thread(reject, self._state_dir, found)  # until it has passed its trial
                 return found
             if (back := await self._try(found)) is not None:
                 await self._change(back)
@@ -195,12 +200,12 @@ class Reloader:
     async def _try(self, found: Config) -> Config | None:
         """Applies a change and watches it. Returns None where it may stay, else what ran before."""
         before = self.config
+        await asyncio.to_thread(reject, self._state_dir, found)  # until it has passed: should the box end meanwhile
         try:
             return await self._watch(await self._change(found))
         except Exception:
             # What is wrong with a change, or with us, must not end what watches for fire.
             log.exception("the changed configuration cannot be applied and is rolled back", digest=found.digest)
-            reject(self._state_dir, found)
             problem = f"the site file was rolled back: {NO_WORD}. Mend it and reload"
             return msgspec.structs.replace(before, problem=problem)
 
@@ -243,6 +248,16 @@ class Reloader:
 
     async def _watch(self, trial: Trial) -> Config | None:
         """Returns None once a change has shown that it does no harm, else what ran before."""
+        try:
+            back = await self._judge(trial)
+        except asyncio.CancelledError:  # a clean stop is nothing to hold against it
+            accept(self._state_dir)
+            raise
+        if back is None:
+            await asyncio.to_thread(accept, self._state_dir)
+        return back
+
+    async def _judge(self, trial: Trial) -> Config | None:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._trial_s
         while not trial.is_passed(now := self._online(trial.since_ns)):
@@ -254,7 +269,6 @@ class Reloader:
             lost = sorted((trial.was.devices & trial.touched) - now.devices)
             log.error("the changed configuration does harm and is rolled back", lost=lost[:20], count=len(lost),
                       cloud=now.cloud, digest=self.config.digest)  # fmt: skip
-            reject(self._state_dir, self.config)
             problem = f"the site file was rolled back: {len(lost)} devices were lost by it. Mend it and reload"
             return msgspec.structs.replace(trial.before, problem=problem)
         return None
@@ -269,8 +283,14 @@ class Reloader:
             log.warning("the configuration that runs well cannot be kept", problem=str(e))
 
 
+def accept(state_dir: Path) -> None:
+    """Forgets what `reject` kept in mind."""
+    with suppress(OSError):
+        (state_dir / REJECTED_FILE).unlink()
+
+
 def reject(state_dir: Path, config: Config) -> None:
-    """Keeps in mind that this configuration was rolled back, so that no start tries it again."""
+    """Keeps in mind that this configuration is on trial or was rolled back, so that no start tries it again."""
     try:
         write_durably(state_dir / REJECTED_FILE, config.whole.encode())
     except OSError as e:

@@ -109,6 +109,43 @@ async def test_row_11_a_change_that_loses_what_was_on_line_is_rolled_back_and_st
         assert start_config(site_path, state).problem == ""
 
 
+@pytest.mark.parametrize("change", [("host: 127.0.0.1", "host: 127.0.0.2"), ("seal_s: 0.2", "seal_s: 0.3")])
+async def test_a_box_that_ends_during_a_trial_starts_with_what_ran_before(
+    tmp_path: Path, change: tuple[str, str]
+) -> None:
+    async with estate_and_cloud(tmp_path) as (_, cloud, site_path):
+        state, good = tmp_path / "state", site_path.read_text()
+        where = {"ANJU_SITE": str(site_path), "ANJU_STATE": str(state), "ANJU_HEALTH_LISTEN": "127.0.0.1:0"}
+        process = await anju("run", **where)
+        await cloud.until(lambda: history(cloud, "smoke-1", "link") == ["online"])
+        await eventually((state / GOOD / site_path.name).exists)
+        site_path.write_text(good.replace(*change))
+        process.send_signal(signal.SIGHUP)
+        await eventually((state / REJECTED_FILE).exists)
+        process.kill()
+        await process.communicate()
+        assert "on trial" in start_config(site_path, state).problem
+        async with box(site_path, state) as ask:
+            await cloud.until(lambda: reports(cloud) > 1)
+            site_path.write_text(good + NEW)
+            await ask()
+            await cloud.until(lambda: history(cloud, "smoke-2", "link") == ["online"])
+            await eventually(lambda: not (state / REJECTED_FILE).exists())
+
+
+async def test_a_clean_stop_during_a_trial_is_not_held_against_it(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    async with estate_and_cloud(tmp_path) as (_, cloud, site_path):
+        good = site_path.read_text()
+        async with box(site_path, state, trial_s=60) as ask:
+            await cloud.until(lambda: history(cloud, "smoke-1", "link") == ["online"])
+            await eventually((state / GOOD / site_path.name).exists)
+            site_path.write_text(good.replace("host: 127.0.0.1", "host: 127.0.0.2"))
+            await ask()
+            await cloud.until(lambda: reports(cloud) == 2)
+        assert start_config(site_path, state).problem == ""
+
+
 async def test_what_lies_beneath_the_buses_begins_anew_and_is_rolled_back_too(tmp_path: Path) -> None:
     async with estate_and_cloud(tmp_path) as (estate, cloud, site_path), box(site_path, tmp_path / "state") as ask:
         await cloud.until(lambda: history(cloud, "smoke-1", "link") == ["online"])
