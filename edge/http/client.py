@@ -72,9 +72,9 @@ class Client:
     ) -> AsyncIterator["Answer"]:
         """Sends a request and gives the answer's head; the body is read within the context.
 
-        All of it may take `total_s`, and each part of the answer `silence_s`. Raises ValueError for headers that are
-        none. A kept connection that turns out to be
-        gone before anything was answered is replaced once, where doing the request twice does no harm.
+        All of it may take `total_s`, and each part of the answer `silence_s`. A kept connection that turns out to be
+        gone before anything was answered is replaced once, where doing the request twice does no harm. Raises
+        ValueError for headers that are none.
         """
         async with _within(total_s, "no whole answer"), self._room:
             request = self._head(method, path, body, headers or {})

@@ -12,7 +12,7 @@ import h11
 
 from edge.http.address import Address
 from edge.http.proxy import HttpProxy
-from edge.http.wire import READ_BYTES, Wire
+from edge.http.wire import Wire
 
 STAGGER_S: Final = 0.25
 """The next address is tried beside the last after so long without an answer (RFC 8305, "happy eyeballs").
@@ -35,7 +35,7 @@ async def dial(address: Address, proxy: HttpProxy | None, trust: ssl.SSLContext 
         if proxy is None and trust is not None:
             reader, writer = await asyncio.open_connection(sock=sock, ssl=trust, server_hostname=address.host)
             return Wire(h11.CLIENT, reader, writer)
-        reader, writer = await asyncio.open_connection(sock=sock, limit=READ_BYTES)
+        reader, writer = await asyncio.open_connection(sock=sock)
     except BaseException:
         sock.close()
         raise

@@ -37,6 +37,7 @@ class Server:
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], _Connection] = {}
         """The oldest first."""
+        self._is_closing = False
 
     @property
     def port(self) -> int:
@@ -45,10 +46,12 @@ class Server:
 
     async def listen(self, host: str, port: int) -> None:
         """Takes connections from now on. Raises OSError or UnicodeError for an address that cannot be had."""
+        self._is_closing = False
         self._server = await asyncio.start_server(self._connected, host, port, limit=MAX_HEAD, backlog=self._max)
 
     async def close(self) -> None:
         """Takes no more connections, lets answers that are under way go, and ends."""
+        self._is_closing = True
         if self._server is not None:
             self._server.close()
         for task, connection in self._connections.items():
@@ -66,6 +69,9 @@ class Server:
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire = Wire(h11.SERVER, reader, writer)
+        if self._is_closing:  # it was on its way in when the door was closed
+            wire.abort()
+            return
         if not self._make_room():
             wire.send(
                 h11.Response(status_code=503, reason=reason(503), headers=list(self._headers)), h11.EndOfMessage()
