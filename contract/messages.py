@@ -40,6 +40,14 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     fields: Mapping[str, str | int | float | bool] | None = None
     is_kept: bool = False
 
+    def __repr__(self) -> str:
+        """Without what may be a card or a plate in clear: wherever it is shown, it may be a log."""
+        fields = None if self.fields is None else sorted(self.fields)
+        what = "…" if fields else repr(self.raw)
+        return (
+            f"Sample({self.device!r}, {self.point!r}, {what}, {self.mono_ns}, {self.error!r}, {fields}, {self.is_kept})"
+        )
+
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """A value of one point at one time. States carry their word's code, telemetry a float in the point's unit.

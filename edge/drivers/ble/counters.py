@@ -5,6 +5,8 @@ counters of that time; frames with events are written down at once.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -12,6 +14,10 @@ import structlog
 
 from contract.decoding import from_json
 from edge.disk import move_aside, write_durably
+
+PATTERN = "ble-counters-*.json"
+"""A file a radio; the star is its bus."""
+MOST_FILES = 64
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +34,7 @@ class Counters:
     """What is kept, by device. Without a path nothing outlives the run."""
 
     def __init__(self, path: Path | None) -> None:
+        """What the files of other radios beside `path` know counts too: a sensor may have been moved from one."""
         self._path = path
         self._kept: dict[str, Kept] = {}
         self._saved: dict[str, Kept] = {}
@@ -39,6 +46,12 @@ class Counters:
                 log.warning("counters of encrypted sensors cannot be read; old frames could pass once", error=str(e))
                 self._set_aside(path)
             self._saved = dict(self._kept)
+        for other in _beside(path) if path is not None else ():
+            for device, kept in other.items():
+                known = self._kept.get(device)
+                is_newer = known is not None and (known.resets, known.counter) < (kept.resets, kept.counter)
+                if known is None or (is_newer and known.key == kept.key):
+                    self._kept[device] = kept
 
     def restrict(self, devices: set[str]) -> None:
         """Forgets devices that are no more, so that the file stays as small as the site."""
@@ -77,6 +90,17 @@ class Counters:
             move_aside(path)
         except OSError as e:
             log.warning("a damaged file cannot be moved aside", path=str(path), error=str(e))
+
+
+def _beside(path: Path) -> Iterator[dict[str, Kept]]:
+    """What the files of other radios hold, as far as they can be read."""
+    try:
+        others = sorted(other for other in path.parent.glob(PATTERN) if other != path)[:MOST_FILES]
+    except OSError:
+        return
+    for other in others:
+        with suppress(OSError, msgspec.MsgspecError):  # whoever owns it says so
+            yield from_json(other.read_bytes(), dict[str, Kept])
 
 
 def _name_of(key: bytes) -> str:

@@ -21,7 +21,7 @@ from edge.counts import BusCounts
 from edge.drivers.ble.adapter import Adapter, Lost
 from edge.drivers.ble.bthome import KEY_BYTES
 from edge.drivers.ble.config import DEFAULT_TIMING, Timing
-from edge.drivers.ble.counters import Counters
+from edge.drivers.ble.counters import PATTERN, Counters
 from edge.drivers.ble.decode import on_air_patterns
 from edge.drivers.ble.radio import Radio
 from edge.drivers.ble.sensor import Heard, Sensor
@@ -61,7 +61,7 @@ class BleDriver:
         self._bus, self._timing, self._consume = bus, timing, consume
         keys = {d.device.id: _key_of(d, read_key) for d in devices if d.device.bindkey is not None}
         folder = state_dir or (Path(state) if (state := os.environ.get("ANJU_STATE")) else None)
-        self._counters = Counters(folder / f"ble-counters-{bus.id}.json" if folder and keys else None)
+        self._counters = Counters(folder / PATTERN.replace("*", bus.id) if folder and keys else None)
         self._counters.restrict(set(keys))
         now_ns = mono_ns()
         self._sensors = {

@@ -243,3 +243,10 @@ def test_a_card_is_the_same_card_however_its_number_is_written() -> None:
     tokens = [item.fields["credential"] for item in door.take(samples) if isinstance(item, Event)]
     assert tokens[0] == tokens[1] == tokens[2] == tokens[3] == tokens[4] != tokens[5]
     assert tokens[6] == "", "nobody"
+
+
+def test_a_sample_shows_no_card_wherever_it_is_shown() -> None:
+    shown = repr([Sample("d", "access", "card 4711", S, fields={"credential": "4711", "granted": True})])
+    assert "4711" not in shown
+    assert "credential" in shown
+    assert repr(Sample("d", "lock", 3, S)) == "Sample('d', 'lock', 3, 1000000000, '', None, False)"

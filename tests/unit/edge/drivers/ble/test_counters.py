@@ -71,3 +71,18 @@ def test_without_a_path_it_lasts_as_long_as_the_run() -> None:
     counters.note("a", KEY, 0, 7)
     counters.save(counters.unsaved())
     assert counters.last("a", KEY, 0) == 7
+
+
+def test_a_sensor_that_is_heard_by_another_radio_brings_its_counter(tmp_path: Path) -> None:
+    for name, key, counter in (("hall", KEY, 9), ("cellar", OTHER, 99)):
+        before = Counters(tmp_path / f"ble-counters-{name}.json")
+        before.note("a", key, 0, counter)
+        before.save(before.unsaved())
+    (tmp_path / "ble-counters-attic.json").write_bytes(b"\xff")
+    roof = Counters(tmp_path / "ble-counters-roof.json")
+    roof.note("a", KEY, 0, 5)
+    roof.save(roof.unsaved())
+    again = Counters(tmp_path / "ble-counters-roof.json")
+    assert again.last("a", KEY, 0) == 9, "the higher one of the same key"
+    assert again.unsaved() is not None
+    assert Counters(tmp_path / "ble-counters-new.json").last("a", OTHER, 0) == 99
