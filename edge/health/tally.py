@@ -45,16 +45,20 @@ class Tally:
             elif errors:
                 errors.pop((sample.device, sample.point), None)
         before: dict[str, str | None] | None = None
+        is_trouble = bool(errors or self._faulty)
         bulk, events = 0, self.events
         for item in taken:
             if isinstance(item, Event):
                 self.events += 1
                 continue
-            bulk += item.lane is _BULK
+            if item.lane is _BULK:
+                bulk += 1
+                if not is_trouble:
+                    continue
             if item.point == "link" and isinstance(item.value, str):
                 before = before or dict(self._links)
                 self._links[item.device] = item.value
-            elif errors or self._faulty:
+            elif is_trouble:
                 self._tell_point(item)
         self.readings[_BULK] += bulk
         self.readings[Lane.URGENT] += len(taken) - bulk - (self.events - events)

@@ -1,8 +1,9 @@
 """The whole path, device to cloud: CPU a point of the box against thingsboard-gateway, in turns, on the same devices.
 
-50 units of 40 registers, one read a unit each second. Every answer holds new numbers and both report every one of them
-(report on change is off); counted is what has arrived and was decoded: here in a cloud that takes our blocks apart,
-there in a subscriber of the broker. CPU is that of the gateway's process alone, its kernel time with it.
+50 devices at addresses of their own, 40 registers each, one read a device each second. Every answer holds new numbers
+and both report every one of them (report on change is off); counted is what has arrived and was decoded: here in a
+cloud that takes our blocks apart, there in a subscriber of the broker. CPU is that of the gateway's process alone, its
+kernel time with it.
 """
 
 import asyncio
@@ -53,13 +54,15 @@ async def path(folder: Path) -> list[Figure]:
     async def box(port: int, n: int) -> AsyncIterator[Measured]:
         (folder / f"box-{n}").mkdir()
         async with FakeCloud(heartbeat_s=10.0) as cloud:
-            site = write_site(folder / f"box-{n}", cloud.url, port, units=UNITS, poll_s=POLL_S)
+            site = write_site(folder / f"box-{n}", cloud.url, port, units=UNITS, endpoints=UNITS, poll_s=POLL_S)
             async with running_box(folder / f"box-{n}", site, cloud, f"127.0.0.1:{free_port(0)}") as running:
                 yield running
 
     @asynccontextmanager
     async def rival(port: int, n: int) -> AsyncIterator[Measured]:
-        async with running_thingsboard(folder / f"rival-{n}", port, units=UNITS, poll_s=POLL_S) as running:
+        async with running_thingsboard(
+            folder / f"rival-{n}", port, units=UNITS, endpoints=UNITS, poll_s=POLL_S
+        ) as running:
             yield running
 
     async with modbus_server() as port:
@@ -68,8 +71,8 @@ async def path(folder: Path) -> list[Figure]:
             ours.append(await _cpu_us(box, port, n))
     rates = (1e6 / median(ours), 1e6 / median(theirs))
     note = (
-        f"{UNITS} units × {PER_UNIT} points each {POLL_S:g} s, one read a unit, report on change off; µs of CPU a point"
-        f" that arrived: ours {spread(ours)}, theirs {spread(theirs)}"
+        f"{UNITS} devices × {PER_UNIT} points each {POLL_S:g} s, one read a device, report on change off; µs of CPU a"
+        f" point that arrived: ours {spread(ours)}, theirs {spread(theirs)}"
     )
     return [
         Figure(name="edge.path_vs_thingsboard", value=rates[0] / rates[1], unit="× points per CPU s", note=note,
