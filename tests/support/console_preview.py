@@ -51,6 +51,7 @@ UNACK, ACKED, RTNUN = AlarmState.UNACK, AlarmState.ACKED, AlarmState.RTNUN
 ESTATE = "幸福里小区"
 SPACE = UUID("6f1c8f0e-0000-4000-8000-000000000001")
 COOKIE = "preview_session"
+LINKAGE = {"zone": "b3-u2", "rule": "fire-b3-u2", "action": "release", "by": "rule"}
 GOOD, STALE, FAULT, UNKNOWN = Quality.GOOD, Quality.STALE, Quality.FAULT, Quality.UNKNOWN
 
 PEOPLE = {
@@ -190,6 +191,12 @@ class FakeEstate:
                 EventRow(ago(seconds=50), "contact", "closed"),
                 EventRow(ago(seconds=62), "contact", "open"),
                 EventRow(ago(seconds=63), "access", fields={"credential": "9f3c…a2", "granted": True, "reader": "in"}),
+                EventRow(ago(minutes=2), "linkage", fields=LINKAGE | {"status": "executed"}),
+                EventRow(
+                    ago(minutes=2, seconds=4),
+                    "linkage",
+                    fields=LINKAGE | {"status": "failed", "why": "no answer within 1 s", "mode": "drill"},
+                ),
                 EventRow(ago(hours=3), "access", fields={"credential": "01be…7d", "granted": False, "reader": "in"}),
             ]
         return []

@@ -60,7 +60,7 @@ TOLD: Final = {
     ("confirmed", "confirmed"): N_("Alarm confirmed", "linkage"),
     ("confirmed", "again"): N_("Alarm confirmed again after the gateway's restart", "linkage"),
     ("confirmed", "remembered"): N_(
-        "Confirmed before the gateway's restart: nothing is done until the alarm is heard anew", "linkage"
+        "The zone's alarm was confirmed before the gateway's restart: nothing is done until it is heard anew", "linkage"
     ),
     ("reset", "done"): N_("The zone was reset, its alarm is over", "linkage"),
     ("over", "done"): N_("The zone's alarm is over by itself", "linkage"),
