@@ -51,3 +51,17 @@ def test_a_picture_is_never_kept() -> None:
     (event,) = reader.read(arrived(reader, "frigate/events", payload.encode()))
     assert event.fields == {"image": "1607123955.475377-mxklsc"}
     assert event.raw == "update"
+
+
+def test_of_a_car_at_the_gate_only_the_plate_is_taken() -> None:
+    recording = RECORDINGS["frigate_plate"]
+    reader = reader_of([resolved(PROFILES["frigate-gate"], "driveway_cam")])
+    payloads = [m["payload"].encode() for m in recording["messages"]]
+    read = [
+        s
+        for payload in (*payloads, payloads[-1])
+        for s in reader.read(arrived(reader, "frigate/tracked_object_update", payload))
+    ]
+    assert [s.fields for s in read if s.point == "passage"] == [
+        {"plate": "123ABC"}
+    ]  # a second reading is no second car
