@@ -294,7 +294,7 @@ def reject(state_dir: Path, config: Config) -> None:
     try:
         write_durably(state_dir / REJECTED_FILE, config.whole.encode())
     except OSError as e:
-        log.warning("that a configuration was rolled back cannot be kept", problem=str(e))
+        log.warning("that a configuration is on trial, or was rolled back, cannot be kept", problem=str(e))
 
 
 def _keep(state_dir: Path, path: Path, whole: str) -> None:

@@ -110,6 +110,18 @@ class Estate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Name in the IANA list."""
 
 
+MOST_NAME = 200
+"""Characters of a name; the cloud refuses an inventory with a longer one."""
+
+
+def name_problem(text: str | int) -> str:
+    """What is wrong with a name that people give; empty where nothing is."""
+    words = str(text)
+    if len(words) > MOST_NAME:
+        return f"is longer than {MOST_NAME} characters"
+    return "" if words.isprintable() else "holds characters that cannot be shown"
+
+
 def host_hint(host: str) -> str:
     """What is wrong with a host, as a hint; empty when it can be an address or a name. Nobody is asked for it."""
     with suppress(ValueError):

@@ -23,7 +23,7 @@ from contract.profile import (
 )
 from contract.records import DeviceEntry, InventoryRecord, Place, SeriesEntry
 from contract.site.ble import BleBus, BleDevice, check_ble_bus
-from contract.site.common import Cloud, Device, Estate, Storage, Where
+from contract.site.common import Cloud, Device, Estate, Storage, Where, name_problem
 from contract.site.linkage import GuardPage, Rule, Zone, check_linkage
 from contract.site.modbus import (
     AnyModbusBus,
@@ -46,6 +46,9 @@ CHECKS: dict[str, Callable[[Any, Where, Mapping[str, AnyProfile]], Iterable[Prob
     "modbus": check_modbus_bus, "ble": check_ble_bus, "mqtt": check_mqtt_bus,
 }  # fmt: skip
 """What is checked of a bus besides, by protocol of its profiles."""
+
+
+NAME_HINT = "a few words on one line, as people on the spot say it"
 
 
 class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -101,6 +104,8 @@ def check_site(site: Site, profiles: Mapping[str, AnyProfile]) -> list[Problem]:
     """Every mistake of meaning in a site file: what is doubled, what does not exist, what a model does not have."""
     problems: list[Problem] = []
     zone = "" if is_bad(site.estate) else site.estate.timezone
+    if not is_bad(site.estate) and not is_bad(site.estate.name) and (wrong := name_problem(site.estate.name)):
+        problems.append(Problem(("estate", "name"), f"name {wrong}", NAME_HINT))
     if zone and not is_bad(zone) and zone not in available_timezones():
         problem = f"time zone {zone!r} does not exist"
         problems.append(Problem(("estate", "timezone"), problem, "for China: Asia/Shanghai"))
@@ -142,6 +147,7 @@ def _check_devices(
             problem = f"device id {device.id!r} is used twice (also on bus {device_ids[device.id]!r})"
             yield Problem((*here, "id"), problem, "give each device its own id")
         device_ids[device.id] = bus.id
+        yield from _check_names(device, here)
         if is_bad(device.profile):
             continue
         profile = profiles.get(device.profile)
@@ -153,6 +159,16 @@ def _check_devices(
         elif not is_bad(bus.protocol) and profile.protocol != PROFILES_OF[bus.protocol]:
             problem = f"profile {profile.id!r} speaks {profile.protocol}, and this bus is {bus.protocol}"
             yield Problem((*here, "profile"), problem, "put the device under a bus of its protocol")
+
+
+def _check_names(device: Device, where: Where) -> Iterator[Problem]:
+    """What is wrong with what people call a device and its place."""
+    if not is_bad(device.name) and (wrong := name_problem(device.name)):
+        yield Problem((*where, "name"), f"name {wrong}", NAME_HINT)
+    for part in () if is_bad(device.place) else device.place.__struct_fields__:
+        words = getattr(device.place, part)
+        if not is_bad(words) and (wrong := name_problem(words)):
+            yield Problem((*where, "place", part), f"{part} {wrong}", NAME_HINT)
 
 
 def _closest(name: str, profiles: Mapping[str, AnyProfile]) -> str:

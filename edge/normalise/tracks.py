@@ -17,7 +17,7 @@ _FUZZ = 1e-9
 """Bounds are widened by this share, so that a decimal bound is not missed by a binary rounding."""
 _MAX_DECIMALS = 9
 _MAX_TEXT = 200
-"""Longer texts in an event's fields are cut."""
+"""Longer texts in an event's fields are cut, and of all what cannot be shown is left out."""
 
 Raw = int | float | str | None
 
@@ -260,7 +260,9 @@ class EventTrack:
             # JSON knows one sort of number: 17 and 17.0 are one card.
             is_whole = isinstance(value, float) and value.is_integer()
             return self._tokenise(str(int(value) if is_whole else value))
-        return value[:_MAX_TEXT] if isinstance(value, str) else value
+        if isinstance(value, str):  # a NUL would be refused by the cloud, and the event with it
+            return "".join(char for char in value[:_MAX_TEXT] if char.isprintable())
+        return value
 
 
 def _decimals(number: float) -> int:

@@ -250,3 +250,10 @@ def test_a_sample_shows_no_card_wherever_it_is_shown() -> None:
     assert "4711" not in shown
     assert "credential" in shown
     assert repr(Sample("d", "lock", 3, S)) == "Sample('d', 'lock', 3, 1000000000, '', None, False)"
+
+
+def test_text_that_the_cloud_would_refuse_costs_no_event() -> None:
+    button = normaliser(heard("panic_button", pressed=MqttPoint()))
+    (_, pressed) = button.take([Sample("d", "pressed", 1, S, fields={"place": "3号楼\0\ud800" + "x" * 500})])
+    assert isinstance(pressed, Event)
+    assert pressed.fields == {"place": "3号楼" + "x" * 195}
