@@ -68,8 +68,8 @@ class Visits:
         self.end_orders(why)
         if radio is not None:
             await radio.close()
-        for gatt in self.gatts.values():
-            await self._let_go(gatt)
+        # All at once: where bluetoothd hangs, each takes as long as it may.
+        await asyncio.gather(*(self._let_go(gatt) for gatt in self.gatts.values()))
 
     def heard(self, device: str, how: BLEDevice, now_ns: int) -> None:
         """A device was heard, so that it can be connected; one whose turn was put off has it now."""

@@ -1,5 +1,7 @@
 """Whose turn it is to be connected, what is read then, and what a command's answer is. No radio."""
 
+import asyncio
+
 import pytest
 
 from contract.clock import mono_ns
@@ -8,9 +10,13 @@ from contract.messages import CommandStatus, Outcome
 from contract.profile import Confirm
 from contract.site import BleBus, Resolved
 from edge.backoff import backoff_s
+from edge.drivers.ble import radio as radio_module
 from edge.drivers.ble.command import confirm, prepare, too_late
 from edge.drivers.ble.config import DEFAULT_TIMING
+from edge.drivers.ble.counters import Counters
 from edge.drivers.ble.gatt import Gatt
+from edge.drivers.ble.sensor import Sensor
+from edge.drivers.ble.visits import Visits
 from tests.support.drivers_ble import LOCK, STAYING, profile, sensor
 
 S = 1_000_000_000
@@ -116,3 +122,26 @@ async def test_a_connection_that_breaks_ends_the_looking_at_once() -> None:
     assert "no answer within 5 s" in outcome.reason
     nothing = await confirm(LOCK, None, look, 0.001, "")
     assert nothing.status is CommandStatus.SENT_NOT_CONFIRMED
+
+
+class Hung:
+    """A client of a bluetoothd that does not answer."""
+
+    async def disconnect(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_letting_go_of_many_devices_takes_no_longer_than_of_one(monkeypatch) -> None:
+    monkeypatch.setattr(radio_module, "_STOP_S", 0.2)
+    pairs = [sensor(n, BELL) for n in range(1, 21)]
+    bus = BleBus(id="radio", protocol="ble", devices=[device for device, _ in pairs])
+    items = [Resolved(device, bus, model) for device, model in pairs]
+    now_ns = mono_ns()
+    sensors = [Sensor(item, None, Counters(None), DEFAULT_TIMING, now_ns) for item in items]
+    visits = Visits("radio", sensors, DEFAULT_TIMING, lambda _: None)
+    for gatt in visits.gatts.values():
+        gatt.client = Hung()  # type: ignore[assignment]
+    async with asyncio.timeout(2):
+        await visits.end("the radio was pulled out")
+    assert len(visits.gatts) == 20
+    assert all(gatt.client is None for gatt in visits.gatts.values())
