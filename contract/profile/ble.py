@@ -192,7 +192,7 @@ class BleProfile(Profile, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 def check_ble(profile: BleProfile) -> Iterator[Problem]:
     """What is wrong with where the points are read and written."""
-    for name, format_ in profile.formats.items():
+    for name, format_ in () if is_bad(profile.formats) else profile.formats.items():
         if not is_bad(format_):
             yield from _check_format(format_, ("formats", name))
     for name, point in profile.points.items():

@@ -157,15 +157,17 @@ class ModbusProfile(Profile, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 def check_modbus(profile: ModbusProfile) -> Iterator[Problem]:
     """What is wrong with where the points are read and written."""
+    limits = profile.modbus
+    has_limits = not is_bad(limits) and not is_bad(*_parts(limits))
     for name, point in profile.points.items():
         if is_bad(name, point):
             continue
         where = ("points", name)
-        read, write, limits = point.read, point.write, profile.modbus
-        if read is not None and not is_bad(read, limits) and not is_bad(*_parts(read)):
+        read, write = point.read, point.write
+        if has_limits and read is not None and not is_bad(read) and not is_bad(*_parts(read)):
             yield from _check_read(read, (*where, "read"), limits)
             yield from _check_period(read, point, (*where, "read"))
-        if write is not None and not is_bad(write, limits) and not is_bad(*_parts(write)):
+        if has_limits and write is not None and not is_bad(write) and not is_bad(*_parts(write)):
             yield from _check_write(write, (*where, "write"), limits)
         is_text = read is not None and not is_bad(read) and read.type is DataType.STRING
         for raw in () if is_bad(point.states) or is_text else point.states:

@@ -1,11 +1,16 @@
 """Files that people write: YAML, profiles and site files. Whatever is accepted can be worked with."""
 
 import atexit
+import copy
+import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
+
+from yaml import safe_load
 
 from cloud.ingest.checks import problem_of
 from contract.config import load_file
@@ -56,6 +61,42 @@ def _written(data: bytes) -> Path:
     return path
 
 
+EDITED = b"\xff"
+"""No text begins so: what follows is a sound document by its number, and then edits of three bytes each."""
+REPLACEMENTS: tuple[Any, ...] = (
+    None, [], {}, "", "x", 0, -1, 1.5, True, [None], {"x": None}, [[]], 1 << 70, float("inf"), "0x1", [{}], "{address}",
+)  # fmt: skip
+_EDIT_BYTES = 3
+
+
+def _text_of(data: bytes, sound: list[Any]) -> bytes:
+    """The text that an input stands for: itself, or a sound document with parts of it replaced, moved or left out."""
+    if not data.startswith(EDITED) or len(data) < 2:
+        return data
+    document = copy.deepcopy(sound[data[1] % len(sound)])
+    for at in range(2, len(data) - _EDIT_BYTES + 1, _EDIT_BYTES):
+        places = list(_places(document))
+        if not places:
+            break
+        node, key = places[int.from_bytes(data[at : at + 2]) % len(places)]
+        what = data[at + 2]
+        if what < len(REPLACEMENTS):
+            node[key] = copy.deepcopy(REPLACEMENTS[what])
+        elif what < 2 * len(REPLACEMENTS):
+            del node[key]
+        else:
+            other, other_key = places[what % len(places)]
+            node[key] = copy.deepcopy(other[other_key])
+    return json.dumps(document, ensure_ascii=False).encode()
+
+
+def _places(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Every part of a document: what it stands in, and under which key."""
+    for key in list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ():
+        yield node, key
+        yield from _places(node[key])
+
+
 def _is_said(error: ConfigError) -> None:
     """A refusal names at least one mistake, each with a line and in printable words of bearable length."""
     assert error.mistakes
@@ -88,7 +129,7 @@ def _check(node: Any, depth: int, seen: set[int]) -> None:
 def profile(data: bytes) -> None:
     """Any bytes as a profile: ConfigError, or one by which a driver can be made."""
     try:
-        loaded = load_file(_written(data), AnyProfile, check=check_profile)
+        loaded = load_file(_written(_text_of(data, _profiles())), AnyProfile, check=check_profile)
     except ConfigError as e:
         _is_said(e)
         return
@@ -120,7 +161,7 @@ def _use(model: AnyProfile) -> None:
 def site(data: bytes) -> None:
     """Any bytes as a site file: ConfigError, or one of which the box can tell the cloud."""
     try:
-        loaded = load_site(_written(data), PROFILES)
+        loaded = load_site(_written(_text_of(data, _sites())), PROFILES)
     except ConfigError as e:
         _is_said(e)
         return
@@ -131,14 +172,38 @@ def site(data: bytes) -> None:
     assert problem_of(inventory) is None, problem_of(inventory)
 
 
+@cache
+def _profiles() -> list[Any]:
+    return [safe_load(path.read_bytes()) for path in sorted(shipped_profiles().rglob("*.yaml"))]
+
+
+@cache
+def _sites() -> list[Any]:
+    paths = [*ROOT.glob("edge/drivers/*/sample.yaml"), *ROOT.glob("tests/cases/site/good*/site.yaml"),
+             ROOT / "simulators/scenarios/site.yaml"]  # fmt: skip
+    return [safe_load(path.read_bytes()) for path in sorted(paths)]
+
+
+def edits(sound: list[Any], most: int = len(REPLACEMENTS) + 1) -> Iterator[bytes]:
+    """Each sound document with each of its parts replaced by each of the first replacements, or left out."""
+    for number, document in enumerate(sound):
+        for place in range(sum(1 for _ in _places(document))):
+            for what in range(most):
+                yield EDITED + bytes((number,)) + place.to_bytes(2) + bytes((what,))
+
+
 def profile_seeds() -> list[bytes]:
     """The smaller of the shipped profiles."""
     texts = [path.read_bytes() for path in sorted(shipped_profiles().rglob("*.yaml"))]
-    return [text for text in texts if len(text) <= _MOST_SEED]
+    return [text for text in texts if len(text) <= _MOST_SEED] + list(edits(_profiles()))[::997]
 
 
 def site_seeds() -> list[bytes]:
     """The drivers' samples and the cases of mistakes."""
+    return _site_texts() + list(edits(_sites()))[::997]
+
+
+def _site_texts() -> list[bytes]:
     paths = [*ROOT.glob("edge/drivers/*/sample.yaml"), *ROOT.glob("tests/cases/site/*/site.yaml")]
     return [text for path in sorted(paths) if len(text := path.read_bytes()) <= _MOST_SEED]
 
@@ -151,4 +216,4 @@ def yaml_seeds() -> list[bytes]:
     bomb = b"a: &a [x,x,x,x,x,x]\n" + b"".join(
         b"%c: &%c [%s]\n" % (c, c, b",".join([b"*%c" % (c - 1)] * 9)) for c in range(ord("b"), ord("j"))
     )
-    return [*odd, bomb, *site_seeds()]
+    return [*odd, bomb, *_site_texts()]

@@ -11,6 +11,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, given, settings
 
+from tests.fuzz import documents
 from tests.fuzz.mutate import inputs
 from tests.fuzz.target import Target, cost_of
 from tests.fuzz.targets import FOUND, TARGETS, seeds_of
@@ -62,6 +63,14 @@ def test_mutations(name: str) -> None:
             raise
 
     some()
+
+
+@pytest.mark.parametrize(
+    ("take", "sound", "most"), [(documents.profile, documents._profiles, 2), (documents.site, documents._sites, 1)]
+)
+def test_whichever_part_of_a_file_is_mistaken_it_is_said(take, sound, most) -> None:
+    for edited in documents.edits(sound(), most):
+        take(edited)
 
 
 def test_every_find_belongs_to_a_target() -> None:
