@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -36,6 +37,7 @@ from edge.drivers.ble.counters import Counters
 from edge.drivers.ble.sensor import Sensor
 from edge.drivers.modbus.decode import decoder_of
 from edge.drivers.mqtt.plan import Plan
+from edge.http.address import Address, NotAnAddressError
 from tests.fuzz.onward import normaliser_of
 from tests.fuzz.target import SCRATCH
 from tests.support.modbus import PROFILES
@@ -165,6 +167,8 @@ def site(data: bytes) -> None:
     except ConfigError as e:
         _is_said(e)
         return
+    with suppress(NotAnAddressError):
+        assert Address.parse(loaded.cloud.url).authority
     devices = resolve(loaded, PROFILES)
     assert all(device.silent_after_s > 0 for device in devices)
     inventory = inventory_of(loaded, PROFILES)
