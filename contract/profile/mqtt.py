@@ -1,7 +1,8 @@
 """MQTT: how a model's topics and the JSON in them map to points. Facts only: no templates, no expressions.
 
 Topics, paths and the texts of payloads may hold {address}, {base} and {channel}: the site file says them of each
-device. A payload may also hold {client}: the name under which the box is at the broker.
+device. A payload may also hold {client}: the name under which the box is at the broker. A value that is {number} alone
+is the address as a number, for devices that are called by one.
 """
 
 import re
@@ -20,6 +21,7 @@ JsonPath = Annotated[str, msgspec.Meta(max_length=200, description="keys between
 Scalar = bool | int | float | str
 
 PLACEHOLDERS = frozenset({"address", "base", "channel", "client"})
+NUMBER = "{number}"
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _PATH = re.compile(r"[^.\[\]]+(\[\d+\]|\.[^.\[\]]+)*|(\[\d+\])(\[\d+\]|\.[^.\[\]]+)*")
 
@@ -147,6 +149,11 @@ class MqttProfile(Profile, frozen=True, forbid_unknown_fields=True, kw_only=True
     refresh_s: Annotated[float, msgspec.Meta(ge=1, le=86400)] | None = None
     points: dict[str, MqttPoint]
 
+    @property
+    def is_called_by_number(self) -> bool:
+        """Whether the address of such a device must be a number."""
+        return NUMBER.encode() in msgspec.json.encode(self)
+
 
 def check_mqtt(profile: MqttProfile) -> Iterator[Problem]:
     """What is wrong with topics, paths and what is published; the rest is the same for every protocol."""
@@ -193,7 +200,8 @@ def _check_source(source: MqttRead | MqttSource, where: Where) -> Iterator[Probl
     for path in source.match:
         yield from _check_path(path, (*where, "match", path))
     words = [word for values in source.match.values() if not is_bad(values) for word in values]
-    if "{address}" not in source.topic and "{address}" not in words and "{address}" not in str(source.path):
+    is_told_apart = "{address}" in source.topic or "{address}" in str(source.path) or {"{address}", NUMBER} & set(words)
+    if not is_told_apart:
         hint = "put {address} into the topic, or into match: where all devices share one"
         yield Problem((*where, "topic"), "nothing tells this device's messages from another's", hint)
 

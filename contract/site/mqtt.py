@@ -81,6 +81,11 @@ def check_mqtt_bus(bus: MqttBus, where: Where, profiles: Mapping[str, AnyProfile
             continue
         if device.profile not in profiles:
             continue
+        profile = profiles[device.profile]
+        is_number = device.address.isascii() and device.address.isdecimal()
+        if isinstance(profile, MqttProfile) and profile.is_called_by_number and not is_number:
+            problem = f"address {device.address!r} is no number, and {profile.id} is called by one"
+            yield Problem((*where, "devices", d, "address"), problem, f"anju profile show {profile.id} says which")
         first = taken.setdefault((device.profile, device.base, device.address, device.channel), device.id)
         if first is not device.id:
             problem = f"address {device.address!r} is already device {first!r}"

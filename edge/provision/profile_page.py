@@ -149,6 +149,8 @@ def site_lines(profile: AnyProfile) -> list[str]:
     else:
         bus = ["- id: broker", "  protocol: mqtt", "  host: 127.0.0.1"]
         places = [['address: "its-name"']]
+        if profile.is_called_by_number:
+            places = [['address: "1234567890"']]
     name, lines = KINDS[profile.kind].zh, [*bus, "  devices:"]
     for n, place in enumerate(places, 1):
         lines.append(f"    - id: {profile.kind.replace('_', '-')}-{n}")

@@ -223,8 +223,7 @@ class SimulatedDevice:
     def _put(self, document: dict[str, Any], source: MqttSource, raw: Any) -> None:
         for path, wanted in source.match.items():
             value = wanted[0]
-            if value == "{channel}":
-                value = int(self._words["channel"])
+            value = self._number(value)
             put(document, self._fill(path), self._fill(value) if isinstance(value, str) else value)
         put(document, self._fill(source.path), raw)
 
@@ -295,9 +294,13 @@ class SimulatedDevice:
     def _fill_all(self, document: Any, client: str) -> Any:
         if isinstance(document, dict):
             return {key: self._fill_all(value, client) for key, value in document.items()}
-        if document == "{channel}":
-            return int(self._words["channel"])
+        document = self._number(document)
         return self._fill(document, client) if isinstance(document, str) else document
+
+    def _number(self, value: Any) -> Any:
+        """What {channel} or {number} alone stands for is a number; any other value stays as it is."""
+        word = {"{channel}": "channel", "{number}": "address"}.get(value) if isinstance(value, str) else None
+        return int(self._words[word]) if word is not None and self._words[word].isdecimal() else value
 
 
 def _link_payload(link: MqttLink, *, is_online: bool) -> bytes:

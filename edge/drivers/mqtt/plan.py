@@ -7,9 +7,10 @@ import msgspec
 
 from contract.kinds import KINDS, PointType
 from contract.profile import MqttSource
+from contract.profile.mqtt import NUMBER
 from contract.site import ResolvedMqtt
 from edge.drivers.mqtt.decode import MISSING, Path, Raw, at_path, matches, parse_path
-from edge.drivers.mqtt.topics import Subscriptions, fill, words_of
+from edge.drivers.mqtt.topics import Subscriptions, fill, fill_all, words_of
 
 LINK = "link"
 
@@ -144,12 +145,13 @@ class Plan:
 
     def _place(self, take: Take, source: MqttSource, words: Mapping[str, str]) -> None:
         route = self._route(fill(source.topic, words))
-        picks = [path for path, wanted in source.match.items() if wanted == ("{address}",)]
+        picks = [(path, wanted) for path, wanted in source.match.items() if wanted in {("{address}",), (NUMBER,)}]
         if "{address}" in source.topic or not picks:
             route.takes.append(take)
             return
-        by_value = route.by_value.setdefault(_path(picks[0], words), {})
-        by_value.setdefault(words["address"], []).append(take)
+        path, wanted = picks[0]
+        by_value = route.by_value.setdefault(_path(path, words), {})
+        by_value.setdefault(fill_all(wanted[0], words), []).append(take)
 
 
 def _path(text: str, words: Mapping[str, str]) -> Path:
@@ -165,5 +167,4 @@ def _match(source: MqttSource, words: Mapping[str, str]) -> tuple[tuple[Path, tu
 def _raws(wanted: Sequence[bool | Raw], words: Mapping[str, str] | None = None) -> tuple[Raw, ...]:
     if words is None:
         return tuple(wanted)
-    numbers = {"{channel}": int(words["channel"])}
-    return tuple(numbers.get(value, fill(value, words)) if isinstance(value, str) else value for value in wanted)
+    return tuple(fill_all(value, words) for value in wanted)

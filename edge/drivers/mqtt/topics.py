@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from contract.profile.mqtt import NUMBER
 from contract.site import ResolvedMqtt
 
+_NUMBERS = {"{channel}": "channel", NUMBER: "address"}
 MAX_LEVELS = 32
 """A topic is taken apart into at most so many levels, and one more."""
 
@@ -27,14 +29,22 @@ def fill(text: str, words: Mapping[str, str]) -> str:
 
 
 def fill_all(document: Any, words: Mapping[str, str]) -> Any:
-    """A JSON document with the placeholders in its texts replaced. A text that is {channel} alone becomes a number."""
+    """A JSON document with the placeholders in its texts replaced. A text that is {channel} or {number} alone becomes
+    a number."""
     if isinstance(document, dict):
         return {key: fill_all(value, words) for key, value in document.items()}
     if isinstance(document, list):
         return [fill_all(value, words) for value in document]
-    if document == "{channel}":
-        return int(words["channel"])
-    return fill(document, words) if isinstance(document, str) else document
+    if isinstance(document, str):
+        number = number_of(document, words)
+        return fill(document, words) if number is None else number
+    return document
+
+
+def number_of(text: str, words: Mapping[str, str]) -> int | None:
+    """The number that {channel} or {number} alone stands for; None for other texts, and for an address of letters."""
+    word = _NUMBERS.get(text)
+    return int(words[word]) if word is not None and words[word].isdecimal() else None
 
 
 class Subscriptions:

@@ -35,6 +35,7 @@ def mistakes(folder: Path, points: str, kind: str = "lighting", more: str = "") 
         '{topic: "{address}/state"}',
         '{topic: "application/+/device/{address}/event/up", path: "rxInfo[0].rssi"}',
         '{topic: all, path: "params.switch:{channel}.output", match: {src: ["{address}"]}}',
+        '{topic: all, path: on, match: {id: ["{number}"]}}',
         '{topic: stats, path: "cameras.{address}.fps"}',
         '{topic: "{base}/{address}", path: state, also: [{topic: "{address}/other", path: "[0]"}]}',
     ],

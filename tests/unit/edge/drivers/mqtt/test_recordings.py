@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from contract.profile import load_profiles, shipped_profiles
-from tests.support.mqtt import arrived, reader_of, resolved
+from edge.drivers.mqtt.command import payload_of
+from edge.drivers.mqtt.topics import words_of
+from tests.support.mqtt import CLIENT, arrived, reader_of, resolved
 
 FOLDER = Path(__file__).parents[4] / "recordings" / "mqtt"
 RECORDINGS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
@@ -65,3 +67,33 @@ def test_of_a_car_at_the_gate_only_the_plate_is_taken() -> None:
     assert [s.fields for s in read if s.point == "passage"] == [
         {"plate": "123ABC"}
     ]  # a second reading is no second car
+
+
+def test_a_card_that_was_refused_says_so() -> None:
+    recording = RECORDINGS["uhppoted_door-4"]
+    doors = [
+        resolved(PROFILES["uhppoted-door"], address, channel=channel, name=f"{address}-{channel}")
+        for address, channel in (("405419896", 4), ("405419896", 3), ("40541989", 4))
+    ]
+    reader = reader_of(doors)
+    read = [s for m in recording["messages"] for s in reader.read(arrived(reader, m["topic"], m["payload"].encode()))]
+    (swipe,) = [s for s in read if s.point == "access"]
+    assert swipe.device == "405419896-4", "no other door's, and no other controller's"
+    assert swipe.fields == {"credential": 8165535, "granted": False, "reader": ""}
+    assert {s.device for s in read if s.point == "contact"} == {"405419896-3", "405419896-4"}
+
+
+def test_a_door_is_released_by_the_request_that_its_maker_documents() -> None:
+    door = resolved(PROFILES["uhppoted-door"], "405419896", channel=3)
+    write = door.profile.points["release"].write
+    assert write is not None
+    sent = json.loads(payload_of(write, write.given({}), words_of(door, CLIENT), 7))
+    # The example of set-door-control, whose request-id is optional; there the door is closed for good, here opened.
+    assert sent == {
+        "message": {
+            "request": {
+                "client-id": CLIENT, "reply-to": f"{CLIENT}/uhppoted", "device-id": 405419896, "door": 3,
+                "control": "normally open",
+            }
+        }
+    }  # fmt: skip

@@ -33,3 +33,11 @@ def test_placeholders_are_filled_once() -> None:
     assert fill_all({"id": "{channel}", "n": [1, "sw:{channel}"], "src": "{client}"}, WORDS) == {
         "id": 3, "n": [1, "sw:3"], "src": "anju",
     }  # fmt: skip
+
+
+def test_an_address_is_a_number_where_a_value_says_so() -> None:
+    words = {**WORDS, "address": "405419896"}
+    assert fill_all(["{number}", "{address}", "a{number}"], words) == [405419896, "405419896", "a{number}"]
+    assert (
+        fill_all("{number}", {**WORDS, "address": "x1"}) == "{number}"
+    )  # what no device is called, so nothing is found
