@@ -16,12 +16,12 @@ PROFILES = load_profiles(shipped_profiles() / "mqtt")
 
 
 class Bench:
-    def __init__(self, profile: str, address: str = "flur") -> None:
+    def __init__(self, profile: str, address: str = "flur", channel: int = 0) -> None:
         self.sent: list[tuple[str, bytes, bool, float]] = []
         self.truth: list[Entry] = []
         self.device = SimulatedDevice(
-            resolved(PROFILES[profile], address), TruthLog(also=self.truth.append), 1.0, random.Random(1),
-            lambda *what: self.sent.append(what),
+            resolved(PROFILES[profile], address, channel=channel), TruthLog(also=self.truth.append), 1.0,
+            random.Random(1), lambda *what: self.sent.append(what),
         )  # fmt: skip
         self.device.is_live = True
 
@@ -102,3 +102,21 @@ def test_an_event_has_an_id_of_its_own_each_time() -> None:
         assert (said["after"]["camera"], said["after"]["entered_zones"]) == ("gate", ["restricted"])
         ids.add(said["after"]["id"])
     assert (len(ids), len(bench.sent)) == (3, 3)
+
+
+def test_a_device_that_is_called_by_a_number_says_it_as_one() -> None:
+    bench = Bench("uhppoted-door", "405419896", channel=4)
+    request = {
+        "client-id": "anju", "reply-to": "uhppoted/gateway/replies/405419896", "device-id": 405419896, "door": 4,
+    }  # fmt: skip
+    for told in (request | {"device-id": "405419896"}, request | {"door": 3}, request):
+        assert bench.device.get("lock") == "locked"
+        message = {"message": {"request": told | {"control": "normally open"}}}
+        bench.device.take("uhppoted/gateway/requests/device/door/control:set", msgspec.json.encode(message))
+    assert bench.device.get("lock") == "unlocked"
+    assert bench.last()["message"]["reply"]["response"] == {
+        "device-id": 405419896, "door": 4, "control": "normally open", "status": {"door-states": {"4": 0}},
+    }  # fmt: skip
+    bench.device.set("access", 1)
+    event = bench.last()["message"]["event"]["event"]
+    assert (event["device-id"], event["door-id"], event["event-type"]) == (405419896, 4, 1)

@@ -92,8 +92,8 @@ def test_a_door_is_released_by_the_request_that_its_maker_documents() -> None:
     assert sent == {
         "message": {
             "request": {
-                "client-id": CLIENT, "reply-to": f"{CLIENT}/uhppoted", "device-id": 405419896, "door": 3,
-                "control": "normally open",
+                "client-id": "anju", "reply-to": "uhppoted/gateway/replies/405419896", "device-id": 405419896,
+                "door": 3, "control": "normally open",
             }
         }
     }  # fmt: skip
