@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.errors import Permanent
 from contract.profile import load_profiles, shipped_profiles
 from edge.drivers.mqtt.command import payload_of
 from edge.drivers.mqtt.topics import words_of
@@ -97,3 +98,12 @@ def test_a_door_is_released_by_the_request_that_its_maker_documents() -> None:
             }
         }
     }  # fmt: skip
+
+
+def test_a_lock_is_opened_for_the_time_that_is_set_in_it() -> None:
+    door = resolved(PROFILES["zigbee2mqtt-lock"], "flat 3")
+    write = door.profile.points["unlock"].write
+    assert write is not None
+    assert payload_of(write, write.given({"seconds": 5}), words_of(door, CLIENT), 7) == b'{"state":"UNLOCK"}'
+    with pytest.raises(Permanent, match="must be one of 5"):
+        write.given({"seconds": 3600})
