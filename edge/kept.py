@@ -72,6 +72,18 @@ def _write(path: Path, key: bytes) -> None:
         os.chown(path, folder.st_uid, folder.st_gid)
 
 
+def estate_key_or_other(state_dir: Path) -> bytes:
+    """The estate's key; where it cannot be used, one that lasts as long as this run, and an error that says so.
+
+    A box that does not start sees no fire: rather tokens that nobody can compare.
+    """
+    try:
+        return estate_key(state_dir)
+    except AnjuError as e:
+        log.error("cards and plates get tokens of no use until the estate's key is mended", problem=str(e))  # noqa: TRY400
+        return os.urandom(KEY_BYTES)
+
+
 def put_estate_key(state_dir: Path, text: str) -> None:
     """Takes the key of the estate's other boxes, as `anju estate-key show` prints it. Raises AnjuError."""
     key = parse_key(text)

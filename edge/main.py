@@ -24,7 +24,7 @@ from edge.drivers import DRIVERS, Driver
 from edge.guard import Guard
 from edge.health import BoxStatus, Tally, parse_listen, serve_health
 from edge.health.status import written_bytes
-from edge.kept import estate_key, keep_counters, load_counters
+from edge.kept import estate_key_or_other, keep_counters, load_counters
 from edge.linkage import Linkage
 from edge.normalise import Normaliser, tokeniser
 from edge.outbox import Outbox
@@ -152,7 +152,7 @@ class Box:
                 devices,
                 self._linkage.unsaid(restored),
                 load_counters(self._state_dir),
-                tokenise=tokeniser(estate_key(self._state_dir)),
+                tokenise=tokeniser(estate_key_or_other(self._state_dir)),
             )
             self._reloader = Reloader(
                 self._state_dir, self._config, self._apply, self._online, trial_s, self._check_anew

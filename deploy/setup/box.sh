@@ -21,6 +21,7 @@ command -v "$python" >/dev/null || stop "$python is missing. Say: apt-get instal
 # The versions that were tested, their hashes checked. Compiled now: the service may not write here.
 VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --compile-bytecode --reinstall-package anju --verify-hashes \
   --constraint requirements.lock ".[edge]"
+env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -P -OO deploy/setup/warm.py
 
 cp deploy/systemd/anju-edge.service /etc/systemd/system/
 install -D -m 644 deploy/systemd/sysusers.d/anju-edge.conf /etc/sysusers.d/anju-edge.conf

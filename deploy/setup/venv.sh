@@ -19,3 +19,4 @@ echo "Setting up $venv (a minute or two the first time)…"
 # Installed with their hashes checked; then Anju itself, editable, adding nothing that is not in the lock.
 VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --require-hashes -r requirements.lock
 VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --no-deps --editable .
+env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -OO deploy/setup/warm.py >/dev/null

@@ -15,6 +15,7 @@ from edge.kept import (
     KEY_FILE,
     _make_key,
     estate_key,
+    estate_key_or_other,
     keep_counters,
     load_counters,
     parse_key,
@@ -51,11 +52,14 @@ def test_no_key_is_told_without_being_repeated(tmp_path: Path, text: str) -> Non
     assert not (tmp_path / KEY_FILE).exists()
 
 
-def test_a_spoilt_key_stops_the_start(tmp_path: Path) -> None:
+def test_a_spoilt_key_says_what_to_do_and_does_not_keep_the_box_from_starting(tmp_path: Path) -> None:
     for text in (b"nonsense", b"", b"\xff\xfe\n"):
         (tmp_path / KEY_FILE).write_bytes(text)
         with pytest.raises(AnjuError, match=r"estate\.key is damaged. Put the estate's key back"):
             estate_key(tmp_path)
+        assert len(estate_key_or_other(tmp_path)) == 32
+        assert estate_key_or_other(tmp_path) != estate_key_or_other(tmp_path), "nobody must think that it lasts"
+        assert (tmp_path / KEY_FILE).read_bytes() == text
 
 
 def test_processes_that_start_at_once_use_one_key(tmp_path: Path) -> None:

@@ -1,0 +1,12 @@
+"""Has Python keep the compiled form of all that a box imports, as `anju run` wants it (-OO: no texts for readers).
+
+The service may not write where the code lies: without this it would compile everything anew at each start.
+usage: python -OO deploy/setup/warm.py
+"""
+
+import edge.drivers.ble
+import edge.drivers.modbus
+import edge.drivers.modbus.port
+import edge.drivers.mqtt
+import edge.main
+import edge.provision
