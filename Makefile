@@ -48,7 +48,7 @@ format: setup               ## mend what the linter can
 
 lock: setup                 ## requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --all-extras --no-header --quiet pyproject.toml --output-file requirements.lock
+	  --extra dev --no-header --quiet pyproject.toml --output-file requirements.lock
 
 bench: setup                ## measure, side by side; a table and build/bench.json
 	$(BIN)/python -m tests.bench $(ARGS)

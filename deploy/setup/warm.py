@@ -4,9 +4,3 @@ The service may not write where the code lies: without this it would compile eve
 usage: python -OO deploy/setup/warm.py
 """
 
-import edge.drivers.ble
-import edge.drivers.modbus
-import edge.drivers.modbus.port
-import edge.drivers.mqtt
-import edge.main
-import edge.provision
