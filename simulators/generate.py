@@ -9,7 +9,7 @@ import msgspec
 
 from contract.errors import Permanent
 from contract.kinds import KINDS
-from contract.profile import AnyProfile
+from contract.profile import AnyProfile, MqttProfile
 from simulators.estate import BUSES
 
 PROTOCOLS = ("modbus-tcp", "modbus-rtu", "modbus-rtu-tcp", "ble", "mqtt")
@@ -44,6 +44,7 @@ _SIMULATED = {
     "environment": "anju-environment", "vehicle_gate": "anju-vehicle-gate",
 }  # fmt: skip
 _FLOORS = 12
+_FIRST_SERIAL = 405_419_896
 _CONVERTERS_FROM = 1000
 """Their TCP ports begin so far after those of the gateways."""
 MOST = 5000
@@ -241,7 +242,8 @@ def _broker(wanted: int, making: _Making) -> Buses:
     devices = []
     for i in range(wanted):
         profile = making.profiles[making.dice.choice(models)]
-        on_bus = f'address: "a4c138{i + 1:010x}"'
+        is_number = isinstance(profile, MqttProfile) and profile.is_called_by_number
+        on_bus = f'address: "{400_000_000 + i}"' if is_number else f'address: "a4c138{i + 1:010x}"'
         devices.append(_Device(profile.kind, profile.id, *_somewhere(making.dice), on_bus))
     yield f"id: broker, protocol: mqtt, host: {_quoted(host)}, port: {port or 1883}", devices
 
