@@ -134,6 +134,8 @@ class SimulatedDevice:
             given = get(document, write.path) if write.path else document
             if write.path and given is None:
                 continue
+            if write.argument is None and write.value is not None and given != write.value:
+                continue  # another command of the same topic
             self._obey(mapped, write, given, document, client)
             return
         self._answer_question(topic, document, client)

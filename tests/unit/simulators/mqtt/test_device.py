@@ -120,3 +120,10 @@ def test_a_device_that_is_called_by_a_number_says_it_as_one() -> None:
     bench.device.set("access", 1)
     event = bench.last()["message"]["event"]["event"]
     assert (event["device-id"], event["door-id"], event["event-type"]) == (405419896, 4, 1)
+
+
+def test_commands_of_one_topic_are_told_apart_by_what_they_say() -> None:
+    bench = Bench("ratgdo-gate")
+    for word, state in (("open", "up"), ("close", "down"), ("open", "up"), ("stop", "up")):
+        bench.device.take("flur/command/door", word.encode())
+        assert bench.device.get("barrier") == state
