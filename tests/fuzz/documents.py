@@ -69,6 +69,7 @@ REPLACEMENTS: tuple[Any, ...] = (
     None, [], {}, "", "x", 0, -1, 1.5, True, [None], {"x": None}, [[]], 1 << 70, float("inf"), "0x1", [{}], "{address}",
 )  # fmt: skip
 _EDIT_BYTES = 3
+MOST_PLACES = 2000
 
 
 def _text_of(data: bytes, sound: list[Any]) -> bytes:
@@ -78,7 +79,7 @@ def _text_of(data: bytes, sound: list[Any]) -> bytes:
     document = copy.deepcopy(sound[data[1] % len(sound)])
     for at in range(2, len(data) - _EDIT_BYTES + 1, _EDIT_BYTES):
         places = list(_places(document))
-        if not places:
+        if not 0 < len(places) < MOST_PLACES:  # copies of copies double a document with every edit
             break
         node, key = places[int.from_bytes(data[at : at + 2]) % len(places)]
         what = data[at + 2]
