@@ -4,8 +4,9 @@ It is given readings, ticks and a person's wishes, each with the time, and gives
 
 - A rule confirms only while as many independent triggers as it needs are in alarm together, each heard in this run of
   the box and not offline, in fault, stale or under test. All manual call points of a zone together are one trigger.
-- A fire that is confirmed stays so until a person resets it, over restarts too; after a restart nothing is done for it
-  until enough of its triggers have been heard in alarm anew.
+- A fire that is confirmed stays so until a person resets it, over restarts too. What it held released stays so while
+  the power does; all else, and all of it after a power cut, is done only once its triggers were heard in alarm anew.
+- What follows one rule's end takes nothing back that another rule, which is confirmed, still does with the device.
 - A drill or dry run ends by itself. Where a rule is still confirmed by then, it acts.
 """
 
@@ -258,8 +259,21 @@ class Machine:
             if before is not None:
                 rule.phase, rule.is_restored, rule.had_acted = Phase.CONFIRMED, True, before.has_acted
                 rule.since_ns = min(before.since_ns, now_ns) if same_boot else 0
-                why = "confirmed before the restart; nothing is done until it is heard anew"
+                is_held = same_boot and before.has_acted and self._hold(rule)
+                done = "what it released is held" if is_held else "nothing is done"
+                why = f"confirmed before the restart; {done} until it is heard anew"
                 self._note(rule, rule.triggers[0].device, "confirmed", "remembered", BOX, why, now_ns)
+
+    def _hold(self, rule: _Rule) -> bool:
+        """Goes on holding what a rule had released, which may lock by itself; whether there is any.
+
+        The box alone was away. Detectors that have burnt since, or speak only when something changes, never say it
+        anew: they must not let doors lock behind people.
+        """
+        held = [(i, act) for i, act in enumerate(rule.plan.then) if act.is_held]
+        for i, act in held:
+            self._begin((rule.plan.id, "then", i), act, rule.plan.zone, BOX, None)
+        return bool(held)
 
     def _watch(self, trigger: Trigger, now_ns: int) -> None:
         if trigger.look(now_ns):
@@ -336,6 +350,7 @@ class Machine:
             return
         rule.is_acting = rule.had_acted = self.is_changed = True
         rule.is_pretended = False
+        self._stop_taking_back(rule)
         self._do(rule, "then", rule.plan.then, now_ns)
 
     def _sound_again(self, rule: _Rule) -> None:
@@ -350,11 +365,22 @@ class Machine:
         self._out.append(End(rule.plan.id, "then"))
         self._note(rule, rule.triggers[0].device, action, "done", by, "", now_ns)
         if rule.had_acted:
-            self._do(rule, "after", rule.plan.after, now_ns, now_ns + BY_HAND_NS)
+            self._take_back(rule, now_ns)
         rule.phase, rule.since_ns = Phase.QUIET, now_ns
         rule.is_acting = rule.had_acted = rule.is_pretended = rule.is_restored = False
         rule.known.clear()
         self.is_changed = True
+
+    def _take_back(self, rule: _Rule, now_ns: int) -> None:
+        """Does what stands under after:, but not to what another rule that is confirmed has under its then:."""
+        needed = {
+            act.device: other.plan.id
+            for rules in self._rules.values()
+            for other in rules
+            if other is not rule and other.phase is Phase.CONFIRMED and other.had_acted
+            for act in other.plan.then
+        }
+        self._do(rule, "after", rule.plan.after, now_ns, now_ns + BY_HAND_NS, needed)
 
     def _end_mode(self, zone: str, why: str, by: str, now_ns: int) -> None:
         """The mode ends. What is confirmed still and was not done is done now; what is over is not left standing."""
@@ -387,10 +413,25 @@ class Machine:
         for i, act in enumerate(self._plan.sound):
             self._begin((CUT_OFF_RULE, "sound", i), act, trigger.zone, BOX, now_ns + BY_HAND_NS)
 
-    def _do(self, rule: _Rule, part: str, acts: Sequence[Act], now_ns: int, until_ns: int | None = None) -> None:
+    def _stop_taking_back(self, rule: _Rule) -> None:
+        """What is still being taken back of devices that this rule needs now is taken back no more."""
+        needed = {act.device for act in rule.plan.then}
+        for rules in self._rules.values():
+            for other in rules:
+                if needed & {act.device for act in other.plan.after}:
+                    self._out.append(End(other.plan.id, "after"))
+
+    def _do(
+        self, rule: _Rule, part: str, acts: Sequence[Act], now_ns: int, until_ns: int | None = None,
+        needed: Mapping[str, str] = {},
+    ) -> None:  # fmt: skip
+        """Begins acts, or notes why not. `needed` are devices that other rules need as they are."""
         kept = self._modes.get(rule.plan.zone)
         for i, act in enumerate(acts):
-            if kept is not None and not kept.mode.acts:
+            if act.device in needed:
+                why = f"rule {needed[act.device]} is confirmed and needs it as it is"
+                self._note(rule, act.device, act.do, "not_done", RULE, why, now_ns)
+            elif kept is not None and not kept.mode.acts:
                 why = f"a {kept.mode.replace('_', ' ')} is under way"
                 self._note(rule, act.device, act.do, "not_done", RULE, why, now_ns)
             else:

@@ -314,13 +314,14 @@ def test_what_cannot_be_asked_is_said():
 
 
 @pytest.mark.parametrize("boot", [BOOT, b"other" * 3 + b"x"])
-def test_after_a_restart_a_fire_is_remembered_and_acts_only_when_heard_anew(boot):
+def test_after_a_restart_a_fire_is_remembered_and_does_more_only_when_heard_anew(boot):
     before = Case()
     before.alarm("smoke-1"), before.alarm("smoke-2")
     assert before.machine.is_changed
     kept = msgspec.json.decode(msgspec.json.encode(before.machine.kept()), type=Kept)
     case = Case(kept=kept, boot=boot, heard=False)
-    assert begun(case.out) == []
+    held = THEN[:3] if boot == BOOT else []
+    assert begun(case.out) == held, "no door that unlocks for seconds locks because the box alone was away"
     assert noted(case.out) == [("smoke-1", "confirmed", "remembered")]
     assert case.machine.phase("b3") == (Phase.CONFIRMED, T0 if boot == BOOT else 0, True)
     assert begun(case.tick(1)) == []
@@ -336,6 +337,59 @@ def test_a_remembered_fire_can_be_reset_and_what_follows_it_is_done():
     assert case.machine.reset("b3", case.now) is None
     assert begun(case.collect()) == [("gate-1", "close")]
     assert case.machine.kept() == Kept(BOOT)
+
+
+def test_what_is_held_over_a_restart_ends_with_the_reset():
+    case = Case(kept=Kept(BOOT, {"fire-b3": KeptRule(5 * S, has_acted=True)}), heard=False)
+    assert case.tick(3600) == [], "as long as nobody resets it, whoever is heard or not"
+    assert case.machine.reset("b3", case.now) is None
+    assert End("fire-b3", "then") in case.collect()
+
+
+@pytest.mark.parametrize("mode", [Mode.DRY_RUN, Mode.SILENT_DRILL])
+def test_what_was_only_recorded_is_not_held_after_a_restart(mode):
+    before = Case()
+    before.machine.start("b3", mode, 30, before.now)
+    before.alarm("smoke-1"), before.alarm("smoke-2")
+    assert begun(Case(kept=before.machine.kept(), heard=False).out) == []
+
+
+def two_fires():
+    """Two stairwells whose rules hold the same gate open, and close it after."""
+    text = SITE.replace("smoke-3, call-1, call-2]}", "call-1]}").replace(
+        "  - {id: cellar,", "  - {id: b4, name: 4号楼, triggers: [smoke-3, call-2]}\n  - {id: cellar,"
+    )
+    opening, closing = "{device: gate-1, do: hold_open}", "{device: gate-1, do: close}"
+    rule = f"  - {{id: fire-b4, zone: b4, then: [{opening}], after: [{closing}]}}\n"
+    return Case(plan(text.replace("  - id: leak\n    zone", f"{rule}  - id: leak\n    zone")))
+
+
+def test_the_end_of_one_fire_shuts_no_gate_that_another_needs():
+    case = two_fires()
+    for device in ("smoke-1", "smoke-2", "smoke-3", "call-2"):
+        case.alarm(device)
+    case.alarm("smoke-1", is_alarm=False), case.alarm("smoke-2", is_alarm=False)
+    assert case.machine.reset("b3", case.now) is None
+    out = case.collect()
+    assert begun(out) == []
+    assert ("gate-1", "close", "not_done") in noted(out)
+    case.alarm("smoke-3", is_alarm=False)
+    assert case.machine.reset("b4", case.now) is None
+    assert begun(case.collect(), "after") == [("gate-1", "close")], "the last one shuts it"
+
+
+@pytest.mark.parametrize("devices", [("smoke-3", "call-2"), ("smoke-1", "smoke-2")])
+def test_a_fire_ends_what_is_still_being_taken_back(devices):
+    case = two_fires()
+    case.alarm("smoke-1"), case.alarm("smoke-2")
+    case.alarm("smoke-1", is_alarm=False), case.alarm("smoke-2", is_alarm=False)
+    case.machine.reset("b3", case.now)
+    assert begun(case.collect()) == [("gate-1", "close")], "which is tried for a minute"
+    case.alarm(devices[0])
+    out = case.alarm(devices[1])
+    closing, opening = End("fire-b3", "after"), ("gate-1", "hold_open")
+    assert opening in begun(out)
+    assert out.index(closing) < next(i for i, o in enumerate(out) if isinstance(o, Begin))
 
 
 def test_a_mode_goes_on_over_a_restart_of_the_process_and_ends_by_itself():

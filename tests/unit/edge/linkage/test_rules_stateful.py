@@ -45,7 +45,7 @@ class Linked(RuleBasedStateMachine):
         }  # fmt: skip
         return sum(d.startswith("smoke") for d in believed) + any(d.startswith("call") for d in believed)
 
-    def drain(self, *, by_hand=False):
+    def drain(self, *, by_hand=False, is_restart=False):
         """Checks everything that comes out against the model."""
         out = [item for item in self.machine.drain() if isinstance(item, Begin)]
         acts = self.mode is None or self.mode.acts
@@ -56,6 +56,9 @@ class Linked(RuleBasedStateMachine):
                 self.has_acted = True
             elif item.by == "guard page":
                 assert by_hand
+            elif is_restart:
+                assert item.act.is_held
+                assert self.has_acted, "a release by memory of what was never released"
             else:
                 assert acts, "noise in a mode without actions"
         return out
@@ -127,7 +130,8 @@ class Linked(RuleBasedStateMachine):
         self.boot ^= is_power_cut
         self.forget()
         self.machine = Machine(PLAN, self.now, kept, BOOTS[self.boot])
-        assert self.drain() == [], "nothing is done by memory alone"
+        held = {item.act.do for item in self.drain(is_restart=True)}
+        assert held == (RELEASING if self.has_acted and not is_power_cut else set()), "all it held, nothing else"
         if is_power_cut:
             assert self.mode is None
         else:
