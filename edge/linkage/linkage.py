@@ -10,6 +10,7 @@ from typing import Final, Never, Self
 import structlog
 
 from contract.clock import mono_ns
+from contract.kinds import Lane
 from contract.messages import Event, Reading
 from contract.records import StateRecord
 from contract.site import ResolvedDevice, Site
@@ -30,6 +31,10 @@ MAX_EVENTS: Final = 10_000
 """Events in memory while the disk is slow; above it the oldest go, and that is logged."""
 PRESSING_NS: Final = 10 * 1_000_000_000
 """So long after something was begun no bus waits for the disk: it has doors to open."""
+PATIENCE_S: Final = 1.0
+"""So long a bus waits for a disk that hangs (a worn card may for a minute) before it asks its detectors again."""
+MAX_BESIDE: Final = 1000
+"""So many times it goes on without the disk; then it waits, or the memory would fill."""
 MAX_HAPPENINGS: Final = 100
 """What the guard page can show of the past."""
 _S = 1_000_000_000
@@ -67,6 +72,8 @@ class Linkage:
         self._wake, self._changed = asyncio.Event(), asyncio.Event()
         self._happenings: deque[Happening] = deque(maxlen=MAX_HAPPENINGS)
         self._tasks: asyncio.TaskGroup | None = None
+        self._beside: set[asyncio.Task[None]] = set()
+        """What the disk has still to take, with nobody waiting for it."""
         self._opened_ns = mono_ns()
         self._is_needed = bool(plan.rules or plan.cut_off_ns)
         """Whether there is a rule, or a page to show anything on."""
@@ -105,9 +112,10 @@ class Linkage:
                 yield linkage
             finally:
                 await linkage._performer.close()
-                for task in work:
+                ending = (*work, *linkage._beside)  # what the latter wait for is the outbox's to write
+                for task in ending:
                     task.cancel()
-                await asyncio.wait(work)
+                await asyncio.wait(ending)
                 await linkage._tell_last()
 
     def unsaid(self, restored: Iterable[StateRecord]) -> list[StateRecord]:
@@ -126,20 +134,29 @@ class Linkage:
         """Acts on what was read, then puts it on the outbox. Returns when it is there, on disk as the outbox promises.
 
         Where there is something to do, the orders are with the drivers before this returns; the disk is not waited for
-        then, nor in the next seconds: the bus that asks is often the one that must write.
+        then, nor in the next seconds: the bus that asks is often the one that must write. A disk that hangs is never
+        waited for long: the next question may be the one that finds the fire.
         """
         if not self._is_needed:
             await self._put(items)
             return
         machine, now_ns = self._machine, mono_ns()
+        is_urgent = False
         for item in items:
             if item.device in machine.triggers:
                 machine.take(item, now_ns)
             if isinstance(item, Reading):
                 self._performer.take(item)
+                is_urgent = is_urgent or item.lane is Lane.URGENT
+            else:
+                is_urgent = True
         notes = self._act(machine.drain())
         if now_ns >= self._pressing_ns or self._tasks is None:
-            await self._put([*items, *self._log(self._events_of(notes))] if notes else items)
+            told = [*items, *self._log(self._events_of(notes))] if notes else items
+            if is_urgent or notes:
+                await self._put_patiently(told)
+            else:  # which waits for no disk
+                await self._put(told)
             return
         self._tasks.create_task(self._put_beside(items), name="linkage put")
         events = self._events_of(notes)
@@ -280,6 +297,18 @@ class Linkage:
         self._events.clear()
         if events:
             await self._put(events)
+
+    async def _put_patiently(self, items: Sequence[Reading | Event]) -> None:
+        """Returns when the disk has it, or after PATIENCE_S: then it is in memory, in its order, and on its way."""
+        if len(self._beside) >= MAX_BESIDE:
+            await self._put(items)
+            return
+        putting = asyncio.create_task(self._put_beside(items), name="linkage put")
+        self._beside.add(putting)
+        putting.add_done_callback(self._beside.discard)
+        await asyncio.wait([putting], timeout=PATIENCE_S)
+        if putting.done():
+            putting.result()
 
     async def _put_beside(self, items: Sequence[Reading | Event]) -> None:
         await self._put(items)

@@ -108,6 +108,34 @@ async def test_what_means_nothing_to_a_rule_waits_for_the_disk_as_ever(box):
         await waiting
 
 
+async def test_a_disk_that_hangs_hides_no_fire(box, monkeypatch):
+    monkeypatch.setattr(linkage, "PATIENCE_S", 0.05)
+    async with box.linked() as linked:
+        box.disk.clear()  # and fails at nothing: a worn card
+        async with asyncio.timeout(5):
+            await linked.pass_on([says("smoke-3", alarm=False, at=mono_ns())])
+            await fire(linked, "smoke-1")
+            await fire(linked, "smoke-2")
+        assert box.calls[-4:] == RELEASED
+        box.disk.set()
+    told = [(item.device, item.value) for item in box.told if isinstance(item, Reading)]
+    assert told == [("smoke-3", "clear"), ("smoke-1", "smoke"), ("smoke-2", "smoke")], "all, in order"
+
+
+async def test_what_a_hanging_disk_leaves_in_memory_is_bounded(box, monkeypatch):
+    monkeypatch.setattr(linkage, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(linkage, "MAX_BESIDE", 3)
+    async with box.linked() as linked:
+        box.disk.clear()
+        for n in range(3):
+            await asyncio.wait_for(linked.pass_on([says("leak-1", alarm=False, at=mono_ns() + n)]), 1)
+        waiting = asyncio.create_task(linked.pass_on([says("leak-1", alarm=False, at=mono_ns())]))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        box.disk.set()
+        await waiting
+
+
 async def test_every_act_is_an_event_of_the_device_it_is_about(box):
     async with box.linked() as linked:
         await fire(linked, "smoke-1", "smoke-2")
