@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import msgspec
 
-from contract.document import FILE, Document, read_document
+from contract.document import FILE, FULL_WIDTH, FULL_WIDTH_HINT, Document, read_document
 from contract.errors import ConfigError, Mistake
 
 __all__ = ["FILE", "Bad", "Loaded", "Problem", "is_bad", "load_file", "nearest"]
@@ -239,6 +239,8 @@ def _convert_struct(node: Any, model: type[msgspec.Struct], where: Path_, proble
         if key not in fields:
             near = nearest(str(key), fields)
             hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(fields)}"
+            if FULL_WIDTH.search(str(key)):
+                hint = FULL_WIDTH_HINT
             problems.append(Problem((*where, key), f"{_name(where)} has no field {key!r}", hint))
     for name, field in fields.items():
         if name in node:

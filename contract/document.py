@@ -27,6 +27,9 @@ from contract.errors import ConfigError, Mistake
 
 FILE: Final = 0
 """The line of a mistake that concerns the file as a whole."""
+FULL_WIDTH: Final = re.compile("[：，｛｝［］“”‘’　]")
+"""What a Chinese keyboard writes for the signs of YAML; to YAML they are letters."""
+FULL_WIDTH_HINT: Final = "write : , { } and quotes with the keyboard in English mode, not full-width"
 MAX_CHARACTERS: Final = 1_000_000
 """Longer files are refused; a site of 500 devices has 100,000."""
 MAX_DEPTH: Final = 40

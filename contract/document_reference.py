@@ -11,7 +11,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scalarbool import ScalarBoolean
 
-from contract.document import FILE, Document, Map, Seq, refuse_parts
+from contract.document import FILE, FULL_WIDTH, FULL_WIDTH_HINT, Document, Map, Seq, refuse_parts
 from contract.errors import ConfigError, Mistake
 
 
@@ -26,7 +26,9 @@ def read_by_reference(path: Path, text: str, suspect: int = FILE) -> Document:
     except MarkedYAMLError as e:
         # `from None`: the parser's own words may repeat what stands in the file, and that may be a secret.
         line = e.problem_mark.line + 1 if e.problem_mark else FILE
-        raise ConfigError([Mistake(str(path), line, *_not_yaml(e))]) from None
+        raise ConfigError(
+            [Mistake(str(path), line, *_not_yaml(e, text.split("\n")[max(0, line - 2) : line]))]
+        ) from None
     except YAMLError as e:
         raise ConfigError([Mistake(str(path), FILE, f"is not YAML: {e}")]) from e
     except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError):
@@ -39,15 +41,25 @@ def read_by_reference(path: Path, text: str, suspect: int = FILE) -> Document:
     return Document(own, line)
 
 
-def _not_yaml(error: MarkedYAMLError) -> tuple[str, str]:
-    """What the parser stumbled over and what to do, without any value that stands in the file."""
+def _not_yaml(error: MarkedYAMLError, lines: list[str]) -> tuple[str, str]:
+    """What the parser stumbled over and what to do, without any value that stands in the file.
+
+    `lines` are the one with the mistake, and the one before it.
+    """
     said = str(error.problem or error.context)
     if isinstance(error, DuplicateKeyError):
         key = re.match(r'found duplicate key "(.*?)"(?: with value "|$)', said, re.DOTALL)
         return (f"{key[1]} stands here twice" if key else "a key stands here twice"), "remove one of the two lines"
     if said.startswith("found undefined alias"):
         return "is not YAML: a value that begins with * names another place", "put the value between quotes"
-    return f"is not YAML: {said}", "check the indentation and the colons here"
+    hint = "check the indentation, the brackets and the colons (a space after each), here and in the line before"
+    if said.startswith("found character '\\t'"):
+        hint = "a tab stands here: indent with spaces"
+    elif said == "but found another document":
+        hint = "a file holds one document: remove the line --- and what does not belong here"
+    elif any(FULL_WIDTH.search(line) for line in lines):
+        hint = f"{FULL_WIDTH_HINT} (here or in the line before)"
+    return f"is not YAML: {said}", hint
 
 
 def _own(node: Any, seen: dict[int, Any]) -> Any:

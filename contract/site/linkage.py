@@ -105,7 +105,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class GuardPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The box's own page on the local network for who is on duty, for when the cloud cannot be reached."""
 
-    listen: str
+    listen: Annotated[str, msgspec.Meta(description="host:port, for example 192.168.60.1:8090")]
     """Address and port on the local network: 0.0.0.0:8090, better the address of the guards' network."""
     password: Secret
     """Its password (at least 8 characters), as a secret. The page is not encrypted: keep it off residents' networks."""
@@ -234,8 +234,8 @@ def _check_triggers(zone: Zone, where: Where, known: _Known, taken: dict[str, st
         taken.setdefault(device, zone.id)
         profile = known.profile(device)
         if profile is not None and not is_bad(profile.kind) and known.cause(device) is None:
-            yield Problem(here, f"{device!r} is a {profile.kind}, which triggers nothing",
-                          f"these do: {', '.join(sorted(CAUSES))}")  # fmt: skip
+            yield Problem(here, f"{device!r} ({KINDS[profile.kind].en}) triggers nothing",
+                          f"these kinds do: {', '.join(sorted(CAUSES))}")  # fmt: skip
 
 
 def _check_rule(rule: Rule, where: Where, known: _Known, zones: Mapping[str, Zone]) -> Iterator[Problem]:
@@ -277,7 +277,8 @@ def _check_strength(rule: Rule, zone: Zone, where: Where, known: _Known) -> Iter
     has = strength(profile.kind for d in fitting if (profile := known.profile(d)) is not None)
     if unsure or has >= rule.needs:
         return
-    problem = f"zone {zone.id!r} has {has} independent triggers for {rule.when}, and the rule needs {rule.needs}"
+    triggers = "trigger" if has == 1 else "triggers"
+    problem = f"zone {zone.id!r} has {has} independent {triggers} for {rule.when}, and the rule needs {rule.needs}"
     hint = "add detectors to the zone"
     if rule.when == "fire":
         hint += "; all manual call points together count as one"
@@ -321,6 +322,11 @@ def _check_action(action: RuleAction, where: Where, known: _Known, allowed: froz
     try:
         args_of(profile, command, action)
     except Permanent as e:
+        if command != action.do and not action.args:  # it stands for a release, and cannot last
+            problem = f"{action.device!r} ({profile.id}) has no {action.do!r}, and its {command!r} is over too soon"
+            hint = "no escape route may depend on it: take a model with a release, or leave it out here"
+            yield Problem(do, problem, hint)
+            return
         yield Problem(do, f"{action.do!r} of {action.device!r}: {e}", "args: {…} gives a command what it needs")
 
 
