@@ -56,7 +56,10 @@ class Access:
     def __init__(self, password: str, key: bytes, boot: bytes) -> None:
         """Raises AnjuError for a password that is too short to keep anyone out, or absurdly long."""
         if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
-            raise AnjuError(f"the guard page's password must have {MIN_PASSWORD} to {MAX_PASSWORD} characters")
+            raise AnjuError(
+                f"the guard page's password must have {MIN_PASSWORD} to {MAX_PASSWORD} characters.\n"
+                "    Put another one into the secret that guard_page.password names in the site file, and restart."
+            )
         self._password = _digest(password)
         self._key = hmac.digest(key + boot, self._password, "sha256")
         self._all = Bucket(ALL_TRIES, ALL_TRY_NS)

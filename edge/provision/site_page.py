@@ -1,5 +1,6 @@
 """`anju check`: what a sound site file connects and does by itself, and what is still missing around it."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -11,14 +12,17 @@ import msgspec
 from contract.errors import AnjuError, ConfigError
 from contract.kinds import KINDS
 from contract.profile import AnyProfile, ProfileStore
-from contract.site import ModbusBus, ResolvedDevice, Rule, RuleAction, Secret, Site, inventory_of, resolve
+from contract.site import ModbusBus, ModbusRtuBus, ResolvedDevice, Rule, RuleAction, Secret, Site, inventory_of, resolve
 from contract.site.linkage import CAUSES, strength
 from contract.site.modbus import load_on
+from edge.guard.access import MAX_PASSWORD, MIN_PASSWORD
 from edge.provision.columns import width_of, wrap
 from edge.provision.profiles import BESIDE
 from edge.secrets import has_folder, read_secret
 from edge.settings import load_config
 
+_BINDKEY = re.compile("[0-9a-fA-F]{32}")
+_PASSING_PORT = re.compile(r"/dev/tty(USB|ACM)\d+")
 _MOST_NAMES = 12
 """Devices named in a line before the rest is counted."""
 
@@ -110,7 +114,7 @@ def summary_of(path: Path) -> SiteSummary:
         rules=[_rule(site, rule, by_id) for rule in site.linkage],
         guard_page=site.guard_page.listen if site.guard_page else None,
         secrets=secrets,
-        warnings=[*_warn_secrets(secrets), *_warn_profiles(site, profiles, path.parent / BESIDE)],
+        warnings=[*_warn_secrets(secrets), *_warn_ports(site), *_warn_profiles(site, profiles, path.parent / BESIDE)],
     )
 
 
@@ -229,11 +233,21 @@ def _secrets(site: Site) -> Iterator[SecretSummary]:
     for name, places in sorted(needed.items()):
         problem = ""
         try:
-            if not read_secret(Secret(name)):
-                problem = f"the secret {name!r} is empty"
+            problem = _form(read_secret(Secret(name)), name, places)
         except AnjuError as e:
             problem = str(e)
         yield SecretSummary(name, places, problem)
+
+
+def _form(text: str, name: str, places: Sequence[str]) -> str:
+    """What keeps a secret that is there from being used; it is never repeated."""
+    if not text:
+        return f"the secret {name!r} is empty"
+    if "guard_page.password" in places and not MIN_PASSWORD <= len(text) <= MAX_PASSWORD:
+        return f"the secret {name!r} must have {MIN_PASSWORD} to {MAX_PASSWORD} characters for the guard page"
+    if any(where.endswith(".bindkey") for where in places) and not _BINDKEY.fullmatch(text.strip()):
+        return f"the secret {name!r} is no bindkey: it must be 32 hex digits"
+    return ""
 
 
 def _references(where: str, value: Any) -> Iterator[tuple[str, Secret]]:
@@ -256,6 +270,16 @@ def _warn_secrets(secrets: Sequence[SecretSummary]) -> Iterator[str]:
         return
     for secret in missing:
         yield f"{secret.problem}\nneeded for {', '.join(secret.needed_for)}"
+
+
+def _warn_ports(site: Site) -> Iterator[str]:
+    """The serial ports that another adapter may have after the next start."""
+    for bus in site.buses:
+        if isinstance(bus, ModbusRtuBus) and _PASSING_PORT.fullmatch(bus.port):
+            yield (
+                f"{bus.id}: {bus.port} goes to whichever adapter comes first\n"
+                "take its name in /dev/serial/by-id/ (deploy/RS485.md)"
+            )
 
 
 def _warn_profiles(site: Site, profiles: Mapping[str, AnyProfile], folder: Path) -> Iterator[str]:

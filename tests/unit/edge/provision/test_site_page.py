@@ -138,3 +138,24 @@ def test_a_program_is_told_the_mistakes_too(tmp_path):
     assert mistake["file"] == str(site)
     assert mistake["line"] == site.read_text().splitlines().index("    zone: b3-u9") + 1
     assert (mistake["problem"], mistake["hint"]) == ("zone 'b3-u9' does not exist", "did you mean 'b3-u2'?")
+
+
+def test_a_secret_of_the_wrong_form_is_said_before_the_box_stumbles_over_it(tmp_path, secrets):
+    (secrets / "guard-password").write_text("short")
+    text = said(LINKAGE)
+    assert "the secret 'guard-password' must have 8 to 200 characters" in text
+    assert "short" not in text
+    ble = ROOT / "edge" / "drivers" / "ble" / "sample.yaml"
+    (secrets / "bindkey-door-3-2").write_text("not-a-key")
+    (secrets / "bindkey-panic-3-2-101").write_text("00112233445566778899AABBCCDDEEFF\n")
+    text = said(ble)
+    assert "'bindkey-door-3-2' is no bindkey: it must be 32 hex digits" in text
+    assert "not-a-key" not in text
+    assert "bindkey-panic-3-2-101" not in text
+
+
+def test_a_port_that_another_adapter_may_have_tomorrow_is_warned_of(tmp_path):
+    site = tmp_path / "site.yaml"
+    site.write_text(LINES.read_text().replace("/dev/serial/by-id/usb-1a86_USB_Serial-if00-port0", "/dev/ttyUSB0"))
+    assert "line-1: /dev/ttyUSB0 goes to whichever adapter comes first" in said(site)
+    assert "comes first" not in said(LINES)
