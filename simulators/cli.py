@@ -130,6 +130,8 @@ def fail_unit(
 ) -> None:
     """Break the unit a device is on, until it is mended."""
     said = {"kind": kind, "delay_s": delay_s, "code": code, "times": times, "share": share, "rate": rate}
+    if kind not in get_args(FaultKind):
+        raise AnjuError(f"no fault is called {kind!r}; one of: {', '.join(get_args(FaultKind))}")
     fault = msgspec.convert(said, Fault)
     _tell(control, FailOrder(device, fault))
 

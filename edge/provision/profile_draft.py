@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
-from typing import Protocol
+from typing import Final, Protocol
 
 from contract.kinds import KINDS, Kind, Point, PointType
 
@@ -17,6 +17,14 @@ _BTHOME = {
 }  # fmt: skip
 """What BTHome calls what a point of ours says. Source: https://bthome.io/format."""
 _A_DAY_S = 86400
+PLACEHOLDERS: Final = {
+    "vendor": "Who makes it",
+    "model": "What stands on it",
+    "source": "Where the facts come from; document, page, address",
+    "notes": "Terminals, switches, factory settings, limits",
+    "notes_zh": "端子、拨码、出厂设置、限制",
+}
+"""What a draft says where a person has to."""
 
 
 def draft(protocol: str, kind_name: str, profile_id: str) -> str:
@@ -40,12 +48,10 @@ def _head(protocol: str, kind: Kind, profile_id: str) -> Lines:
     yield "# `anju profile check` with this file says every mistake with its line."
     yield f"id: {profile_id}"
     yield f"protocol: {protocol}"
-    yield "vendor: Who makes it"
-    yield "model: What stands on it"
+    yield f"vendor: {PLACEHOLDERS['vendor']}"
+    yield f"model: {PLACEHOLDERS['model']}"
     yield f"kind: {kind.name}"
-    yield "source: Where the facts come from; document, page, address"
-    yield "notes: Terminals, switches, factory settings, limits"
-    yield "notes_zh: 端子、拨码、出厂设置、限制"
+    yield from (f"{name}: {PLACEHOLDERS[name]}" for name in ("source", "notes", "notes_zh"))
 
 
 def _point(point: Point, how: Callable[[Point], Lines]) -> Lines:

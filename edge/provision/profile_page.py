@@ -1,5 +1,6 @@
 """`anju profile show`: one model for the person who wires it and writes the site file. Pure."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from edge.provision.profiles import title
 
 _INDENT = " " * 4
 _LABEL = 10
+_FOLDED = re.compile(r"(?<=[⺀-鿿、。〇！-｠])\s+(?=[⺀-鿿、。〇！-｠])")
+"""What a line break of the file leaves between Chinese characters, where none is written."""
 _MINUTE_S, _HOUR_S = 60, 3600
 SPOKEN = {
     PointType.STATE: "state 状态", PointType.TELEMETRY: "value 数值",
@@ -35,7 +38,7 @@ def page(profile: AnyProfile, width: int) -> list[str]:
     if profile.notes or profile.notes_zh:
         lines += ["", "Wiring and settings 接线与设置"]
         lines.extend(wrap(profile.notes.strip(), width, "  "))
-        lines.extend(wrap(profile.notes_zh.strip(), width, "  "))
+        lines.extend(wrap(_FOLDED.sub("", profile.notes_zh.strip()), width, "  "))
     lines += ["", "Source 来源", *wrap(profile.source.strip(), width, "  ")]
     return [*lines, "", "In a site file 写入站点文件", *("  " + line for line in site_lines(profile))]
 
@@ -50,7 +53,7 @@ def _point(name: str, point: PointMap, standard: Point, width: int) -> Iterator[
 def _facts(point: PointMap, standard: Point) -> Iterator[tuple[str, str]]:
     """What is said of a point, a label and a text each."""
     if point.read is not None:
-        yield "read", said(point.read)
+        yield "read", "the signal's strength" if getattr(point.read, "rssi", False) else said(point.read)
     if point.write is not None:
         yield "written", said(point.write)
     if point.states:
@@ -138,16 +141,20 @@ def site_lines(profile: AnyProfile) -> list[str]:
             "- id: line-1",
             "  protocol: modbus-rtu   # or modbus-tcp, modbus-rtu-tcp with host: and port:",
             "  port: /dev/serial/by-id/usb-adapter",
-            "  baud: 9600",
+            "  baud: 9600             # and parity:, stop_bits:, as all units of the line are set",
         ]
         places = [["unit: 1"]]
         if profile.modbus.channels > 1:
             places = [["unit: 1", f"channel: {n}"] for n in (0, 1)]
     elif isinstance(profile, BleProfile):
         bus = ["- id: radio", "  protocol: ble", "  adapter: hci0"]
-        places = [['address: "A4:C1:38:01:02:03"']]
+        places = [['address: "A4:C1:38:01:02:03"', "# bindkey: {secret: ITS-NAME}   where the sensor encrypts"]]
     else:
-        bus = ["- id: broker", "  protocol: mqtt", "  host: 127.0.0.1"]
+        bus = [
+            "- id: broker",
+            "  protocol: mqtt",
+            "  host: 127.0.0.1        # and user:, password: {secret: NAME}, where the broker wants a login",
+        ]
         places = [['address: "its-name"']]
         if profile.is_called_by_number:
             places = [['address: "1234567890"']]

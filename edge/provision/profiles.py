@@ -14,7 +14,7 @@ from contract.errors import AnjuError, ConfigError, Mistake
 from contract.kinds import KINDS, Kind
 from contract.profile import AnyProfile, Name, load_profile, load_profiles, shipped_profiles
 from edge.provision.columns import clip, pad, width_of
-from edge.provision.profile_draft import draft
+from edge.provision.profile_draft import PLACEHOLDERS, draft
 
 BESIDE = "profiles"
 """The folder beside a site file where an estate's own models are."""
@@ -155,6 +155,8 @@ def check_files(files: Iterable[Path]) -> list[str]:
             mistakes.append(Mistake(str(path), FILE, f"profile {profile.id!r} exists twice", hint))
         seen[profile.id] = path
         good.append(f"{path}: no mistakes. {_summary(profile)}")
+        if blank := [name for name, text in PLACEHOLDERS.items() if getattr(profile, name) == text]:
+            good.append(f"  Still to be written: {', '.join(blank)}.")
         if profile.id in shipped and not path.resolve().is_relative_to(shipped_profiles()):
             good.append("  It replaces the shipped profile of the same id wherever it lies beside a site file.")
     if mistakes:

@@ -130,7 +130,12 @@ def test_a_new_file_lies_beside_the_site_file_and_is_known_then(tmp_path: Path) 
 def test_every_mistake_of_every_file_is_said_with_its_line(tmp_path: Path) -> None:
     good = tmp_path / "good.yaml"
     good.write_text(draft("modbus", "pump", "good"), encoding="utf-8")
-    assert check_files([tmp_path]) == [f"{good}: no mistakes. pump 水泵, modbus, 1 point"]
+    assert check_files([tmp_path]) == [
+        f"{good}: no mistakes. pump 水泵, modbus, 1 point",
+        "  Still to be written: vendor, model, source, notes, notes_zh.",
+    ]
+    good.write_text(good.read_text(encoding="utf-8").replace("Who makes it", "Acme"), encoding="utf-8")
+    assert "written: model, source" in check_files([tmp_path])[1]
     for name in ("one", "two"):
         text = draft("modbus", "pump", name).replace("type: bit", "type: bitt").replace("kind: pump", "kind: pmup")
         (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
