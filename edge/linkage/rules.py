@@ -18,6 +18,7 @@ from contract.site import ResolvedDevice
 from contract.site.linkage import Cause, strength
 from edge.linkage.orders import Begin, End, Kept, KeptMode, KeptRule, Key, Note, Output
 from edge.linkage.plan import CUT_OFF_RULE, Act, Plan, RulePlan
+from edge.linkage.sounding import Sounding
 from edge.linkage.triggers import Trigger
 from edge.zones import Doubt, Mode, Phase, Refusal
 
@@ -96,6 +97,9 @@ class Machine:
         self._alarmed: dict[str, Trigger] = {}
         self._sounded: set[str] = set()
         """Devices for whose alarm noise was made while cut off."""
+        self._sounding = Sounding()
+        self._silencing: dict[str, str] = {}
+        """By device that was silenced last: by which zone's order, which may still be tried."""
         self._is_cut_off = False
         self._out: list[Output] = []
         self._boot = boot
@@ -155,8 +159,10 @@ class Machine:
         for rule in rules:
             for part in ("first", "then", "sound"):
                 self._out.append(End(rule, part, sounds_only=True))
+        self._sounding.forget(acts)
         for i, act in enumerate({act.device: act for act in acts}.values()):
-            self._begin((f"{zone or CUT_OFF_RULE}", "silence", i), act, zone, PAGE, now_ns + BY_HAND_NS)
+            self._silencing[act.device] = zone or CUT_OFF_RULE
+            self._begin((zone or CUT_OFF_RULE, "silence", i), act, zone, PAGE, now_ns + BY_HAND_NS)
         return None
 
     def reset(self, zone: str, now_ns: int) -> Refusal | None:
@@ -315,7 +321,7 @@ class Machine:
         if rule.phase is Phase.CONFIRMED and is_confirmed and not rule.is_acting:
             self._perform(rule, alarmed, now_ns)
         elif rule.phase is Phase.CONFIRMED and rule.is_acting and news:
-            self._sound_again(rule)
+            self._sound_again(rule, now_ns)
 
     def _alert(self, rule: _Rule, news: Sequence[Trigger], now_ns: int) -> None:
         if rule.phase is Phase.QUIET:
@@ -353,16 +359,17 @@ class Machine:
         self._stop_taking_back(rule)
         self._do(rule, "then", rule.plan.then, now_ns)
 
-    def _sound_again(self, rule: _Rule) -> None:
+    def _sound_again(self, rule: _Rule, now_ns: int) -> None:
         """A further trigger sounds what was silenced, or had ended."""
         for i, act in enumerate(rule.plan.then):
             if act.sounds:
-                self._begin((rule.plan.id, "then", i), act, rule.plan.zone, RULE, None)
+                self._begin_anew((rule.plan.id, "then", i), act, rule.plan.zone, RULE, None, now_ns)
 
     def _over(self, rule: _Rule, action: str, by: str, now_ns: int) -> None:
         """What was confirmed is over."""
         self._out.append(End(rule.plan.id, "first"))
         self._out.append(End(rule.plan.id, "then"))
+        self._sounding.forget(rule.plan.then)
         self._note(rule, rule.triggers[0].device, action, "done", by, "", now_ns)
         if rule.had_acted:
             self._take_back(rule, now_ns)
@@ -411,7 +418,7 @@ class Machine:
         if kept is not None and not kept.mode.acts:
             return
         for i, act in enumerate(self._plan.sound):
-            self._begin((CUT_OFF_RULE, "sound", i), act, trigger.zone, BOX, now_ns + BY_HAND_NS)
+            self._begin_anew((CUT_OFF_RULE, "sound", i), act, trigger.zone, BOX, now_ns + BY_HAND_NS, now_ns)
 
     def _stop_taking_back(self, rule: _Rule) -> None:
         """What is still being taken back of devices that this rule needs now is taken back no more."""
@@ -435,7 +442,13 @@ class Machine:
                 why = f"a {kept.mode.replace('_', ' ')} is under way"
                 self._note(rule, act.device, act.do, "not_done", RULE, why, now_ns)
             else:
-                self._begin((rule.plan.id, part, i), act, rule.plan.zone, RULE, until_ns)
+                self._begin_anew((rule.plan.id, part, i), act, rule.plan.zone, RULE, until_ns, now_ns)
+
+    def _begin_anew(self, key: Key, act: Act, zone: str, by: str, until_ns: int | None, now_ns: int) -> None:
+        """Begins an act that no longer noise is shortened by, and that no silencing still under way undoes."""
+        if act.do == "sound" and (silencing := self._silencing.pop(act.device, None)) is not None:
+            self._out.append(End(silencing, "silence"))
+        self._begin(key, self._sounding.longest(act, now_ns), zone, by, until_ns)
 
     def _begin(self, key: Key, act: Act, zone: str, by: str, until_ns: int | None) -> None:
         self._out.append(Begin(key, act, zone, self._mode_word(zone), by, until_ns))

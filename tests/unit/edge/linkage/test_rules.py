@@ -209,6 +209,42 @@ def test_silence_stops_the_noise_and_a_further_trigger_sounds_again():
     assert begun(case.alarm("smoke-3", is_alarm=False) + case.alarm("smoke-3")) == [], "a chattering one does not"
 
 
+def sounded(outputs):
+    return [(o.act.device, o.act.args["seconds"]) for o in outputs if isinstance(o, Begin) and o.act.do == "sound"]
+
+
+def test_no_short_noise_ends_a_long_one():
+    """One sounder for the guard and for the stairs: what calls people out lasts as long as the rule says."""
+    page = "  sound:\n    - {device: %s, do: sound, args: {seconds: 60}}"
+    case = Case(plan(SITE.replace(page % "siren-guard", page % "siren-1")))
+    case.tick(is_cut_off=True)
+    assert sounded(case.alarm("smoke-1")) == [("siren-guard", 30), ("siren-1", 60)]
+    assert sounded(case.alarm("smoke-2")) == [("siren-1", 600), ("siren-1", 600)], "the rule's, then the guard's"
+    case.tick(100.5, is_cut_off=True)
+    assert sounded(case.alarm("smoke-away")) == [("siren-1", 500)], "what is left of it"
+    assert case.machine.silence("b3", case.now) is None
+    assert sounded(case.collect()) == []
+    case.alarm("smoke-away", is_alarm=False)
+    assert sounded(case.alarm("smoke-away")) == [("siren-1", 60)], "what was silenced sounds as long as it is told"
+    assert sounded(case.alarm("smoke-3")) == [("siren-1", 600), ("siren-1", 600)]
+    case.tick(601, is_cut_off=True)
+    case.alarm("smoke-away", is_alarm=False)
+    assert sounded(case.alarm("smoke-away")) == [("siren-1", 60)], "and what has ended by itself"
+    for device in ("smoke-1", "smoke-2", "smoke-3"):
+        case.alarm(device, is_alarm=False)
+    assert case.machine.reset("b3", case.now) is None
+
+
+def test_no_silencing_that_is_still_tried_undoes_a_new_alarm():
+    case = Case()
+    case.alarm("smoke-1"), case.alarm("smoke-2")
+    case.machine.silence("b3", case.now)
+    assert ("siren-1", "silence") in begun(case.collect()), "which is tried for a minute"
+    out = case.alarm("smoke-3")
+    again = next(i for i, o in enumerate(out) if isinstance(o, Begin) and o.act.device == "siren-1")
+    assert out.index(End("b3", "silence")) < again
+
+
 def test_a_person_can_release_without_any_trigger():
     case = Case()
     assert case.machine.release("b3", case.now) is None
