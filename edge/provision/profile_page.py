@@ -141,7 +141,7 @@ def site_lines(profile: AnyProfile) -> list[str]:
             "- id: line-1",
             "  protocol: modbus-rtu   # or modbus-tcp, modbus-rtu-tcp with host: and port:",
             "  port: /dev/serial/by-id/usb-adapter",
-            "  baud: 9600             # and parity:, stop_bits:, as all units of the line are set",
+            "  baud: 9600             # and parity:, as all units of the line are set",
         ]
         places = [["unit: 1"]]
         if profile.modbus.channels > 1:
@@ -153,7 +153,7 @@ def site_lines(profile: AnyProfile) -> list[str]:
         bus = [
             "- id: broker",
             "  protocol: mqtt",
-            "  host: 127.0.0.1        # and user:, password: {secret: NAME}, where the broker wants a login",
+            "  host: 127.0.0.1        # with a login: user: and password: {secret: NAME}",
         ]
         places = [['address: "its-name"']]
         if profile.is_called_by_number:
