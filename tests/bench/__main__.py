@@ -74,7 +74,8 @@ def table_of(figures: list[Figure]) -> Table:
 def write(figures: list[Figure], *, is_all: bool) -> None:
     """Into build/bench.json; a run of some keeps the figures of the others from before."""
     OUT.parent.mkdir(exist_ok=True)
-    content: dict[str, Any] = {} if is_all or not OUT.exists() else json.loads(OUT.read_text(encoding="utf-8"))
+    before: dict[str, Any] = {} if is_all or not OUT.exists() else json.loads(OUT.read_text(encoding="utf-8"))
+    content = {name: entry for name, entry in before.items() if "value" in entry}
     content |= {"machine": machine()} | {figure.name: figure.as_json() for figure in figures}
     OUT.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

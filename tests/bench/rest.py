@@ -21,8 +21,8 @@ from tests.support.fake_cloud import FakeCloud
 UNITS = 25
 ENDPOINTS = 3
 ROUNDS = 3
-WARM_UP_S = 15.0
-MEASURE_S = 20.0
+WARM_UP_S = 10.0
+MEASURE_S = 15.0
 
 
 async def rest(folder: Path) -> list[Figure]:
