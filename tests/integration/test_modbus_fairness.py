@@ -13,6 +13,7 @@ from contract.profile import Confirm, Table
 from contract.site import ModbusDevice, ModbusTcpBus, Resolved
 from edge.drivers.modbus import ModbusDriver
 from edge.drivers.modbus.config import Timing
+from edge.drivers.modbus.plan import Planned
 from simulators.bus import Fault
 from simulators.log import Write
 from simulators.modbus.pdu import GATEWAY_SILENT, ILLEGAL_ADDRESS, ModbusException
@@ -80,6 +81,37 @@ async def test_row_1_a_dead_unit_takes_little_of_the_bus_by_commands_too() -> No
         polled = rig.server.questions[2] - before
         assert {outcome.status for outcome in outcomes} == {CommandStatus.SENT_NOT_CONFIRMED}
         assert polled >= 0.8 * (time.monotonic() - start) / 0.1
+
+
+DEAD = range(1, 11)
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["known to be dead", "dying just now"])
+async def test_a_door_that_answers_waits_for_no_dead_one(is_known: bool) -> None:
+    """Ten doors of a line are dead when a fire releases all: the eleventh comes before them, or before their looks."""
+    async with modbus_rig([door(u) for u in [*DEAD, 11]], 0.2, timeout_s=0.2, timing=Timing(), profiles=HASTY) as rig:
+        for unit in DEAD:
+            await rig.collected.value(f"door-{unit}", "contact", 0)
+            rig.server.fail(unit, Fault(kind="silent"))
+        if is_known:
+            await eventually(lambda: rig.driver.silent_units == len(DEAD))
+        orders = [
+            asyncio.create_task(rig.driver.execute(f"door-{u}", "unlock", {"seconds": 1}, LATER_NS)) for u in DEAD
+        ]
+        await asyncio.sleep(0)
+        if not is_known:  # until all were written to: from then on they are only looked at
+            await eventually(lambda: sum(isinstance(o.what, Planned) for o in rig.driver._orders) >= len(DEAD) - 1)
+        before = sum(rig.server.questions[unit] for unit in DEAD)
+        orders.append(asyncio.create_task(rig.driver.execute("door-11", "unlock", {"seconds": 1}, LATER_NS)))
+        async with asyncio.timeout(5):
+            while not any(isinstance(entry, Write) and entry.unit == 11 for entry in rig.truth):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        asked = sum(rig.server.questions[unit] for unit in DEAD) - before
+        assert asked <= 3, "after what was under way and a poll or two"
+        assert (await orders[-1]).status is CommandStatus.EXECUTED
+        for order in orders:
+            order.cancel()
+        await asyncio.gather(*orders, return_exceptions=True)
 
 
 async def test_row_1_orders_that_wait_in_full_let_a_poll_pass_after_each() -> None:

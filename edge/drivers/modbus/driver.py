@@ -64,6 +64,8 @@ class ModbusDriver:
         self._wire = wire_of(bus)
         self._schedule = Schedule(self._make_polls(), bus.timeout_s, timing)
         self._orders: deque[_Order] = deque()
+        self._mute: set[int] = set()
+        """Units that did not answer the last order."""
         self._polled: Poll | None = None
         """The poll whose answer is waited for now."""
         self._sleeper: asyncio.Future[None] | None = None
@@ -196,12 +198,18 @@ class ModbusDriver:
             self._sleeper.set_result(None)
 
     async def _serve_order(self) -> None:
-        """The oldest order that somebody still waits for, if there is one."""
-        while self._orders and self._orders[0].done.done():
-            self._orders.popleft()
+        """One order that somebody still waits for, if there is one.
+
+        What opens a door goes before what looks whether another has opened, and who answers before who is silent: no
+        door waits for those that are dead. Else the oldest goes first. Each command waits for its own read-back, so
+        there is an end to what goes before.
+        """
+        for order in [order for order in self._orders if order.done.done()]:
+            self._orders.remove(order)
         if not self._orders:
             return
-        order = self._orders.popleft()
+        order = min(self._orders, key=self._rank) if len(self._orders) > 1 else self._orders[0]
+        self._orders.remove(order)
         what, samples = order.what, list[Sample]()
         timeout_s = self._schedule.order_timeout_s(what.question.unit)
         try:
@@ -209,6 +217,7 @@ class ModbusDriver:
                 await self._wire.ask(what.question, timeout_s, what.deadline_ns)
             else:
                 samples = what.decode(await self._wire.ask(what.question, timeout_s), mono_ns())
+            self._mute.discard(what.question.unit)
             await self._hand_on(samples)
         except Disconnected as e:
             _settle(order, e)
@@ -217,12 +226,18 @@ class ModbusDriver:
             _settle(order, Disconnected("the driver stopped", sent=True))
             raise
         except (Retryable, Permanent) as e:
+            if isinstance(e, Silent):
+                self._mute.add(what.question.unit)
             _settle(order, e)
             return
         except Exception:
             _settle(order, Disconnected("an error within the box; its log has the details", sent=True))
             raise
         _settle(order, samples)
+
+    def _rank(self, order: _Order) -> tuple[bool, bool]:
+        unit = order.what.question.unit
+        return not isinstance(order.what, Write), unit in self._mute or self._schedule.is_silent(unit)
 
     async def _make_poll(self, poll: Poll) -> None:
         """One turn of one unit. What it answered is handed on even when other questions failed."""
@@ -317,6 +332,7 @@ class ModbusDriver:
         self._schedule.answered(poll, max(0.0, latency_ns / S - read.wire_s), mono_ns())
         self._reconnect_failures = self._unheard_since_ns = 0
         self.answers += 1
+        self._mute.discard(poll.unit)
         self.latency_sum_s += latency_ns / S
         if self._suspect and self._suspect[0] == poll.unit:
             self._suspect = None

@@ -101,12 +101,19 @@ class Schedule:
         is_full = is_second or poll.failures % each == each - 1
         return self._timeout_s if is_full else self.brief_s(poll)
 
+    def is_silent(self, unit: int) -> bool:
+        """Whether nothing of a unit that is polled was answered when it was asked last."""
+        polls = self._polls_of(unit)
+        return bool(polls) and self._silent.issuperset(polls)
+
     def order_timeout_s(self, unit: int) -> float:
         """How long to wait for the answer to an order: briefly where the whole unit is silent, in full else."""
-        polls = [poll for poll in self._polls if poll.unit == unit]
-        if polls and self._silent.issuperset(polls):
-            return max(self.brief_s(poll) for poll in polls)
+        if self.is_silent(unit):
+            return max(self.brief_s(poll) for poll in self._polls_of(unit))
         return self._timeout_s
+
+    def _polls_of(self, unit: int) -> list[Poll]:
+        return [poll for poll in self._polls if poll.unit == unit]
 
     def brief_s(self, poll: Poll) -> float:
         """How long an answer may take where somebody else wants the bus: by what this unit, or else any, has taken."""
