@@ -14,6 +14,7 @@ from simulators.demo.processes import run_once
 from tests.bench.processes import ended
 from tests.support.fake_cloud import FakeCloud
 
+READY_S = 60.0
 ANJU = Path(sys.executable).with_name("anju")
 
 
@@ -39,6 +40,18 @@ class Box:
             lines = (await answer.text()).splitlines()
         pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}
+
+    async def ready(self) -> None:
+        """Returns when it answers. Raises TimeoutError after READY_S, RuntimeError where it ended."""
+        async with asyncio.timeout(READY_S):
+            while True:
+                self.check()
+                try:
+                    await self.metrics()
+                except aiohttp.ClientError:
+                    await asyncio.sleep(0.1)
+                else:
+                    return
 
     def check(self) -> None:
         """Raises RuntimeError where the box ended by itself."""

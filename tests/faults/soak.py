@@ -129,6 +129,7 @@ async def _trouble(cloud: FakeCloud, devices: Sequence[ResolvedDevice], dice: ra
 async def _watch(box: Box, cloud: FakeCloud, minutes: float) -> list[dict[str, float]]:
     """The numbers of each look."""
     looks: list[dict[str, float]] = []
+    await box.ready()
     began = time.monotonic()
     while (at_s := time.monotonic() - began) < 60 * minutes:
         await asyncio.sleep(LOOK_S)
