@@ -6,10 +6,14 @@ from html import escape
 from zoneinfo import ZoneInfo
 
 from contract.kinds import Lane
+from edge.health.chinese import in_both
 from edge.health.status import BoxStatus, age_words
 
 S = 1e9
+MIB = 1 << 20
+"""What the site file calls an MB."""
 MOST_LINES = 20
+_SILENT = in_both("nothing heard yet")
 WEAR_AFTER_S = 600
 """Before that, what a start writes would make a day look worse than it is."""
 _STREAMS = {Lane.URGENT: "报警与状态 alarms and states", Lane.BULK: "测量值 measurements"}
@@ -55,7 +59,7 @@ def _cloud(box: BoxStatus) -> Iterable[tuple[str, str]]:
     words = f"已连接 connected · {since}" if up.connected else f"未连接 not connected · {since}"
     yield box.cloud, _mark(up.connected, words)
     if up.problem:
-        yield "原因 reason", escape(up.problem)
+        yield "原因 reason", escape(in_both(up.problem))
     if box.utc_ns is None:
         yield "时间 clock", _mark(False, "未知，等待云端 not known yet: the cloud has not told it")
     else:
@@ -65,7 +69,7 @@ def _cloud(box: BoxStatus) -> Iterable[tuple[str, str]]:
 
 def _backlog(box: BoxStatus) -> Iterable[tuple[str, str]]:
     for lane, stream in box.streams.items():
-        words = f"{stream.pending_blocks} 块 blocks · {stream.used_bytes / 1e6:.1f} / {stream.quota_bytes / 1e6:.0f} MB"
+        words = f"{stream.pending_blocks} 块 blocks · {stream.used_bytes / MIB:.1f} / {stream.quota_bytes / MIB:.0f} MB"
         html = _mark(not stream.failing, words)
         if stream.failing:
             html += f"<br>{escape(f'磁盘拒绝写入 the disk refuses: {stream.failing}')}"
@@ -77,13 +81,13 @@ def _backlog(box: BoxStatus) -> Iterable[tuple[str, str]]:
 def _buses(box: BoxStatus) -> Iterable[tuple[str, str]]:
     for bus in box.buses:
         last = (
-            f"{age_words(box.now_ns - bus.last_poll_ns)} 前轮询 ago polled"
+            f"轮询于 polled {age_words(box.now_ns - bus.last_poll_ns)} 前 ago"
             if bus.last_poll_ns
             else "未轮询 not polled yet"
         )
         html = _mark(bus.connected, f"{'已连接 connected' if bus.connected else '未连接 not connected'} · {last}")
         if bus.bus in box.problems:
-            html += f"<br>{escape(box.problems[bus.bus])}"
+            html += f"<br>{escape(in_both(box.problems[bus.bus]))}"
         if bus.silent_units:
             html += f"<br>{_mark(False, f'{bus.silent_units} 个单元无应答 units are silent')}"
         yield bus.bus, html
@@ -91,13 +95,15 @@ def _buses(box: BoxStatus) -> Iterable[tuple[str, str]]:
 
 def _devices(box: BoxStatus) -> Iterable[tuple[str, str]]:
     yield "在线 online", str(len(box.online))
-    why = {error.device: error.error for error in reversed(box.errors)}
+    why = {error.device: in_both(error.error) for error in reversed(box.errors)}
     if box.offline:
         yield "离线 offline", _each(f"{device}: {why[device]}" if device in why else device for device in box.offline)
     if box.unknown:
-        yield "未知 unknown", _each(f"{device}: {why[device]}" if device in why else device for device in box.unknown)
+        yield "未知 unknown", _each(f"{device}: {why.get(device, _SILENT)}" for device in box.unknown)
     away = {*box.offline, *box.unknown}
-    failing = [f"{error.device} {error.point}: {error.error}" for error in box.errors if error.device not in away]
+    failing = [
+        f"{error.device} {error.point}: {in_both(error.error)}" for error in box.errors if error.device not in away
+    ]
     if failing:
         yield "读不到 cannot be read", _each(failing)
 
@@ -115,7 +121,7 @@ def _box(box: BoxStatus) -> Iterable[tuple[str, str]]:
     yield "运行 running", age_words(uptime_ns)
     yield "配置 configuration", _mark(not box.config_problem, box.config)
     if box.config_problem:
-        yield "", escape(box.config_problem)
+        yield "", escape(in_both(box.config_problem))
     if failed := {name: times for name, times in box.restarts.items() if times}:
         yield "驱动重启 drivers restarted", _each(f"{name}: {times}" for name, times in failed.items())
     if box.written_bytes is None:

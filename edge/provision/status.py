@@ -19,6 +19,7 @@ from rich.text import Text
 from contract.errors import AnjuError
 from contract.kinds import Lane
 from edge.counts import BusCounts
+from edge.health.chinese import in_chinese
 from edge.health.status import BoxStatus, age_words
 
 REFRESH_S: Final = 1.0
@@ -26,6 +27,8 @@ TIMEOUT_S: Final = 3.0
 MAX_BYTES: Final = 16 << 20
 MOST_LINES: Final = 12
 _NS: Final = 1e9
+_MIB: Final = 1 << 20
+"""What the site file calls an MB."""
 
 _ZH: Final = {
     "cloud": "云端", "connected": "已连接", "not connected": "未连接", "clock": "时间", "not known yet": "未知",
@@ -48,6 +51,10 @@ class Words:
     def __call__(self, label: str) -> str:
         """The label as the person says it."""
         return _ZH.get(label, label) if self._is_zh else label
+
+    def why(self, said: str) -> str:
+        """A reason as the person says it, as far as it is known in Chinese; without what could steer the terminal."""
+        return _said(in_chinese(said) if self._is_zh else said)
 
 
 def fetch_status(listen: str) -> tuple[bytes, BoxStatus]:
@@ -107,7 +114,7 @@ def _head(box: BoxStatus, words: Words) -> RenderableType:
     lines = Table.grid(padding=(0, 2))
     up, since = box.uplink, age_words(box.now_ns - box.uplink.since_ns)
     state = Text(f"✓ {words('connected')} {since}", "green") if up.connected else Text(
-        f"⚠ {words('not connected')} {since} {_said(up.problem)}", "bold red")  # fmt: skip
+        f"⚠ {words('not connected')} {since} {words.why(up.problem)}", "bold red")  # fmt: skip
     lines.add_row(Text("安居 Anju", "bold"), _plain(f"{box.estate} · {box.gateway} · {box.version}"))
     lines.add_row(words("cloud"), Text.assemble(_plain(f"{box.cloud}  "), state))
     known = box.utc_ns is not None
@@ -115,7 +122,7 @@ def _head(box: BoxStatus, words: Words) -> RenderableType:
     clock = f"{here:%Y-%m-%d %H:%M:%S} {box.timezone}" if known else Text(f"⚠ {words('not known yet')}", "bold red")
     lines.add_row(words("clock"), clock)
     lines.add_row(words("running for"), age_words(box.now_ns - box.started_ns))
-    said = _warning(box.config_problem) if box.config_problem else Text(words("as written"), "green")
+    said = _warning(words.why(box.config_problem)) if box.config_problem else Text(words("as written"), "green")
     lines.add_row(words("configuration"), Text.assemble(f"{box.config}  ", said))
     return lines
 
@@ -129,7 +136,7 @@ def _streams(box: BoxStatus, words: Words) -> RenderableType:
     for lane in Lane:
         stream = box.streams[lane]
         problem = _warning(f"{words('disk refuses')}: {stream.failing}") if stream.failing else Text("")
-        size = f"{stream.used_bytes / 1e6:.1f} / {stream.quota_bytes / 1e6:.0f}"
+        size = f"{stream.used_bytes / _MIB:.1f} / {stream.quota_bytes / _MIB:.0f}"
         table.add_row(words(lane.value), str(stream.pending_blocks), size, str(stream.lost_items), problem)
     return table
 
@@ -148,7 +155,7 @@ def _buses(box: BoxStatus, words: Words) -> RenderableType:
                       str(box.restarts.get(bus.bus) or ""))  # fmt: skip
     if not box.problems:
         return table
-    said = [_warning(f"{name}: {problem}") for name, problem in box.problems.items()]
+    said = [_warning(f"{name}: {words.why(problem)}") for name, problem in box.problems.items()]
     return Group(table, *said)
 
 
@@ -164,12 +171,12 @@ def _devices(box: BoxStatus, words: Words) -> RenderableType:
             text.append(f"  ⚠ {words(label)} {len(names)}", "bold red")
     away = [*box.offline, *box.unknown]
     for name in away[:MOST_LINES]:
-        text.append(f"\n  {name}  {_said(why.get(name, ''))}")
+        text.append(f"\n  {name}  {words.why(why.get(name, 'nothing heard yet'))}")
     others = [error for error in box.errors if error.device not in set(away)]
     if others:
         text.append(f"\n⚠ {words('cannot be read')} {len(others)}", "bold red")
     for error in others[:MOST_LINES]:
-        text.append(f"\n  {error.device} {error.point}  {_said(error.error)}")
+        text.append(f"\n  {error.device} {error.point}  {words.why(error.error)}")
     more = max(0, len(away) - MOST_LINES) + max(0, len(others) - MOST_LINES)
     if more:
         text.append(f"\n  {words('and more')} {more}")

@@ -45,6 +45,15 @@ def test_what_is_wrong_stands_out_with_its_reason() -> None:
     assert [words for words in said if words not in text] == []
 
 
+def test_reasons_are_in_chinese_where_they_are_known() -> None:
+    errors = [PointError("c", "smoke", "no answer within 0.5 s"), PointError("a", "fault", "something new")]
+    text = shown(ZH, errors=errors, config_problem="the site file has mistakes: `anju check`")
+    assert "c  0.5 秒内无应答" in text
+    assert "a fault  something new" in text
+    assert "站点文件有误" in text
+    assert "\n  d  nothing heard yet" in shown(EN, unknown=["d"])
+
+
 def test_many_lines_are_cut_and_counted() -> None:
     assert "and more 28" in shown(EN, offline=[f"d{i}" for i in range(40)])
 

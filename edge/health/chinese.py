@@ -1,0 +1,72 @@
+"""What is wrong, in Chinese, for the page and the live view: sentences that drivers and reload say most. Pure.
+
+What is not known here stays as it was said: an English reason is better than none. Logs and the cloud have the English.
+"""
+
+import re
+from typing import Final
+
+_SENTENCES: Final = [
+    (re.compile(pattern, re.DOTALL), chinese)
+    for pattern, chinese in (
+        # serial lines and Modbus
+        (r"no answer within (\S+) s", r"\1 秒内无应答"),
+        (r"no sound answer, only (\d+) bytes of something else", r"没有正确应答，只收到 \1 个无法识别的字节"),
+        (r"exception (\d+): illegal function", r"异常 \1：不支持此功能码"),
+        (r"exception (\d+): illegal address", r"异常 \1：地址非法，型号或固件与配置不符"),
+        (r"exception (\d+): illegal value", r"异常 \1：数值非法"),
+        (r"exception (\d+): device failure", r"异常 \1：设备故障"),
+        (r"exception (\d+): acknowledged, still working", r"异常 \1：已收到，仍在处理"),
+        (r"exception (\d+): device busy", r"异常 \1：设备忙"),
+        (r"exception (\d+): gateway has no path .*", r"异常 \1：网关没有到该单元的通路，请检查网关设置"),
+        (r"exception (\d+): gateway got no answer .*", r"异常 \1：网关未收到该单元的应答"),
+        (r"there is no such port; .*", "没有这个串口，转换器插好了吗？"),
+        (r"no right to use it; .*", "无权使用：运行用户须属于 dialout 组"),
+        (r"another program uses it", "被别的程序占用"),
+        (r"no connection to the broker (\S+?)(?:: .*)?", r"连不上消息服务器 \1"),
+        (r"no connection to (\S+?)(?: within (\S+) s)?", r"连不上 \1"),
+        (r"no connection to (\S+?): (.*)", r"连不上 \1：\2"),
+        # radios and brokers
+        (r"nothing heard for (\d+) s", r"\1 秒没有收到信号"),
+        (r"nothing heard: (.*)", r"没有收到信号：\1"),
+        (r"nothing heard yet", "尚无消息"),
+        (r"no message for (\S+) s", r"\1 秒没有消息"),
+        (r"bluetoothd does not run; .*", "bluetoothd 未运行，请执行 systemctl status bluetooth 查看"),
+        (r"there is no Bluetooth adapter (\w+); .*", r"没有蓝牙适配器 \1，插好了吗？bluetoothctl list 可列出全部"),
+        (r"the Bluetooth adapter (\w+) is switched off; .*", r"蓝牙适配器 \1 已关闭，请执行 bluetoothctl power on"),
+        (r"another client at the broker took (.*)", r"另一个客户端占用了名字 \1"),
+        (r"the broker refuses the login \((.*?)\); .*", r"消息服务器拒绝登录（\1），请检查站点文件中的用户名和密码"),
+        (r"there is no secret '(.*?)' in (\S+?)\.\s.*", r"密钥文件夹 \2 里没有“\1”，请放入同名文件"),
+        (r"the secret '(.*?)' is no bindkey of (\S+?): .*", r"密钥“\1”不是 \2 的 bindkey：须为 32 位十六进制数"),
+        (r"the cloud cannot be reached: (.*)", r"连不上云端：\1"),
+        # the site file
+        (r"the site file has mistakes: `anju check`", "站点文件有误，请执行 anju check 查看"),
+        (
+            r"the site file was rolled back: (\d+) devices were lost by it\. .*",
+            r"站点文件已回退：它使 \1 台设备掉线。请改正后重新加载",
+        ),
+        (r"the site file was rolled back: .*", "站点文件已回退：程序出错，详见日志。请改正后重新加载"),
+        (r"this site file was rolled back, .*", "站点文件曾被回退，正在运行之前的配置。请改正后重新加载"),
+        # what systems say
+        (r"\[Errno 111\] .*|Connection refused", "对方拒绝连接"),
+        (r"\[Errno 113\] .*|No route to host", "到对方没有路由"),
+        (r"\[Errno 101\] .*|Network is unreachable", "网络不可达"),
+        (r"\[Errno -[0-9]+\] .*", "域名无法解析"),
+    )
+]
+
+
+def in_chinese(said: str) -> str:
+    """The sentence in Chinese where it is known, else as it is; also what it gives as its reason."""
+    for pattern, chinese in _SENTENCES:
+        if found := pattern.fullmatch(said):
+            for number, part in enumerate(found.groups(), 1):
+                chinese = chinese.replace(f"\\{number}", in_chinese(part or ""))  # a short loop
+            return chinese
+    return said
+
+
+def in_both(said: str) -> str:
+    """The sentence in Chinese and as it was said; only that where there is no Chinese for it."""
+    chinese = in_chinese(said)
+    return said if chinese == said else f"{chinese} · {said}"

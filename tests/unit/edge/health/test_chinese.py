@@ -1,0 +1,58 @@
+"""Reasons in Chinese: every sentence that drivers say of a line is known, and what is not stays as it was said."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edge.drivers.modbus.errors import EXCEPTIONS, refusal
+from edge.drivers.modbus.port import _reason
+from edge.health.chinese import in_both, in_chinese
+from edge.reload import MISTAKES
+
+HAN = re.compile("[一-鿿]")
+
+
+@pytest.mark.parametrize("said", [*(str(refusal(code)) for code in EXCEPTIONS if code != 8), MISTAKES])
+def test_what_a_unit_refuses_and_a_site_file_with_mistakes_are_known(said: str) -> None:
+    assert HAN.search(in_chinese(said)), said
+    assert in_both(said).endswith(f" · {said}")
+
+
+@pytest.mark.parametrize("number", [2, 11, 13, 16])
+def test_what_a_port_says_is_known(number: int) -> None:
+    assert HAN.search(in_chinese(_reason(OSError(number, "system's words"))))
+
+
+@pytest.mark.parametrize(
+    ("said", "chinese"),
+    [
+        ("no answer within 0.05 s", "0.05 秒内无应答"),
+        ("no connection to 10.0.0.9:502: [Errno 111] Connection refused", "连不上 10.0.0.9:502：对方拒绝连接"),
+        ("no connection to 10.0.0.9:502 within 1 s", "连不上 10.0.0.9:502"),
+        ("no sound answer, only 7 bytes of something else", "没有正确应答，只收到 7 个无法识别的字节"),
+        ("the site file was rolled back: 3 devices were lost by it. Mend it and reload",
+         "站点文件已回退：它使 3 台设备掉线。请改正后重新加载"),
+        ("the cloud cannot be reached: [Errno 101] Network is unreachable", "连不上云端：网络不可达"),
+        ("there is no secret 'k' in /etc/anju/secrets.\n    Put it there as a file of that name.",
+         "密钥文件夹 /etc/anju/secrets 里没有“k”，请放入同名文件"),
+    ],
+)  # fmt: skip
+def test_a_sentence_keeps_its_numbers_and_its_reason(said: str, chinese: str) -> None:
+    assert in_chinese(said) == chinese
+
+
+@pytest.mark.parametrize("said", ["", "something new", "no answer", r"\1 odd"])
+def test_what_is_not_known_stays(said: str) -> None:
+    assert in_both(said) == in_chinese(said) == said
+
+
+def test_the_sentences_are_those_that_the_code_says() -> None:
+    root = Path(__file__).resolve().parents[4] / "edge"
+    code = "\n".join(path.read_text(encoding="utf-8") for path in root.rglob("*.py") if path.name != "chinese.py")
+    for start in ("no answer within {", "no sound answer, only {", "no message for {", "nothing heard for {",
+                  "no connection to the broker {", "bluetoothd does not run; ", "is switched off; say",
+                  "there is no Bluetooth adapter {", "devices were lost by it. ", "this site file was rolled back, ",
+                  "another client at the broker took {", "the broker refuses the login ({", "is no bindkey of {",
+                  "the cloud cannot be reached: {", "nothing heard yet"):  # fmt: skip
+        assert start in code, f"nobody says {start!r} any more: edge/health/chinese.py"
