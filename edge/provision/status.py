@@ -164,14 +164,15 @@ def _answer(bus: BusCounts) -> str:
 
 
 def _devices(box: BoxStatus, words: Words) -> RenderableType:
-    why = {error.device: error.error for error in reversed(box.errors)}
+    why = dict.fromkeys(box.unknown, "nothing heard yet")
+    why |= {error.device: error.error for error in reversed(box.errors)}
     text = Text.assemble((f"{words('devices')}  ", "bold"), (f"✓ {words('online')} {len(box.online)}", "green"))
     for label, names in (("offline", box.offline), ("unknown", box.unknown)):
         if names:
             text.append(f"  ⚠ {words(label)} {len(names)}", "bold red")
     away = [*box.offline, *box.unknown]
     for name in away[:MOST_LINES]:
-        text.append(f"\n  {name}  {words.why(why.get(name, 'nothing heard yet'))}")
+        text.append(f"\n  {name}  {words.why(why.get(name, ''))}")
     others = [error for error in box.errors if error.device not in set(away)]
     if others:
         text.append(f"\n⚠ {words('cannot be read')} {len(others)}", "bold red")
