@@ -78,8 +78,18 @@ def live(view: GuardView, form_token: str) -> str:
         _past(view.happenings, clock, names),
         _button("/logout", "logout", ("退出", "log out"), form_token, kind="plain"),
     ]
-    title = f"● {len(view.alarms)} 报警" if view.alarms else "正常"
-    return f'<div data-title="{escape(title)} · 安居值班页">{"".join(parts)}</div>'
+    return f'<div data-title="{escape(title_of(view))} · 安居值班页">{"".join(parts)}</div>'
+
+
+def title_of(view: GuardView) -> str:
+    """What the browser's tab says: never that all is well while something that was confirmed is not reset."""
+    if view.alarms:
+        return f"● {len(view.alarms)} 报警"
+    return "● 已确认报警" if _is_confirmed(view) else "正常"
+
+
+def _is_confirmed(view: GuardView) -> bool:
+    return any(zone.phase is Phase.CONFIRMED for zone in view.zones)
 
 
 def _link(view: GuardView, clock: Clock) -> str:
@@ -94,6 +104,9 @@ def _link(view: GuardView, clock: Clock) -> str:
 
 
 def _alarms(view: GuardView, clock: Clock, form_token: str) -> str:
+    if not view.alarms and _is_confirmed(view):
+        now = pair("现在没有设备报警；已确认的报警尚未复位", "nothing is in alarm now; what was confirmed is not reset")
+        return f'<p class="band bad">{now}</p>'
     if not view.alarms:
         return f'<p class="band calm">{pair("当前没有报警", "nothing is in alarm")}</p>'
     lines = [

@@ -3,7 +3,7 @@
 from html import escape
 
 from edge.guard import words
-from edge.guard.live import field, live, say
+from edge.guard.live import field, live, say, title_of
 from edge.guard.words import Words, pair
 from edge.zones import GuardView, Mode, ZoneView
 
@@ -37,8 +37,7 @@ def main_page(view: GuardView, form_token: str) -> str:
     """The page of someone who is logged in."""
     old = pair("页面未更新：连不上本机，下面是旧内容", "not live: the box cannot be reached, what follows is old")
     lost = f'<p id="lost" class="band bad" role="alert" hidden>{old}</p>'
-    title = "报警" if view.alarms else "正常"
-    return document(view.estate, title, f"{lost}<main data-live>{live(view, form_token)}</main>", refresh=True)
+    return document(view.estate, title_of(view), f"{lost}<main data-live>{live(view, form_token)}</main>", refresh=True)
 
 
 def login_page(estate: str, problem: Words | None = None) -> str:

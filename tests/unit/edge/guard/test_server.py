@@ -241,6 +241,18 @@ async def test_a_quiet_box_says_so(secrets, unused_tcp_port):
         assert "绝不替代" in text
 
 
+async def test_what_is_confirmed_is_never_called_normal(secrets, unused_tcp_port):
+    """The detectors have burnt, or the smoke is gone: until somebody resets it, it is a fire, on the tab too."""
+    async with served(secrets, unused_tcp_port, Asked(msgspec.structs.replace(FIRE, alarms=[]))) as http:
+        await login(http)
+        async with http.get("/") as response:
+            text = await response.text()
+        assert "<title>● 已确认报警" in text
+        assert 'data-title="● 已确认报警' in text
+        assert "当前没有报警" not in text
+        assert "尚未复位" in text
+
+
 async def test_without_a_page_nothing_is_served_and_a_taken_port_is_said(secrets, unused_tcp_port, capsys):
     async with Guard(None, secrets).serve(Asked()) as port:
         assert port == 0
