@@ -65,8 +65,7 @@ class Request:
     @property
     def remote(self) -> str:
         """The address of who asks; empty where the connection is gone already."""
-        peer = self._wire.writer.get_extra_info("peername")
-        return str(peer[0]) if peer else ""
+        return self._wire.remote
 
     def cookie(self, name: str) -> str:
         """A cookie's value; empty where there is none."""

@@ -1,6 +1,7 @@
 """The server of the box's own pages: for few people on a local network where anybody may try anything."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
@@ -15,7 +16,8 @@ from edge.http.wire import MAX_HEAD, Wire
 log = structlog.get_logger(__name__)
 
 MAX_CONNECTIONS: Final = 64
-"""The oldest that waits for its next request goes when one more comes: an answer takes milliseconds."""
+"""When one more comes, the oldest that waits for what its other side sends goes: an answer takes milliseconds. It is
+one of the address that has most: nobody alone keeps the others out."""
 HEAD_S: Final = 15.0
 """So long a connection has for the head of its next request, whether it is idle or slow."""
 WRITE_S: Final = 10.0
@@ -91,12 +93,14 @@ class Server:
     def _make_room(self) -> bool:
         if len(self._connections) < self._max:
             return True
-        for task, connection in self._connections.items():
-            if not connection.is_answering:
-                task.cancel()
-                del self._connections[task]
-                return True
-        return False
+        waiting = {task: c.remote for task, c in self._connections.items() if not c.is_answering or c.is_listening}
+        if not waiting:
+            return False
+        held = Counter(connection.remote for connection in self._connections.values())
+        task = max(waiting, key=lambda task: held[waiting[task]])  # the oldest of those
+        task.cancel()
+        del self._connections[task]
+        return True
 
 
 class _Connection:
@@ -105,9 +109,15 @@ class _Connection:
     def __init__(self, wire: Wire, router: Router, headers: tuple[tuple[str, str], ...]) -> None:
         self._wire, self._router, self._headers = wire, router, headers
         wire.writer.transport.set_write_buffer_limits(high=0)  # to drain is to have given all to the kernel
+        self.remote = wire.remote
         self.is_answering = False
         self.is_last = False
         """No further request will be taken."""
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the other side has still to send something, be it the rest of what is being answered."""
+        return self._wire.is_listening
 
     async def run(self) -> None:
         """Serves until either side has enough."""

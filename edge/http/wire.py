@@ -17,7 +17,7 @@ Happening = h11.Request | h11.InformationalResponse | h11.Response | h11.Data | 
 class Wire:
     """Events of h11 instead of bytes. `role` is h11.CLIENT or h11.SERVER: ours."""
 
-    __slots__ = ("engine", "has_heard", "reader", "writer")
+    __slots__ = ("engine", "has_heard", "is_listening", "reader", "writer")
 
     def __init__(
         self, role: type[h11.CLIENT | h11.SERVER], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -26,6 +26,8 @@ class Wire:
         self.reader, self.writer = reader, writer
         self.has_heard = False
         """Whether anything came since `forget`."""
+        self.is_listening = False
+        """Whether it is the other side's turn, and we wait for it."""
 
     def send(self, *events: h11.Event) -> None:
         """Hands events to the transport, a body without copying it. Raises h11.LocalProtocolError for our mistakes."""
@@ -40,12 +42,22 @@ class Wire:
         h11.RemoteProtocolError for what is no HTTP, for a head that is too long, and for an end in the middle.
         """
         while (event := self.engine.next_event()) is h11.NEED_DATA:
-            async with asyncio.timeout(silence_s):
-                data = await self.reader.read(READ_BYTES)
+            self.is_listening = True
+            try:
+                async with asyncio.timeout(silence_s):
+                    data = await self.reader.read(READ_BYTES)
+            finally:
+                self.is_listening = False
             self.has_heard = self.has_heard or bool(data)
             self.engine.receive_data(data)
         assert isinstance(event, Happening), "nothing is asked for between two messages"
         return event
+
+    @property
+    def remote(self) -> str:
+        """The other side's address; empty where the connection is gone already."""
+        peer = self.writer.get_extra_info("peername")
+        return str(peer[0]) if peer else ""
 
     def abort(self) -> None:
         """Lets go of the connection at once."""

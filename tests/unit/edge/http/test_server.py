@@ -244,6 +244,34 @@ async def test_the_oldest_idle_connection_goes_and_one_that_is_answered_stays():
             writer.close()
 
 
+async def test_forms_whose_rest_never_comes_keep_nobody_out():
+    form = ask("/form", "POST", FORM + b"Content-Length: 10\r\n")
+    async with served(max_connections=3) as (server, _):
+        slow = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
+        for _, writer in slow:
+            writer.write(form)
+        await eventually(lambda: all(c.is_answering and c.is_listening for c in server._connections.values()))
+        assert (await said(server, ask("/"))).startswith(b"HTTP/1.1 200 OK")
+        assert await asyncio.wait_for(slow[0][0].read(), 5) == b"", "the oldest of them went"
+        for _, writer in slow:
+            writer.close()
+
+
+async def test_the_address_that_has_most_connections_loses_one():
+    async with served(max_connections=3) as (server, pages):
+        guard_reader, guard = await asyncio.open_connection("127.0.0.1", server.port)
+        guard.write(ask(close=False))
+        await eventually(lambda: len(pages.asked) == 1)
+        other = ("127.0.0.2", 0)
+        flood = [await asyncio.open_connection("127.0.0.1", server.port, local_addr=other) for _ in range(10)]
+        for reader, _ in flood[:8]:
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        guard.write(ask())
+        assert (await asyncio.wait_for(guard_reader.read(), 5)).count(b"200 OK") == 2, "the oldest of all stayed"
+        for writer in (guard, *(writer for _, writer in flood)):
+            writer.close()
+
+
 async def test_where_all_are_being_answered_one_more_is_told_so():
     async with served(max_connections=2) as (server, pages):
         slow = [asyncio.create_task(said(server, ask("/slow"))) for _ in range(2)]
