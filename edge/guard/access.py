@@ -29,6 +29,14 @@ ALL_TRIES: Final = 30
 ALL_TRY_NS: Final = 2 * _S
 """All addresses together."""
 MAX_ADDRESSES: Final = 1000
+MAX_KNOWN: Final = 100
+"""Addresses remembered from which somebody was logged in: who guesses or floods from others holds none of them up."""
+ASKS: Final = 40
+ASK_NS: Final = _S // 5
+"""Who is not logged in may ask for pages so often at once, and then once in so long,"""
+ALL_ASKS: Final = 100
+ALL_ASK_NS: Final = _S // 20
+"""and all of them together: they must not slow the box's own work."""
 
 
 class Bucket:
@@ -50,6 +58,32 @@ class Bucket:
         self._full_ns = max(self._full_ns, now_ns) + self._every_ns
 
 
+class Brake:
+    """What each address may do, and all together; who is `known` has only its own share to mind."""
+
+    def __init__(self, most: int, every_ns: int, all_most: int, all_every_ns: int) -> None:
+        self._most, self._every_ns = most, every_ns
+        self._all = Bucket(all_most, all_every_ns)
+        self.by_address: OrderedDict[str, Bucket] = OrderedDict()
+
+    def wait_ns(self, address: str, now_ns: int, *, is_known: bool) -> int:
+        """How long this address has to wait."""
+        return max(self._bucket(address).wait_ns(now_ns), 0 if is_known else self._all.wait_ns(now_ns))
+
+    def take(self, address: str, now_ns: int) -> None:
+        """Uses one up."""
+        self._all.take(now_ns)
+        self._bucket(address).take(now_ns)
+
+    def _bucket(self, address: str) -> Bucket:
+        name = _network(address)
+        bucket = self.by_address.pop(name, None) or Bucket(self._most, self._every_ns)
+        self.by_address[name] = bucket
+        while len(self.by_address) > MAX_ADDRESSES:
+            self.by_address.popitem(last=False)
+        return bucket
+
+
 class Access:
     """Sessions are signed by a key of this box and boot: after a new boot or a new password everyone logs in again."""
 
@@ -62,19 +96,36 @@ class Access:
             )
         self._password = _digest(password)
         self._key = hmac.digest(key + boot, self._password, "sha256")
-        self._all = Bucket(ALL_TRIES, ALL_TRY_NS)
-        self._by_address: OrderedDict[str, Bucket] = OrderedDict()
+        self._tries = Brake(TRIES, TRY_NS, ALL_TRIES, ALL_TRY_NS)
+        self._asks = Brake(ASKS, ASK_NS, ALL_ASKS, ALL_ASK_NS)
+        self._known: OrderedDict[str, None] = OrderedDict()
+        """Addresses from which somebody was logged in, the latest last."""
 
     def wait_ns(self, address: str, now_ns: int) -> int:
-        """How long this address has to wait before it may try."""
-        return max(self._all.wait_ns(now_ns), self._bucket(address).wait_ns(now_ns))
+        """How long this address has to wait before it may try a password."""
+        return self._tries.wait_ns(address, now_ns, is_known=self._is_known(address))
+
+    def may_ask(self, address: str, now_ns: int) -> bool:
+        """Whether a stranger may ask for a page now, which counts."""
+        if self._asks.wait_ns(address, now_ns, is_known=self._is_known(address)):
+            return False
+        self._asks.take(address, now_ns)
+        return True
+
+    def know(self, address: str) -> None:
+        """Somebody is logged in from there."""
+        name = _network(address)
+        self._known[name] = None
+        self._known.move_to_end(name)
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
 
     def login(self, address: str, password: str, now_ns: int) -> str | None:
         """A session for the right password, else None. Ask `wait_ns` first."""
         if hmac.compare_digest(_digest(password[: MAX_PASSWORD + 1]), self._password):
+            self.know(address)
             return self.session(now_ns)
-        self._all.take(now_ns)
-        self._bucket(address).take(now_ns)
+        self._tries.take(address, now_ns)
         return None
 
     def session(self, now_ns: int) -> str:
@@ -101,13 +152,8 @@ class Access:
     def _sign(self, what: str, text: str) -> str:
         return hmac.new(self._key, f"{what}:{text}".encode(), "sha256").hexdigest()
 
-    def _bucket(self, address: str) -> Bucket:
-        name = _network(address)
-        bucket = self._by_address.pop(name, None) or Bucket(TRIES, TRY_NS)
-        self._by_address[name] = bucket
-        while len(self._by_address) > MAX_ADDRESSES:
-            self._by_address.popitem(last=False)
-        return bucket
+    def _is_known(self, address: str) -> bool:
+        return _network(address) in self._known
 
 
 def load_key(path: Path) -> bytes:

@@ -11,7 +11,7 @@ import structlog
 from contract.clock import boot_id, mono_ns
 from contract.site import GuardPage
 from edge.guard import page
-from edge.guard.access import RENEW_NS, SESSION_NS, Access, Bucket, load_key
+from edge.guard.access import RENEW_NS, SESSION_NS, Access, load_key
 from edge.guard.listening import MAX_CONNECTIONS, Listening
 from edge.guard.live import live
 from edge.guard.words import Words
@@ -27,9 +27,6 @@ _S = 1_000_000_000
 COOKIE: Final = "anju_guard"
 MAX_BODY: Final = 4096
 BODY_S: Final = 5.0
-STRANGERS: Final = 100
-STRANGER_NS: Final = _S // 20
-"""Questions of all who are not logged in, at once and then one in so long: they must not slow the box's own work."""
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {"guard.css": "text/css", "live.js": "text/javascript"}
 _HEADERS = {
@@ -88,7 +85,6 @@ class _Pages:
 
     def __init__(self, guarded: Guarded, access: Access) -> None:
         self._guarded, self._access = guarded, access
-        self._strangers = Bucket(STRANGERS, STRANGER_NS)
         self._files = {name: (_STATIC / name).read_bytes() for name in _TYPES}
 
     def routes(self) -> Routes:
@@ -137,7 +133,7 @@ class _Pages:
 
     async def _login(self, request: Request) -> Response:
         _same_site(request)
-        self._let_stranger(mono_ns())
+        self._let_stranger(request.remote, mono_ns())
         estate, now_ns, address = self._guarded.estate, mono_ns(), request.remote
         if wait_ns := self._access.wait_ns(address, now_ns):
             answer = _html(page.login_page(estate, _TOO_OFTEN), 429)
@@ -190,14 +186,14 @@ class _Pages:
         """The session of who asks, if it is one. Raises Answered (429) where too many strangers ask."""
         session, now_ns = request.cookie(COOKIE), mono_ns()
         if self._access.age_ns(session, now_ns) is not None:
+            self._access.know(request.remote)
             return session
-        self._let_stranger(now_ns)
+        self._let_stranger(request.remote, now_ns)
         return None
 
-    def _let_stranger(self, now_ns: int) -> None:
-        if self._strangers.wait_ns(now_ns):
+    def _let_stranger(self, address: str, now_ns: int) -> None:
+        if not self._access.may_ask(address, now_ns):
             raise Answered(Response.bare(429))
-        self._strangers.take(now_ns)
 
     def _renewed(self, response: Response, session: str) -> Response:
         """A session that is used goes on; forms of the old one are still good for as long as it is kept."""

@@ -75,7 +75,38 @@ def test_many_addresses_together_are_slowed_down_and_cost_no_memory():
     assert gate.wait_ns("10.0.1.1", S) > 0
     for n in range(5000):
         gate.wait_ns(f"10.1.{n // 250}.{n % 250}", S)
-    assert len(gate._by_address) == 1000
+    assert len(gate._tries.by_address) == 1000
+
+
+def test_who_was_logged_in_is_held_up_by_no_other():
+    """A neighbour with many addresses must not keep the guard out in the night of a fire."""
+    gate = access()
+    gate.login("10.0.0.9", PASSWORD, S)
+    for n in range(30):
+        gate.login(f"10.0.1.{n}", "wrong password", S)
+        while gate.may_ask(f"10.0.1.{n}", S):
+            pass
+    assert gate.wait_ns("10.0.2.1", S) > 0
+    assert not gate.may_ask("10.0.2.1", S)
+    assert gate.wait_ns("10.0.0.9", S) == 0
+    assert gate.may_ask("10.0.0.9", S)
+    for _ in range(TRIES):
+        gate.login("10.0.0.9", "wrong password", S)
+    assert gate.wait_ns("10.0.0.9", S) == TRY_NS, "its own guesses count as anybody's"
+
+
+def test_one_stranger_takes_no_other_stranger_s_turn():
+    gate = access()
+    while gate.may_ask("10.0.0.1", S):
+        pass
+    assert gate.may_ask("10.0.0.2", S)
+
+
+def test_the_addresses_that_are_known_are_bounded():
+    gate = access()
+    for n in range(5000):
+        gate.know(f"10.1.{n // 250}.{n % 250}")
+    assert len(gate._known) == 100
 
 
 def test_all_addresses_of_an_ipv6_network_are_one_guesser():

@@ -281,14 +281,15 @@ async def test_an_address_that_comes_later_is_listened_at_then(secrets, unused_t
 
 async def test_a_flood_of_strangers_is_turned_away_and_the_guard_is_not(secrets, unused_tcp_port):
     async with served(secrets, unused_tcp_port, Asked()) as http:
-        await login(http)
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{unused_tcp_port}") as stranger:
+        elsewhere = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{unused_tcp_port}", connector=elsewhere) as stranger:
             statuses = []
             for _ in range(150):
                 async with stranger.get("/") as response:
                     statuses.append(response.status)
         assert statuses[0] == 200
         assert statuses[-1] == 429
+        assert (await login(http))[0] == 200, "who has yet to log in, neither"
         async with http.get("/live") as response:
             assert response.status == 200
 
