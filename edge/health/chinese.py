@@ -23,7 +23,8 @@ _SENTENCES: Final = [
         (r"there is no such port; .*", "没有这个串口，转换器插好了吗？"),
         (r"no right to use it; .*", "无权使用：运行用户须属于 dialout 组"),
         (r"another program uses it", "被别的程序占用"),
-        (r"no connection to the broker (\S+?)(?:: .*)?", r"连不上消息服务器 \1"),
+        (r"no connection to the broker (\S+?): (.*)", r"连不上消息服务器 \1：\2"),
+        (r"no connection to the broker (\S+)", r"连不上消息服务器 \1"),
         (r"no connection to (\S+?)(?: within (\S+) s)?", r"连不上 \1"),
         (r"no connection to (\S+?): (.*)", r"连不上 \1：\2"),
         # radios and brokers

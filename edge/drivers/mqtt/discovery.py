@@ -152,8 +152,8 @@ def _propose(device: Device, entities: list[Entity], profiles: Mapping[str, Mqtt
     best: tuple[int, str, str, str] = (0, "", "", "")
     for profile in profiles.values():
         for base, address, points in _fits(profile, entities):
-            # Of two that fit alike the one of which less is missing, and then the first by name.
-            score = 2 * len(points) * 100 - len(profile.points)
+            # Of two that fit alike the one whose own base it is, then the one of which less is missing, then the first.
+            score = 2 * len(points) * 100 + 50 * (base == profile.base) - len(profile.points)
             if points and score > best[0]:
                 best = (score, profile.id, address, "" if base == profile.base else base)
     kinds = {entity.kind for entity in entities}

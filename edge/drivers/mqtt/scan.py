@@ -53,5 +53,5 @@ async def discover(
                         break
                 await asyncio.sleep(0)
     except Lost as e:
-        raise AnjuError(f"the broker {bus.endpoint} cannot be asked: {e}") from e
+        raise AnjuError(f"it cannot be asked: {e}") from e
     return propose(configs.items(), profiles, {device.address for device in bus.devices})

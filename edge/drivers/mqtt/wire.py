@@ -118,7 +118,10 @@ async def connect(
         raise
     except aiomqtt.MqttError as e:
         _abandon(client)
-        raise Lost(_why(e, client)) from e
+        why = _why(e, client)
+        if why == str(e):  # the system's words, which name nobody
+            why = f"no connection to the broker {bus.endpoint}: {why}"
+        raise Lost(why) from e
     try:
         session = Session(client, bus, timeout_s)
         session._gone.add_done_callback(lambda _: inbox.wake.set())  # noqa: SLF001

@@ -29,6 +29,8 @@ def test_what_a_port_says_is_known(number: int) -> None:
     [
         ("no answer within 0.05 s", "0.05 秒内无应答"),
         ("no connection to 10.0.0.9:502: [Errno 111] Connection refused", "连不上 10.0.0.9:502：对方拒绝连接"),
+        ("no connection to the broker 10.0.0.9:1883: [Errno 111] Connection refused",
+         "连不上消息服务器 10.0.0.9:1883：对方拒绝连接"),
         ("no connection to 10.0.0.9:502 within 1 s", "连不上 10.0.0.9:502"),
         ("no sound answer, only 7 bytes of something else", "没有正确应答，只收到 7 个无法识别的字节"),
         ("the site file was rolled back: 3 devices were lost by it. Mend it and reload",
