@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import heapq
+import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -85,6 +86,8 @@ class MqttDriver:
 
     async def run(self) -> None:
         """Takes messages for ever, whatever becomes of the connection; cancelled to stop."""
+        if risk := risk_of(self._bus):
+            log.warning(risk, bus=self.bus_id, broker=self._bus.endpoint)
         try:
             while True:
                 try:
@@ -247,6 +250,23 @@ class MqttDriver:
         if samples:
             await self._consume(samples)
             self.samples += len(samples)
+
+
+def risk_of(bus: MqttBus) -> str:
+    """A sentence where anybody on the network may speak for a device; empty for a broker of this machine."""
+    with suppress(ValueError):
+        if ipaddress.ip_address(bus.host).is_loopback:
+            return ""
+    if bus.host == "localhost":
+        return ""
+    if not bus.user:
+        return (
+            "the broker is used without a login: whoever else it lets in can say that it burns, which opens doors,"
+            " and can open them; give the box and each device a login, and each its own topics"
+        )
+    if not bus.tls:
+        return "the broker is used without TLS: its login and every alarm can be read and changed on the way; set tls"
+    return ""
 
 
 def client_id_of(bus: str) -> str:
