@@ -268,7 +268,7 @@ class Reloader:
                 break
             lost = sorted((trial.was.devices & trial.touched) - now.devices)
             log.error("the changed configuration does harm and is rolled back", lost=lost[:20], count=len(lost),
-                      cloud=now.cloud, digest=self.config.digest)  # fmt: skip
+                      is_cloud_connected=now.cloud, digest=self.config.digest)  # fmt: skip
             problem = f"the site file was rolled back: {len(lost)} devices were lost by it. Mend it and reload"
             return msgspec.structs.replace(trial.before, problem=problem)
         return None

@@ -1,6 +1,7 @@
 """`anju status`: how the box is, as a live view in a terminal, in Chinese or English by the locale."""
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -41,6 +42,9 @@ _ZH: Final = {
 }  # fmt: skip
 
 
+_UNITS_ZH: Final = {"d": "天", "h": "小时", "min": "分", "s": "秒"}
+
+
 class Words:
     """Says a label in the person's language."""
 
@@ -51,6 +55,11 @@ class Words:
     def __call__(self, label: str) -> str:
         """The label as the person says it."""
         return _ZH.get(label, label) if self._is_zh else label
+
+    def age(self, ns: float) -> str:
+        """A duration as the person says it."""
+        said = age_words(ns)
+        return re.sub(r"[a-z]+", lambda unit: _UNITS_ZH[unit[0]], said) if self._is_zh else said
 
     def why(self, said: str) -> str:
         """A reason as the person says it, as far as it is known in Chinese; without what could steer the terminal."""
@@ -112,7 +121,7 @@ def _plain(text: str) -> Text:
 
 def _head(box: BoxStatus, words: Words) -> RenderableType:
     lines = Table.grid(padding=(0, 2))
-    up, since = box.uplink, age_words(box.now_ns - box.uplink.since_ns)
+    up, since = box.uplink, words.age(box.now_ns - box.uplink.since_ns)
     state = Text(f"✓ {words('connected')} {since}", "green") if up.connected else Text(
         f"⚠ {words('not connected')} {since} {words.why(up.problem)}", "bold red")  # fmt: skip
     lines.add_row(Text("安居 Anju", "bold"), _plain(f"{box.estate} · {box.gateway} · {box.version}"))
@@ -121,7 +130,7 @@ def _head(box: BoxStatus, words: Words) -> RenderableType:
     here = datetime.fromtimestamp((box.utc_ns or 0) / _NS, ZoneInfo(box.timezone))
     clock = f"{here:%Y-%m-%d %H:%M:%S} {box.timezone}" if known else Text(f"⚠ {words('not known yet')}", "bold red")
     lines.add_row(words("clock"), clock)
-    lines.add_row(words("running for"), age_words(box.now_ns - box.started_ns))
+    lines.add_row(words("running for"), words.age(box.now_ns - box.started_ns))
     said = _warning(words.why(box.config_problem)) if box.config_problem else Text(words("as written"), "green")
     lines.add_row(words("configuration"), Text.assemble(f"{box.config}  ", said))
     return lines
@@ -151,7 +160,7 @@ def _buses(box: BoxStatus, words: Words) -> RenderableType:
         state = Text(f"✓ {words('connected')}", "green") if bus.connected else Text(
             f"⚠ {words('not connected')}", "bold red")  # fmt: skip
         table.add_row(bus.bus, state, str(bus.polls), str(bus.failures), str(bus.silent_units or ""), _answer(bus),
-                      age_words(box.now_ns - bus.last_poll_ns) if bus.last_poll_ns else "–",
+                      words.age(box.now_ns - bus.last_poll_ns) if bus.last_poll_ns else "–",
                       str(box.restarts.get(bus.bus) or ""))  # fmt: skip
     if not box.problems:
         return table

@@ -25,7 +25,7 @@ EN, ZH = Words({}), Words({"LANG": "zh_CN.UTF-8"})
 def test_it_says_how_it_is_in_the_language_of_the_terminal() -> None:
     assert "✓ connected 1 min 0 s" in shown(EN)
     assert "2027-01-15 16:00:00 Asia/Shanghai" in shown(EN)
-    assert "✓ 已连接 1 min 0 s" in shown(ZH)
+    assert "✓ 已连接 1 分 0 秒" in shown(ZH)
     assert "connected" not in shown(ZH)
 
 
