@@ -112,7 +112,7 @@ class Performer:
 
     async def _do(self, order: Begin, progress: Progress) -> None:
         """Does it, and for as long as it must hold does it again when it is undone or about to end by itself."""
-        act, undone = order.act, 0
+        act, undone, quickly = order.act, 0, 0
         while await self._until_done(order, progress) and act.is_held and order.until_ns is None:
             since_ns = progress.mono_ns
             if not await self._until_undone(act, since_ns):
@@ -123,8 +123,9 @@ class Performer:
             progress.status, progress.tries = UNDONE, 0
             if undone <= TOLD_TRIES or undone % TOLD_TRIES == 0:
                 self._tell(progress, UNDONE, f"it was undone ({undone}); doing it again")
-            if mono_ns() - since_ns < _QUICK_NS:
-                await asyncio.sleep(BACKOFF_S[0])  # against whoever undoes it at once
+            quickly = quickly + 1 if mono_ns() - since_ns < _QUICK_NS else 0
+            if quickly:  # somebody undoes it at once, or it reads back wrongly: a relay must not wear out in a night
+                await asyncio.sleep(BACKOFF_S[min(quickly, len(BACKOFF_S)) - 1])
 
     async def _until_done(self, order: Begin, progress: Progress) -> bool:
         """Tries until the effect was read back, or as far as it can be known; False when the order's time is over."""

@@ -121,6 +121,21 @@ async def test_a_door_that_is_shut_again_and_again_is_neither_given_up_nor_told_
         assert [n.status for n in notes].count("undone") == 10 + 2
 
 
+async def test_a_door_that_is_shut_at_once_each_time_is_released_ever_more_seldom(monkeypatch):
+    """A lock that reads back wrongly must not wear its relay out until somebody resets the fire in the morning."""
+    driver = Scripted()
+    async with performing_with(driver) as (performer, _):
+        monkeypatch.setattr(performing, "BACKOFF_S", (0.01, 0.02, 0.04, 0.4))
+        performer.begin(order(DOOR))
+        at = []
+        for n in range(1, 7):
+            await eventually(lambda n=n: len(driver.calls) == n)
+            at.append(mono_ns())
+            await asyncio.sleep(0)
+            performer.take(state("door-1", "lock", "locked", mono_ns()))
+        assert at[-1] - at[-2] >= 0.35 * S
+
+
 async def test_what_has_no_release_is_unlocked_again_before_it_locks(monkeypatch):
     assert (BACK_DOOR.command, dict(BACK_DOOR.args), BACK_DOOR.renew_ns) == ("unlock", {"seconds": 60}, 30 * S)
     quick = Act(**{f: getattr(BACK_DOOR, f) for f in BACK_DOOR.__struct_fields__} | {"renew_ns": S // 50})
