@@ -21,9 +21,9 @@ _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.25rem; } h2 { font-size: 1rem; margin: 1.5rem 0 .25rem; }
-table { border-collapse: collapse; width: 100%; }
+table { border-collapse: collapse; width: 100%; table-layout: fixed; }
 th, td { text-align: left; padding: .25rem .75rem .25rem 0; vertical-align: top; border-top: 1px solid #8884; }
-th { font-weight: 500; } small { opacity: .75; }
+th { font-weight: 500; width: 11rem; overflow-wrap: anywhere; } small { opacity: .75; }
 .bad::before { content: "⚠ "; } .good::before { content: "✓ "; }
 """
 

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from http.client import HTTPException
 from typing import Final
@@ -180,14 +180,20 @@ def _devices(box: BoxStatus, words: Words) -> RenderableType:
         if names:
             text.append(f"  ⚠ {words(label)} {len(names)}", "bold red")
     away = [*box.offline, *box.unknown]
-    for name in away[:MOST_LINES]:
-        text.append(f"\n  {name}  {words.why(why.get(name, ''))}")
+    parts: list[RenderableType] = [text, _reasons((name, words.why(why.get(name, ""))) for name in away[:MOST_LINES])]
     others = [error for error in box.errors if error.device not in set(away)]
     if others:
-        text.append(f"\n⚠ {words('cannot be read')} {len(others)}", "bold red")
-    for error in others[:MOST_LINES]:
-        text.append(f"\n  {error.device} {error.point}  {words.why(error.error)}")
+        parts.append(Text(f"⚠ {words('cannot be read')} {len(others)}", "bold red"))
+        parts.append(_reasons((f"{e.device} {e.point}", words.why(e.error)) for e in others[:MOST_LINES]))
     more = max(0, len(away) - MOST_LINES) + max(0, len(others) - MOST_LINES)
     if more:
-        text.append(f"\n  {words('and more')} {more}")
-    return text
+        parts.append(Text(f"  {words('and more')} {more}"))
+    return Group(*parts)
+
+
+def _reasons(lines: Iterable[tuple[str, str]]) -> Table:
+    """What is not right and why, a row each; a long reason goes on beneath itself."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for name, why in lines:
+        table.add_row(Text(f"  {name}"), Text(why))
+    return table
