@@ -55,20 +55,20 @@ def estate_key(state_dir: Path) -> bytes:
 def _make_key(path: Path) -> None:
     """Makes a key unless there is one: two processes that start at once use the same. Raises OSError."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
-    _write(fresh, os.urandom(KEY_BYTES))
     try:
+        _write(fresh, os.urandom(KEY_BYTES))
         with suppress(FileExistsError):
             os.link(fresh, path)
     finally:
-        fresh.unlink()
+        fresh.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
 def _write(path: Path, key: bytes) -> None:
     """Puts a key on disk for whoever owns the folder, also where root does it. Raises OSError."""
     write_durably(path, base64.b32encode(key) + b"\n")
-    if os.geteuid() == 0:
-        folder = path.parent.stat()
+    folder = path.parent.stat()
+    if os.geteuid() == 0 != folder.st_uid:  # the service itself may change no owner, and need not
         os.chown(path, folder.st_uid, folder.st_gid)
 
 

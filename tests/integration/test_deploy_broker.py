@@ -33,10 +33,14 @@ def tool(name: str) -> str:
     return found
 
 
+GATEWAYS = {"zigbee2mqtt", "chirpstack", "frigate", "uhppoted"}
+"""Whoever speaks for many devices."""
+
+
 def speaker_of(profile: str) -> tuple[str, str]:
     """Who publishes for a profile: user name and address, as deploy/mosquitto/anju.acl gives them out."""
     family = profile.partition("-")[0]
-    return (family, "thing-1") if family in {"zigbee2mqtt", "chirpstack", "frigate"} else (f"{family}-7", f"{family}-7")
+    return (family, "thing-1") if family in GATEWAYS else (f"{family}-7", f"{family}-7")
 
 
 def heard(profile: MqttProfile) -> Iterator[str]:

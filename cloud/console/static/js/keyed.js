@@ -9,6 +9,8 @@ const PRIORITIES = ["critical", "high", "medium", "low"];
 
 const pending = new Map(); // list → the list as it should become
 let used_ms = 0;
+let last = null; // what had the focus last, and the id of the part it was in: it may have been replaced since
+let last_host = "";
 let mouse = null; // where it is, in the window; what lies under it may have been replaced since
 
 function held(list) {
@@ -28,11 +30,19 @@ function alike(old, fresh) {
   return old.nodeType === fresh.nodeType && old.nodeName === fresh.nodeName && old.id === fresh.id;
 }
 
+// What the keyboard was on, when that is in this part, or was in it until an answer took its place and left it nowhere.
+function focused_in(part) {
+  const active = document.activeElement;
+  if (part.contains(active)) return active;
+  const is_lost = active === document.body && last && !last.isConnected;
+  return is_lost && last_host && part.closest(`#${CSS.escape(last_host)}`) ? last : null;
+}
+
 function refocus(part, was) {
   if (was.isConnected) return;
   const row = part.closest("[data-key]") ?? part;
   const again = was.dataset?.focus && row.querySelector(`[data-focus="${was.dataset.focus}"]`);
-  (again || row.querySelector("a, button"))?.focus({ preventScroll: true });
+  (again || part.querySelector("[data-focus]") || row.querySelector("a, button"))?.focus({ preventScroll: true });
 }
 
 function merge(old, fresh, added) {
@@ -52,7 +62,7 @@ function merge(old, fresh, added) {
     olds.forEach((node, i) => merge(node, freshes[i], added));
     return;
   }
-  const was = old.contains(document.activeElement) ? document.activeElement : null;
+  const was = focused_in(old);
   old.replaceChildren(...freshes);
   added.push(...[...old.children]);
   if (was) refocus(old, was);
@@ -117,6 +127,10 @@ export function install(htmx) {
   });
   document.addEventListener("pointerout", (event) => { if (!event.relatedTarget) mouse = null; });
   for (const name of ["keydown", "focusin", "pointerdown"]) document.addEventListener(name, () => { used_ms = Date.now(); });
+  document.addEventListener("focusin", (event) => {
+    last = event.target;
+    last_host = last.closest("[id]")?.id ?? "";
+  });
   document.addEventListener("click", (event) => { if (event.target.closest("[data-new-bar]")) release(true); });
   setInterval(() => release(false), 500);
 
