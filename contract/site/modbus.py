@@ -257,8 +257,8 @@ def _check_load(bus: AnyModbusBus, where: Where, profiles: Mapping[str, AnyProfi
         f"this line needs {load.share(bus.poll_s):.2f} s of every 1 s: {load.units} units with {load.questions} "
         f"questions at {bus.baud} baud take {load.round_s:.2f} s a round, and poll_s is {bus.poll_s:g}"
     )
-    if load.slow_share:
-        problem += f"; points with an every_s of their own take {load.slow_share:.2g} s of every 1 s besides"
+    if load.slow_share >= 0.005:  # less is not worth a word
+        problem += f"; points with an every_s of their own take {load.slow_share:.2f} s of every 1 s besides"
     least_s = load.least_poll_s()
     hint = "a higher baud rate, or fewer units on one line"
     if least_s is not None:
