@@ -8,6 +8,9 @@ const IDLE_MS = 10000; // a mouse left lying on the list is not somebody on a ro
 const PRIORITIES = ["critical", "high", "medium", "low"];
 
 const pending = new Map(); // list → the list as it should become
+const asked_ms = new WeakMap(); // part → when what it should become was asked for
+const put_ms = new WeakMap(); // element → when an answer put it there: what was asked for before that is older
+let since_ms = 0; // of the part that is being merged
 let used_ms = 0;
 let last = null; // what had the focus last, and the id of the part it was in: it may have been replaced since
 let last_host = "";
@@ -42,7 +45,7 @@ function refocus(part, was) {
   if (was.isConnected) return;
   const row = part.closest("[data-key]") ?? part;
   const again = was.dataset?.focus && row.querySelector(`[data-focus="${was.dataset.focus}"]`);
-  (again || part.querySelector("[data-focus]") || row.querySelector("a, button"))?.focus({ preventScroll: true });
+  (again || row.querySelector("[data-focus]") || row.querySelector("a, button"))?.focus({ preventScroll: true });
 }
 
 function merge(old, fresh, added) {
@@ -54,6 +57,7 @@ function merge(old, fresh, added) {
   // A question that is open, and what a script draws into, are left alone.
   if (old.hasAttribute("data-asking") && !fresh.hasAttribute("data-asking")) return;
   if (old.hasAttribute("data-busy")) return; // sent, and not answered yet (busy.js)
+  if ((put_ms.get(old) ?? 0) > since_ms) return;
   attributes(old, fresh);
   if (old.hasAttribute("data-island")) return;
   if (old.hasAttribute("data-keyed-list")) return list(old, fresh, added);
@@ -127,6 +131,8 @@ export function install(htmx) {
   });
   document.addEventListener("pointerout", (event) => { if (!event.relatedTarget) mouse = null; });
   for (const name of ["keydown", "focusin", "pointerdown"]) document.addEventListener(name, () => { used_ms = Date.now(); });
+  document.addEventListener("htmx:beforeRequest", ({ detail }) => asked_ms.set(detail.target, performance.now()));
+  document.addEventListener("htmx:afterSwap", (event) => put_ms.set(event.target, performance.now()));
   document.addEventListener("focusin", (event) => {
     last = event.target;
     last_host = last.closest("[id]")?.id ?? "";
@@ -139,6 +145,7 @@ export function install(htmx) {
     handleSwap: (style, target, fragment) => {
       if (style !== "keyed") return false;
       const added = [];
+      since_ms = asked_ms.get(target) ?? performance.now();
       const fresh = (target.id && fragment.querySelector(`#${CSS.escape(target.id)}`)) || fragment.firstElementChild;
       if (fresh) merge(target, fresh, added);
       return added;
