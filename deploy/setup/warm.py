@@ -3,4 +3,3 @@
 The service may not write where the code lies: without this it would compile everything anew at each start.
 usage: python -OO deploy/setup/warm.py
 """
-
