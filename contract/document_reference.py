@@ -78,7 +78,8 @@ def _own(node: Any, seen: dict[int, Any]) -> Any:
         items = seen[id(node)] = Seq()
         for i, child in enumerate(node):
             items.append(_own(child, seen))
-            items.lines.append(node.lc.item(i)[0] + 1)
+            # A list with a tag of nobody's has no places of its items.
+            items.lines.append((node.lc.item(i)[0] if i in (node.lc.data or ()) else node.lc.line or 0) + 1)
         return items
     if isinstance(node, ScalarBoolean):
         return bool(node)
