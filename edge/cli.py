@@ -27,8 +27,9 @@ app.add_typer(key_app, name="estate-key")
 SiteOption = Annotated[Path, typer.Option("--site", envvar="ANJU_SITE", help="The site file: what is connected.")]
 StateOption = Annotated[Path, typer.Option("--state", envvar="ANJU_STATE", help="Folder where the box keeps all.")]
 
-PYTHON = ("-P", "-OO")
-"""No packages from the folder one stands in; and no texts for readers of the code in memory, which are 2 MB."""
+PYTHON = ("-P", "-OO", "-X", "no_debug_ranges")
+"""No packages from the folder one stands in; and nothing for readers of the code in memory: its texts, which are 2 MB,
+and which columns of a line an error's trace is about."""
 SMALL_HEAP = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """What sealing a block takes goes back to the system when it is done: 2.5 MB. Source: mallopt(3)."""
 
