@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -100,13 +100,22 @@ ResolvedBle = Resolved[BleDevice, BleBus, BleProfile]
 ResolvedMqtt = Resolved[MqttDevice, MqttBus, MqttProfile]
 
 
+def _is_zone(name: str) -> bool:
+    """Whether the system, or Python's own list, has a time zone of this name."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # ValueError: it leads out of the list
+        return False
+    return True
+
+
 def check_site(site: Site, profiles: Mapping[str, AnyProfile]) -> list[Problem]:
     """Every mistake of meaning in a site file: what is doubled, what does not exist, what a model does not have."""
     problems: list[Problem] = []
     zone = "" if is_bad(site.estate) else site.estate.timezone
     if not is_bad(site.estate) and not is_bad(site.estate.name) and (wrong := name_problem(site.estate.name)):
         problems.append(Problem(("estate", "name"), f"name {wrong}", NAME_HINT))
-    if zone and not is_bad(zone) and zone not in available_timezones():
+    if zone and not is_bad(zone) and not _is_zone(zone):
         problem = f"time zone {zone!r} does not exist"
         problems.append(Problem(("estate", "timezone"), problem, "for China: Asia/Shanghai"))
     url = "" if is_bad(site.cloud) else site.cloud.url

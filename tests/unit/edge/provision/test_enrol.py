@@ -13,8 +13,9 @@ from contract.errors import AnjuError
 from edge.http.proxy import HttpProxy
 from edge.provision import Enrolment, NotEnrolled, load_identity
 from edge.provision import enrol as enrol_module
+from edge.provision import identity as identity_module
 from edge.provision.enrol import EnrolError, enrol
-from edge.provision.identity import IDENTITY_FILE, KEY_FILE, load_or_make_key
+from edge.provision.identity import IDENTITY_FILE, KEY_FILE, load_or_make_key, public_bytes
 from tests.support.fake_cloud import FakeCloud
 from tests.unit.edge.uplink.test_proxy import LOGIN, forward_proxy
 
@@ -145,3 +146,13 @@ async def test_it_goes_through_a_proxy_that_wants_a_login(tmp_path):
         enrolment = await enrol(cloud.url, "ABC-123", tmp_path, version="0", proxy=with_login)
     assert enrolment.gateway == "gw-7"
     assert seen == [LOGIN]
+
+
+def test_a_key_is_read_as_the_library_reads_it(tmp_path):
+    """What is read without the library is the same key, and every other form goes to the library."""
+    key = load_or_make_key(tmp_path)
+    pem = (tmp_path / KEY_FILE).read_bytes()
+    assert identity_module._seed_of(pem) == key.private_bytes_raw()
+    for other in (pem.replace(b"\n", b"\r\n"), pem + b"\n", pem[:-2], b"", pem.replace(b"MC4C", b"MC5C")):
+        assert identity_module._seed_of(other) is None
+    assert public_bytes(load_or_make_key(tmp_path)) == public_bytes(key)
