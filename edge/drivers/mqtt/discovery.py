@@ -228,7 +228,7 @@ def path_of(template: Any) -> str | None:
     path = ""
     for key, quoted, index in _STEP.findall(match[1]):
         path += f"[{index}]" if index else ("." if path else "") + (key or quoted)
-    return path
+    return path if path.isprintable() else None  # it is shown to a person, on a terminal
 
 
 def _topic(config: Mapping[str, Any], name: str) -> str:
