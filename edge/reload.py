@@ -74,6 +74,9 @@ def read_config(path: Path, relative_to: Path | None = None) -> Config:
     """The configuration in a site file and in `profiles/` beside it. Raises ConfigError with every mistake."""
     whole = _whole_digest(path)
     site, profiles = load_config(path, relative_to)
+    while (now := _whole_digest(path)) != whole:  # somebody writes it this moment
+        whole = now
+        site, profiles = load_config(path, relative_to)
     try:
         digest = site_digest(path)
     except OSError as e:  # an editor is just putting it there

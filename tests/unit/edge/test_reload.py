@@ -125,8 +125,9 @@ async def test_a_box_that_ends_during_a_trial_starts_with_what_ran_before(
         process.kill()
         await process.communicate()
         assert "on trial" in start_config(site_path, state).problem
+        told = reports(cloud)
         async with box(site_path, state) as ask:
-            await cloud.until(lambda: reports(cloud) > 1)
+            await cloud.until(lambda: reports(cloud) > told)
             site_path.write_text(good + NEW)
             await ask()
             await cloud.until(lambda: history(cloud, "smoke-2", "link") == ["online"])
