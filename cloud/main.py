@@ -40,6 +40,8 @@ CONNECTIONS = 12
 INGEST_AT_ONCE = 3
 """Of each lane; leaves connections for the console, however many boxes come at once."""
 _WAIT_FOR_DATABASE_S = 60.0
+_KEEP_ALIVE_S = 75
+"""Longer than the pause between two beats of a box, so that a beat needs no new connection."""
 _STOP_S = 5
 
 
@@ -158,7 +160,8 @@ def http_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
         uvicorn.Config(
             app, host=settings.host, port=settings.port, access_log=False, log_config=None, lifespan="off",
             proxy_headers=bool(settings.trusted_proxy), forwarded_allow_ips=settings.trusted_proxy or None,
-            server_header=False, timeout_graceful_shutdown=_STOP_S, h11_max_incomplete_event_size=64 << 10,
+            server_header=False, timeout_graceful_shutdown=_STOP_S, timeout_keep_alive=_KEEP_ALIVE_S,
+            h11_max_incomplete_event_size=64 << 10,
         )
     )  # fmt: skip
 
