@@ -23,6 +23,7 @@ wanted=   # libatomic1 is for the browser driver's own node
 for package in chromium libatomic1 fonts-noto-cjk mmdebstrap caddy mosquitto dbus-daemon systemd; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || wanted="$wanted $package"
 done
+command -v cc >/dev/null || command -v gcc >/dev/null || wanted="$wanted gcc libc6-dev"   # for tests/support/powercut.c
 if [ -n "$wanted" ]; then
   command -v apt-get >/dev/null || stop "install$wanted; only Debian's way (apt-get) is known here."
   say "installing$wanted"
