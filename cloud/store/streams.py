@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from cloud.store import rollups
 from cloud.store.copy import COLUMNS, readings_as_copy
 from cloud.store.database import Connection, rows_as
 from cloud.store.errors import storable
@@ -157,13 +158,14 @@ async def put_readings(
     value: npt.NDArray[np.float64],
     quality: npt.NDArray[np.uint8],
 ) -> None:
-    """Copies n readings; `at_us` in microseconds since 1970."""
+    """Copies n readings and marks their hours; `at_us` in microseconds since 1970."""
     source = readings_as_copy(series, at_us, value, quality)
     await connection.copy_to_table("readings", source=source, columns=COLUMNS, format="binary")
+    await rollups.mark(connection, series, at_us)
 
 
 async def put_states(connection: Connection, rows: Sequence[Latest]) -> None:
-    """Adds state changes to history."""
+    """Adds state changes to history and marks their hours."""
     await connection.execute(
         _SQL["put_states"],
         [r.series for r in rows],
@@ -171,6 +173,7 @@ async def put_states(connection: Connection, rows: Sequence[Latest]) -> None:
         [r.state for r in rows],
         [r.quality for r in rows],
     )
+    await rollups.mark_rows(connection, ((r.series, r.at) for r in rows))
 
 
 async def put_events(connection: Connection, rows: Sequence[tuple[int, datetime, str, object]]) -> None:

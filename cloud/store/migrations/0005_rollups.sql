@@ -1,0 +1,67 @@
+-- Roll-ups: what a chart of a month or a year reads, and what is left once the rows are gone.
+
+-- Hours whose rows changed since they were last rolled up, by bucket of 256 neighbouring series. Several marks of one
+-- hour may stand here: see cloud/store/rollups.py for why nothing waits for anything.
+CREATE TABLE rollup_mark (bucket int NOT NULL, at timestamptz NOT NULL);
+CREATE INDEX rollup_mark_bucket_at ON rollup_mark (bucket, at);
+
+-- Numbers. Only good readings count; `bad` says how many were not. Without a good one all but `bad` and `count` are NULL.
+CREATE TABLE readings_hour (
+    series  int NOT NULL,
+    count   int NOT NULL,
+    at      timestamptz NOT NULL,          -- the hour's beginning
+    min     double precision,
+    max     double precision,
+    mean    double precision,
+    first   double precision,
+    last    double precision,
+    bad     int NOT NULL,
+    PRIMARY KEY (series, at)
+);
+
+CREATE TABLE readings_day (                -- a day of the estate, by its time zone; `at` is its midnight
+    series  int NOT NULL,
+    count   int NOT NULL,
+    at      timestamptz NOT NULL,
+    min     double precision,
+    max     double precision,
+    mean    double precision,
+    first   double precision,
+    last    double precision,
+    bad     int NOT NULL,
+    PRIMARY KEY (series, at)
+);
+
+-- States: for how long a series said which word. A word holds until the next, and no longer than its series can be
+-- believed without being heard; what an hour lacks to 3,600 s nobody knows. `value` is empty where it was lost.
+CREATE TABLE states_hour (
+    series   int NOT NULL,
+    quality  smallint NOT NULL,
+    at       timestamptz NOT NULL,
+    value    text NOT NULL,
+    seconds  double precision NOT NULL,
+    PRIMARY KEY (series, at, quality, value)
+);
+
+CREATE TABLE states_day (
+    series   int NOT NULL,
+    quality  smallint NOT NULL,
+    at       timestamptz NOT NULL,
+    value    text NOT NULL,
+    seconds  double precision NOT NULL,
+    PRIMARY KEY (series, at, quality, value)
+);
+
+CREATE TABLE events_day (                  -- what is left of events that said who it was
+    device  int NOT NULL,
+    at      timestamptz NOT NULL,
+    point   text NOT NULL,
+    count   int NOT NULL,
+    PRIMARY KEY (device, at, point)
+);
+
+CREATE TABLE retention (                   -- from when on each class of rows is still whole
+    class   text PRIMARY KEY,
+    since   timestamptz NOT NULL,
+    moved_at timestamptz NOT NULL DEFAULT now()
+);

@@ -1,0 +1,117 @@
+"""Roll-ups: what each series did in each hour and day, made again from the rows whenever those change.
+
+Whoever writes rows marks their hours in the same transaction. Each process rolls up marked hours once they are over
+(`cloud/upkeep`). An hour is a function of the rows alone, so it may be made as often as one likes, late data of weeks
+come out right, and a crash costs nothing but doing it again.
+
+No writer waits for a roll-up and none is missed:
+  - A writer adds a mark unless one stands there that it can lock, shared, until it commits. Such a mark cannot be taken
+    before the writer's rows are there to be seen.
+  - A process takes marks away (those that nobody has locked) and reads the rows by a later statement. READ COMMITTED
+    gives each statement a view of its own: whatever a taken mark stands for is seen.
+  - One process at a time works on a bucket of series, or the older result could be the last to be written.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from cloud.store.database import Connection
+from cloud.store.sql import load_queries
+
+_SQL = load_queries("rollups")
+BUCKET = 256
+"""Neighbouring series that are rolled up together: about what a box has."""
+HOUR = timedelta(hours=1)
+_HOUR_US = 3_600_000_000
+_LOCK = 0x726F6C6C  # "roll": the class of our advisory locks
+_LONGEST_RUN = 24
+"""Hours that one statement rolls up."""
+MOST_BELIEVED_S = 7 * 86_400.0
+"""A state that is not repeated for a week holds no longer, whatever its series says."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What a pass over a bucket brought: hours rolled up, and whether more of its hours are waiting."""
+
+    hours: int
+    more: bool
+
+
+async def mark(connection: Connection, series: npt.NDArray[np.integer], at_us: npt.NDArray[np.integer]) -> None:
+    """Has the hours of n rows rolled up again; call it in the transaction of the rows, before or after them.
+
+    `series` are ids, `at_us` the rows' times in microseconds since 1970; neither needs to be sorted or unique.
+    """
+    if not len(series):
+        return
+    hours = at_us.astype(np.int64) // _HOUR_US
+    pairs = np.unique((series.astype(np.int64) // BUCKET << 32) + hours)  # hours since 1970 fit 32 bits for ever
+    buckets, at = (pairs >> 32).tolist(), (pairs & 0xFFFFFFFF).tolist()
+    await connection.execute(_SQL["mark"], buckets, [_EPOCH + hour * HOUR for hour in at])
+
+
+async def mark_rows(connection: Connection, rows: Iterable[tuple[int, datetime]]) -> None:
+    """The same for a few rows (series, at)."""
+    marked = [(series, (at - _EPOCH) // timedelta(microseconds=1)) for series, at in rows]
+    await mark(connection, np.array([m[0] for m in marked], np.int64), np.array([m[1] for m in marked], np.int64))
+
+
+async def ripe_buckets(connection: Connection, before: datetime, most: int) -> list[int]:
+    """Buckets that have marks of hours begun before that time, the longest waiting first."""
+    return [row["bucket"] for row in await connection.fetch(_SQL["ripe_buckets"], before, most)]
+
+
+async def roll_up(connection: Connection, bucket: int, before: datetime, most_hours: int) -> Done | None:
+    """Rolls up a bucket's marked hours that began before that time, in the caller's transaction.
+
+    None when another process is at it.
+    """
+    if not await connection.fetchval(_SQL["lock_bucket"], _LOCK, bucket):
+        return None
+    taken = await connection.fetch(_SQL["take_marks"], bucket, before, most_hours)
+    hours = sorted({row["at"] for row in taken})
+    for start, end in _runs(hours):
+        await roll_up_hours(connection, bucket, start, end)
+    return Done(len(hours), len(hours) == most_hours)
+
+
+async def roll_up_hours(connection: Connection, bucket: int, start: datetime, end: datetime) -> None:
+    """Makes the hours from `start` to before `end`, and the days they belong to, from the rows."""
+    ids = (bucket * BUCKET, (bucket + 1) * BUCKET)
+    whole_since = await connection.fetchval(_SQL["whole_since"], "readings")
+    for part_start, part_end, whole in _split(start, end, whole_since):
+        query = _SQL["roll_up_readings"] if whole else _SQL["sum_up_readings"]
+        await connection.execute(query, *ids, part_start, part_end)
+    await connection.execute(_SQL["roll_up_reading_days"], *ids, start, end)
+    believed_s = await connection.fetchval(_SQL["believed_s"], *ids, MOST_BELIEVED_S)
+    if not believed_s:
+        return
+    # A state goes on into the hours after it until it is no longer believed, so those are made again too.
+    end += HOUR * int(-(-believed_s // 3600))
+    await connection.execute(_SQL["roll_up_states"], *ids, start, end, believed_s)
+    await connection.execute(_SQL["roll_up_state_days"], *ids, start, end)
+
+
+def _runs(hours: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
+    """Neighbouring hours together, in stretches of at most _LONGEST_RUN: the beginning, and the end of the last."""
+    runs: list[tuple[datetime, datetime]] = []
+    for hour in hours:
+        if runs and hour == runs[-1][1] and hour - runs[-1][0] < _LONGEST_RUN * HOUR:
+            runs[-1] = (runs[-1][0], hour + HOUR)
+        else:
+            runs.append((hour, hour + HOUR))
+    return runs
+
+
+def _split(start: datetime, end: datetime, whole_since: datetime | None) -> list[tuple[datetime, datetime, bool]]:
+    """A run before and from the time on since when the rows are whole; `whole_since` is the beginning of an hour."""
+    if whole_since is None or whole_since <= start:
+        return [(start, end, True)]
+    if whole_since >= end:
+        return [(start, end, False)]
+    return [(start, whole_since, False), (whole_since, end, True)]
