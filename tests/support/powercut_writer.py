@@ -37,8 +37,9 @@ def break_promise(mutant: str) -> None:
 
         def add_and_answer(self: sealers.UrgentSealer, *arguments: Any, **options: Any) -> asyncio.Future[None]:
             add(self, *arguments, **options)
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            done.set_result(None)
+            loop = asyncio.get_running_loop()
+            done: asyncio.Future[None] = loop.create_future()
+            loop.call_soon(done.set_result, None)
             return done
 
         sealers.UrgentSealer.add = add_and_answer  # type: ignore[method-assign]
