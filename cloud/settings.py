@@ -9,14 +9,44 @@ import msgspec
 from contract.errors import ConfigError, Mistake
 
 
+class Keep(msgspec.Struct, frozen=True, kw_only=True):
+    """For how many days rows are kept; alarms, commands and the audit log are kept for ever."""
+
+    readings_days: int = 90
+    """Single readings; then only their hours and days."""
+    states_days: int = 1100
+    """State changes, those of life safety among them."""
+    events_days: int = 1100
+    personal_days: int = 90
+    """Events that say who it was; then only how many there were in a day."""
+    hourly_days: int = 1100
+    daily_days: int = 3660
+    quarantine_days: int = 90
+
+    def days(self, rows: str) -> int:
+        """For how many days the rows of a table are kept."""
+        if rows.endswith("_hour"):
+            return self.hourly_days
+        if rows.endswith("_day"):
+            return self.daily_days
+        return int(getattr(self, f"{rows}_days"))
+
+
+_LATEST_DAYS = 400
+"""What boxes may still bring (cloud/ingest): states and roll-ups of that time must be there to receive it."""
+_KEEP_LEAST = {"readings_days": 7, "states_days": _LATEST_DAYS, "hourly_days": _LATEST_DAYS, "daily_days": _LATEST_DAYS}
+_KEEP_MOST = 36_500
+
+
 class Settings(msgspec.Struct, frozen=True):
-    """How this process is reached and where its data are."""
+    """How this process is reached, where its data are, and how long they are kept."""
 
     database_url: str
     host: str
     port: int
     public_url: str
     trusted_proxy: str
+    keep: Keep = Keep()
 
     @property
     def https(self) -> bool:
@@ -50,7 +80,33 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     if not _is_origin(public_url):
         hint = "for example https://anju.example.org, without a path"
         mistakes.append(Mistake("ANJU_PUBLIC_URL", 0, f"{public_url!r} is not an address of a server", hint))
+    keep = _read_keep(environment, mistakes)
     if mistakes:
         raise ConfigError(mistakes)
     proxy = environment.get("ANJU_TRUSTED_PROXY", "")
-    return Settings(database_url, host.strip("[]"), int(port), public_url, proxy)
+    return Settings(database_url, host.strip("[]"), int(port), public_url, proxy, keep)
+
+
+_KEEP = {
+    "ANJU_KEEP_READINGS_DAYS": "readings_days",
+    "ANJU_KEEP_STATES_DAYS": "states_days",
+    "ANJU_KEEP_EVENTS_DAYS": "events_days",
+    "ANJU_KEEP_PERSONAL_DAYS": "personal_days",
+    "ANJU_KEEP_HOURLY_DAYS": "hourly_days",
+    "ANJU_KEEP_DAILY_DAYS": "daily_days",
+    "ANJU_KEEP_QUARANTINE_DAYS": "quarantine_days",
+}
+
+
+def _read_keep(environment: Mapping[str, str], mistakes: list[Mistake]) -> Keep:
+    days = {}
+    for name, field in _KEEP.items():
+        said, least = environment.get(name), _KEEP_LEAST.get(field, 1)
+        if said is None:
+            continue
+        if said.isdecimal() and len(said) < 6 and least <= int(said) <= _KEEP_MOST:
+            days[field] = int(said)
+        else:
+            problem = f"{said!r} is not a number of days from {least} to {_KEEP_MOST}"
+            mistakes.append(Mistake(name, 0, problem, f"leave it out for {getattr(Keep(), field)} days"))
+    return Keep(**days)

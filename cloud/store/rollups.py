@@ -15,7 +15,6 @@ No writer waits for a roll-up and none is missed:
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -33,13 +32,6 @@ _LONGEST_RUN = 24
 MOST_BELIEVED_S = 7 * 86_400.0
 """A state that is not repeated for a week holds no longer, whatever its series says."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Done(msgspec.Struct, frozen=True):
-    """What a pass over a bucket brought: hours rolled up, and whether more of its hours are waiting."""
-
-    hours: int
-    more: bool
 
 
 async def mark(connection: Connection, series: npt.NDArray[np.integer], at_us: npt.NDArray[np.integer]) -> None:
@@ -66,24 +58,24 @@ async def ripe_buckets(connection: Connection, before: datetime, most: int) -> l
     return [row["bucket"] for row in await connection.fetch(_SQL["ripe_buckets"], before, most)]
 
 
-async def roll_up(connection: Connection, bucket: int, before: datetime, most_hours: int) -> Done | None:
-    """Rolls up a bucket's marked hours that began before that time, in the caller's transaction.
+async def roll_up(connection: Connection, bucket: int, before: datetime, most_hours: int) -> int:
+    """Rolls up some of a bucket's marked hours that began before that time, in the caller's transaction.
 
-    None when another process is at it.
+    Returns how many; none when another process is at it.
     """
     if not await connection.fetchval(_SQL["lock_bucket"], _LOCK, bucket):
-        return None
+        return 0
     taken = await connection.fetch(_SQL["take_marks"], bucket, before, most_hours)
     hours = sorted({row["at"] for row in taken})
     for start, end in _runs(hours):
         await roll_up_hours(connection, bucket, start, end)
-    return Done(len(hours), len(hours) == most_hours)
+    return len(hours)
 
 
 async def roll_up_hours(connection: Connection, bucket: int, start: datetime, end: datetime) -> None:
     """Makes the hours from `start` to before `end`, and the days they belong to, from the rows."""
     ids = (bucket * BUCKET, (bucket + 1) * BUCKET)
-    whole_since = await connection.fetchval(_SQL["whole_since"], "readings")
+    whole_since = await connection.fetchval(_SQL["whole_since"])
     for part_start, part_end, whole in _split(start, end, whole_since):
         query = _SQL["roll_up_readings"] if whole else _SQL["sum_up_readings"]
         await connection.execute(query, *ids, part_start, part_end)
@@ -108,9 +100,9 @@ def _runs(hours: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
     return runs
 
 
-def _split(start: datetime, end: datetime, whole_since: datetime | None) -> list[tuple[datetime, datetime, bool]]:
-    """A run before and from the time on since when the rows are whole; `whole_since` is the beginning of an hour."""
-    if whole_since is None or whole_since <= start:
+def _split(start: datetime, end: datetime, whole_since: datetime) -> list[tuple[datetime, datetime, bool]]:
+    """A run before and from the time on since when the rows are whole; `whole_since` is the beginning of a day."""
+    if whole_since <= start:
         return [(start, end, True)]
     if whole_since >= end:
         return [(start, end, False)]

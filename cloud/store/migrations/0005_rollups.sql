@@ -60,8 +60,13 @@ CREATE TABLE events_day (                  -- what is left of events that said w
     PRIMARY KEY (device, at, point)
 );
 
-CREATE TABLE retention (                   -- from when on each class of rows is still whole
-    class   text PRIMARY KEY,
-    since   timestamptz NOT NULL,
-    moved_at timestamptz NOT NULL DEFAULT now()
+CREATE TABLE retention (                   -- from when on the rows of a table are still whole
+    rows      text PRIMARY KEY,
+    since     timestamptz NOT NULL,        -- the beginning of a day in UTC
+    moved_at  timestamptz NOT NULL DEFAULT now()
 );
+INSERT INTO retention (rows, since)
+SELECT unnest(ARRAY['readings', 'states', 'events', 'readings_hour', 'states_hour', 'readings_day', 'states_day']), 'epoch';
+
+-- Events that say who it was, which are kept for a short time only; queries/retention.sql has the same words.
+CREATE INDEX events_personal ON events (at) WHERE point IN ('access', 'passage') OR fields ?| ARRAY['credential', 'plate'];

@@ -28,8 +28,8 @@ DELETE FROM rollup_mark WHERE ctid = ANY(ARRAY(
 SELECT coalesce(max(least(stale_after_s, $3)), 0) FROM series WHERE id >= $1 AND id < $2 AND lane = 'urgent'
 
 -- name: whole_since
--- From when on a class of rows is still whole; NULL while nothing was dropped.
-SELECT since FROM retention WHERE class = $1
+-- From when on readings are still whole, held until this transaction ends: none are dropped while their hours are read.
+SELECT since FROM retention WHERE rows = 'readings' FOR SHARE
 
 -- name: roll_up_readings
 -- The hours from $3 to before $4 of the series from $1 to before $2, from their rows.

@@ -48,3 +48,13 @@ def test_every_mistake_is_said_at_once() -> None:
     with pytest.raises(ConfigError) as told:
         read_settings({"ANJU_LISTEN": "x", "ANJU_PUBLIC_URL": "x"})
     assert [mistake.file for mistake in told.value.mistakes] == ["ANJU_LISTEN", "ANJU_PUBLIC_URL", "DATABASE_URL"]
+
+
+def test_how_long_rows_are_kept_can_be_said_within_reason() -> None:
+    said = {"ANJU_KEEP_READINGS_DAYS": "30", "ANJU_KEEP_DAILY_DAYS": "400"}
+    keep = read_settings({"DATABASE_URL": URL} | said).keep
+    assert (keep.days("readings"), keep.days("readings_day"), keep.days("states_hour")) == (30, 400, 1100)
+    with pytest.raises(ConfigError) as told:
+        read_settings({"DATABASE_URL": URL, "ANJU_KEEP_READINGS_DAYS": "6", "ANJU_KEEP_STATES_DAYS": "for ever"})
+    assert "ANJU_KEEP_READINGS_DAYS" in str(told.value)
+    assert "'for ever' is not a number of days from 400 to 36500" in str(told.value)

@@ -122,10 +122,13 @@ async def test_a_database_that_moves_to_timescaledb_gets_its_hypertables_then(da
         }
 
 
-async def test_every_query_fits_the_tables(database_plain: Database) -> None:
-    async with connected(database_plain) as connection:
-        await migrate(connection, "plain")
+async def test_every_query_fits_the_tables(database: Database) -> None:
+    async with connected(database) as connection:
+        tier = await detect_tier(connection)
+        await migrate(connection, tier)
         for file in QUERIES:
             for name, text in load_queries(file).items():
+                if tier is Tier.PLAIN and "_chunks(" in text:
+                    continue
                 prepared = await connection.prepare(text)
                 assert prepared.get_parameters() is not None, f"{file}.{name}"

@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from cloud import store
 from cloud.store import sql
+from cloud.store.retention import Rows
 
 FOLDER = Path(store.__file__).parent
 FILES = sorted(path.stem for path in (FOLDER / "queries").glob("*.sql"))
@@ -15,7 +17,11 @@ USES = {
     for path in sorted(FOLDER.glob("*.py"))
     if "_SQL = " in (text := path.read_text(encoding="utf-8"))
 }
-WAYS = {"seal_{stream}": {"seal_urgent", "seal_bulk"}}
+WAYS = {
+    "seal_{stream}": {"seal_urgent", "seal_bulk"},
+    "oldest_{rows}": {f"oldest_{rows}" for rows in get_args(Rows)},
+    "delete_{rows}": {f"delete_{rows}" for rows in get_args(Rows)},
+}
 """Names that are put together, and what they may become."""
 
 
