@@ -31,6 +31,7 @@ from cloud.ingest.ingest import Ingest
 from cloud.settings import Settings
 from cloud.store import Database
 from cloud.store.gateways import Gateway
+from cloud.upkeep.upkeep import Upkeep
 from contract.errors import AnjuError
 from contract.service import keep_watchdog, notify, until_stopped
 from contract.session import HEARTBEAT_S
@@ -56,6 +57,7 @@ class Cloud:
         self.engine = Engine(RuleBook())
         self.commands = Commands(database, heartbeat_s)
         self.ingest = Ingest(database, self.engine.evaluate, self.commands.answer)
+        self.upkeep = Upkeep(database, settings.keep)
         self.app = self._app(settings)
 
     def _app(self, settings: Settings) -> FastAPI:
@@ -104,10 +106,12 @@ class Cloud:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[set[asyncio.Task[None]]]:
-        """The stages' own tasks, none of which ends by itself: listening for changes, giving up on late commands."""
+        """The stages' own tasks, none of which ends by itself: listening, giving up on late commands, upkeep."""
         tasks = {
             asyncio.create_task(self.database.listen(self._woken, self._hears), name="listen"),
             asyncio.create_task(self.commands.expire(), name="expire commands"),
+            asyncio.create_task(self.upkeep.roll_up(), name="roll up"),
+            asyncio.create_task(self.upkeep.retain(), name="drop what is too old"),
         }
         try:
             yield tasks
