@@ -6,18 +6,12 @@ number and its predecessor's checksum, so that a stream of blocks is a chain.
 
 import hashlib
 import struct
-import sys
-from array import array
-from collections.abc import Sequence
-from itertools import chain, pairwise
-from operator import attrgetter
 
 import msgspec
 import zstandard
 
 from contract.errors import BlockError
 from contract.kinds import Lane
-from contract.messages import Quality
 
 MAGIC = b"ANJB"
 VERSION = 1
@@ -27,16 +21,10 @@ MAX_ITEMS = 100_000
 MAX_BODY_BYTES = 4 << 20
 """Largest body after decompression; a block that claims more is refused before it is decompressed."""
 MAX_BLOCK_BYTES = HEADER.size + MAX_BODY_BYTES + CHECKSUM_BYTES
-TICK_NS = 1_000_000
-"""Resolution of a reading's time within a block: one millisecond."""
-ROW_BYTES = 4 + 4 + 8 + 1
-"""One reading before compression: series u32, tick u32, value f64, quality u8."""
 
 _STREAM_CODES = {Lane.URGENT: 0, Lane.BULK: 1}
 _STREAMS = {code: stream for stream, code in _STREAM_CODES.items()}
 _ZSTD_LEVEL = 3
-_TICK_MASK = 0xFFFFFFFF
-_SERIES = attrgetter("series")
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -58,82 +46,12 @@ class Header(msgspec.Struct, frozen=True):
     items: int
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
-    """One reading of a bulk block: position in the inventory, monotonic time, value (NaN for none), quality."""
-
-    series: int
-    mono_ns: int
-    value: float
-    quality: Quality
-
-
 class Block(msgspec.Struct, frozen=True):
     """A sound block, taken apart. `body` is decompressed: records (urgent) or columns (bulk)."""
 
     header: Header
     body: bytes
     checksum: int
-
-
-def _column(typecode: str, values: Sequence[float] | bytes) -> bytes:
-    """Values as little-endian bytes, shuffled: all first bytes, then all second bytes, and so on."""
-    packed = array(typecode, values)
-    if sys.byteorder == "big":
-        packed.byteswap()
-    data = packed.tobytes()
-    size = packed.itemsize
-    return b"".join(data[i::size] for i in range(size)) if size > 1 else data
-
-
-def encode_columns(rows: Sequence[Row], base_ns: int) -> bytes:
-    """Readings as the body of a bulk block: four columns, ordered by series, then time.
-
-    Shapes: n rows give n*17 bytes. Times are ticks since `base_ns`, each as the difference from the row before
-    (mod 2^32). Rows of one series keep their order. Raises BlockError for a time before `base_ns` or 49 days after it.
-    """
-    ordered = sorted(rows, key=_SERIES)
-    ticks = [(row.mono_ns - base_ns) // TICK_NS for row in ordered]
-    if ticks and (min(ticks) < 0 or max(ticks) > _TICK_MASK):
-        raise BlockError(f"times from tick {min(ticks)} to {max(ticks)} do not fit in one block; seal earlier")
-    deltas = [(b - a) & _TICK_MASK for a, b in pairwise(chain((0,), ticks))]
-    return b"".join(
-        (
-            _column("I", [row.series for row in ordered]),
-            _column("I", deltas),
-            _column("d", [row.value for row in ordered]),
-            _column("B", bytes([row.quality for row in ordered])),
-        )
-    )
-
-
-def decode_columns(body: bytes, items: int, base_ns: int) -> list[Row]:
-    """The readings of a bulk block's body, ordered by series, then time. Raises BlockError on a wrong length.
-
-    The plain counterpart of the cloud's numpy decoder, for tools and tests.
-    """
-    if len(body) != items * ROW_BYTES:
-        raise BlockError(f"bulk body has {len(body)} bytes, {items} readings take {items * ROW_BYTES}")
-    series = _uncolumn("I", body[: items * 4], items)
-    deltas = _uncolumn("I", body[items * 4 : items * 8], items)
-    values = _uncolumn("d", body[items * 8 : items * 16], items)
-    rows, tick = [], 0
-    for index, delta, value, quality in zip(series, deltas, values, body[items * 16 :], strict=True):
-        tick = (tick + int(delta)) & _TICK_MASK
-        if quality > max(Quality):
-            raise BlockError(f"quality {quality} does not exist")
-        rows.append(Row(int(index), base_ns + tick * TICK_NS, value, Quality(quality)))
-    return rows
-
-
-def _uncolumn(typecode: str, data: bytes, items: int) -> array:  # type: ignore[type-arg]  # array is generic in stubs only
-    packed = array(typecode)
-    shuffled = bytearray(len(data))
-    for i in range(packed.itemsize):
-        shuffled[i :: packed.itemsize] = data[i * items : (i + 1) * items]
-    packed.frombytes(bytes(shuffled))
-    if sys.byteorder == "big":
-        packed.byteswap()
-    return packed
 
 
 def encode_block(header: Header, body: bytes) -> bytes:
@@ -183,7 +101,7 @@ def split_block(data: bytes) -> tuple[Header, int, bytes]:
         raise BlockError(f"stream {code} does not exist")
     if items > MAX_ITEMS or body_bytes > MAX_BODY_BYTES:
         raise BlockError(f"block claims {items} items in {body_bytes} bytes, more than is allowed")
-    if max(epoch, number, previous, inventory, base_ns, sealed_ns) >= 1 << 63:
+    if max(epoch, number, previous, inventory, 2 * base_ns, sealed_ns) >= 1 << 63:  # ticks come on top of base_ns
         raise BlockError("a number in the header is out of range")
     if not epoch or not number:
         raise BlockError("epoch and number count from 1; 0 means that there is no block yet")

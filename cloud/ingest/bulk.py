@@ -11,7 +11,7 @@ from cloud.ingest.chain import Incoming
 from cloud.ingest.columns import Columns, decode_columns
 from cloud.store import Connection, streams
 from cloud.store.streams import Boot, Latest
-from contract.block import ROW_BYTES
+from contract.columns import most_body_bytes
 from contract.errors import BlockError
 from contract.kinds import Lane
 from contract.messages import Quality
@@ -71,7 +71,7 @@ async def store_bulk(
 
 
 def _columns(block: Incoming, series: npt.NDArray[np.int32]) -> Columns:
-    if block.header.items * ROW_BYTES != block.body_bytes:  # before anything is decompressed
+    if block.body_bytes > most_body_bytes(block.header.items):  # before anything is decompressed
         raise BlockError(f"{block.header.items} readings cannot take {block.body_bytes} bytes")
     columns = decode_columns(block.header, block.body(), len(series))
     if len(columns.series) and not series[columns.series].all():

@@ -15,16 +15,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from contract.block import (
-    Header,
-    Row,
-    checksum_of,
-    decode_block,
-    encode_block,
-    encode_columns,
-    rechain_block,
-    split_block,
-)
+from contract.block import Header, checksum_of, decode_block, encode_block, rechain_block, split_block
+from contract.columns import Row, encode_columns
 from contract.errors import BlockError
 from contract.kinds import Lane
 from contract.records import ClockRecord, InventoryRecord, Record, StateRecord, encode_records

@@ -9,8 +9,8 @@ from typing import Final, Never, Self
 
 import structlog
 
-from contract.block import Row
 from contract.clock import mono_ns
+from contract.columns import Row
 from contract.kinds import Lane
 from contract.messages import Event, Reading
 from contract.records import InventoryRecord, LossReceipt, Record, StateRecord

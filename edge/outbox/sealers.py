@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from contract.block import Row
+from contract.columns import Row
 from contract.errors import BlockError
 from contract.kinds import Lane
 from contract.records import InventoryRecord, Record

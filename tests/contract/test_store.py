@@ -11,7 +11,7 @@ import pytest
 from cloud.alarms.engine import NoSuchAlarmError
 from cloud.ingest.ingest import RefusedError
 from cloud.store import alarms, commands, devices, gateways
-from contract.block import Row
+from contract.columns import Row
 from contract.errors import BlockError
 from contract.kinds import Lane
 from contract.messages import CommandResult, CommandStatus, Event, Quality

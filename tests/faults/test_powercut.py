@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from contract.block import Row
+from contract.columns import Row
 from contract.kinds import Lane
 from contract.messages import Event
 from contract.records import LossReceipt, StateRecord

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from cloud.ingest.checks import problem_of
-from contract.block import Row, decode_columns, encode_columns
+from contract.columns import Row, decode_columns, encode_columns
 from contract.kinds import Lane
 from contract.messages import Event, Reading, Sample
 from contract.records import Record, StateRecord, decode_records, encode_records

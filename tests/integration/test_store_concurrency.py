@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cloud.store import Database as Store
-from contract.block import Row
+from contract.columns import Row
 from contract.kinds import Lane
 from contract.messages import Quality
 from contract.records import LossReceipt
@@ -38,6 +38,7 @@ async def test_a_receipt_on_urgent_and_readings_on_bulk_do_not_wait_in_a_circle(
         receipt = LossReceipt(Lane.BULK, bulk.epoch, 10_000 + n, 10_000 + n, 1, 1, "of no block we have", AT)
         said = urgent.urgent(clock(time.time_ns()), receipt, smoke("clear", AT + n * SECOND))
         await asyncio.gather(take(estate, bulk, reading), take(estate, urgent, said))  # neither is sent away
+    await estate.settler.settle_all()
     assert await estate.rows("SELECT (SELECT count(*) FROM readings), (SELECT count(*) FROM loss)") == [(20, 20)]
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from contract.block import Header, Row, checksum_of, encode_block, encode_columns
+from contract.block import Header, checksum_of, encode_block
+from contract.columns import Row, encode_columns
 from contract.kinds import Lane
 from contract.messages import Quality
 from contract.records import (

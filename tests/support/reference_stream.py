@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from contract.block import Block, checksum_of, decode_block, decode_columns
+from contract.block import Block, checksum_of, decode_block
+from contract.columns import decode_columns
 from contract.kinds import Lane
 from contract.records import LossReceipt, Record, decode_records
 from contract.session import NO_CURSOR, Cursor, RefusalReason

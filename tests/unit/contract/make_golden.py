@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from contract.block import Block, Header, Row, decode_columns, encode_block, encode_columns
+from contract.block import Block, Header, encode_block
+from contract.columns import Row, decode_columns, encode_columns
 from contract.kinds import Lane
 from contract.messages import CommandResult, CommandStatus, Event, Quality
 from contract.records import (
@@ -66,6 +67,15 @@ ROWS = [
     Row(3, START + SECOND, -40.0, Quality.STALE),
     Row(3, START + 2 * SECOND, float("nan"), Quality.FAULT),
     Row(0, START + 50 * SECOND, float("inf"), Quality.UNKNOWN),
+    Row(4, START + 2 * SECOND, 21.625, Quality.GOOD),
+    Row(4, START + SECOND, -0.0, Quality.GOOD),
+    Row(7, START + SECOND // 2, 230.0, Quality.GOOD),
+    Row(7, START + 10 * SECOND, -229.9, Quality.GOOD),
+    Row(7, START + 20 * SECOND, 0.1 + 0.2, Quality.GOOD),
+    Row(9, START + 10 * SECOND, 48_211.07, Quality.GOOD),
+    Row(9, START + 20 * SECOND, 48_211.1, Quality.GOOD),
+    Row(70_000, START, 1200.0, Quality.GOOD),
+    Row(70_000, START + 4_000_000 * SECOND, 1100.0, Quality.GOOD),
 ]
 
 

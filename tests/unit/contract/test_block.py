@@ -15,45 +15,24 @@ from contract.block import (
     HEADER,
     MAX_BODY_BYTES,
     MAX_ITEMS,
-    ROW_BYTES,
-    TICK_NS,
     Header,
-    Row,
     checksum_bytes,
     checksum_of,
     decode_block,
-    decode_columns,
     encode_block,
-    encode_columns,
     rechain_block,
     split_block,
 )
 from contract.errors import BlockError
 from contract.kinds import Lane
-from contract.messages import Quality
 
 HEADER_EXAMPLE = Header(Lane.BULK, 7, 3, 5, bytes(range(16)), 9, 1_000_000, 2_000_000, 1)
 numbers = st.integers(0, 2**63 - 1)
 headers = st.builds(
     Header,
     st.sampled_from(Lane), st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1), numbers, st.binary(min_size=16,
-    max_size=16), numbers, numbers, numbers, st.integers(0, MAX_ITEMS),
+    max_size=16), numbers, st.integers(0, 2**62 - 1), numbers, st.integers(0, MAX_ITEMS),
 )  # fmt: skip
-BASE_NS = 10**15
-rows = st.builds(
-    Row,
-    st.integers(0, 2**32 - 1),
-    st.one_of(st.integers(0, 3), st.integers(2**32 - 4, 2**32 - 1), st.integers(0, 2**32 - 1)).map(
-        lambda tick: BASE_NS + tick * TICK_NS
-    ),
-    st.floats(),  # NaN, infinities and signed zeros too
-    st.sampled_from(Quality),
-)
-
-
-def bits(row: Row) -> tuple[int, int, bytes, Quality]:
-    """A row that can be compared where its value is NaN."""
-    return row.series, row.mono_ns, struct.pack("<d", row.value), row.quality
 
 
 def sealed(head: bytes, packed: bytes) -> bytes:
@@ -73,46 +52,6 @@ def test_a_block_comes_back_as_it_was(header: Header, body: bytes) -> None:
     block = decode_block(data)
     assert (block.header, block.body, block.checksum) == (header, body, checksum_of(data))
     assert 0 <= block.checksum < 2**63
-
-
-@given(st.lists(rows, max_size=50))
-def test_readings_come_back_by_series_in_the_order_they_were_in(given_rows: list[Row]) -> None:
-    body = encode_columns(given_rows, BASE_NS)
-    assert len(body) == len(given_rows) * ROW_BYTES
-    back = decode_columns(body, len(given_rows), BASE_NS)
-    assert [bits(row) for row in back] == [bits(row) for row in sorted(given_rows, key=lambda row: row.series)]
-
-
-@given(st.integers(0, TICK_NS - 1))
-def test_a_time_is_rounded_down_to_its_millisecond(within_ns: int) -> None:
-    (row,) = decode_columns(encode_columns([Row(0, BASE_NS + within_ns, 1.0, Quality.GOOD)], BASE_NS), 1, BASE_NS)
-    assert row.mono_ns == BASE_NS
-
-
-def test_many_series_are_told_apart() -> None:
-    many = [
-        Row(series, BASE_NS + t * TICK_NS, series + t / 10, Quality.GOOD) for t in range(10) for series in range(1000)
-    ]
-    assert decode_columns(encode_columns(many, BASE_NS), len(many), BASE_NS) == sorted(
-        many, key=lambda row: (row.series, row.mono_ns)
-    )
-
-
-@pytest.mark.parametrize("offset_ns", [-1, -TICK_NS, 2**32 * TICK_NS])
-def test_a_time_that_does_not_fit_is_refused_and_not_wrapped(offset_ns: int) -> None:
-    with pytest.raises(BlockError, match="do not fit"):
-        encode_columns([Row(0, BASE_NS + offset_ns, 1.0, Quality.GOOD)], BASE_NS)
-
-
-@pytest.mark.parametrize(("length", "items"), [(0, 1), (16, 1), (18, 1), (17, 0), (17, 2)])
-def test_columns_of_a_wrong_length_are_refused(length: int, items: int) -> None:
-    with pytest.raises(BlockError, match="bytes"):
-        decode_columns(bytes(length), items, 0)
-
-
-def test_a_quality_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(BlockError, match="quality 4"):
-        decode_columns(bytes(16) + b"\x04", 1, 0)
 
 
 def test_every_bit_that_flips_is_found() -> None:
@@ -208,6 +147,7 @@ def test_a_block_holds_so_much_and_no_more() -> None:
         ({"flags": 1}, "flags 1"),
         ({"stream": 2}, "stream 2"),
         ({"epoch": 2**63}, "out of range"),
+        ({"base_ns": 2**62}, "out of range"),
         ({"checksum": 2**64 - 1}, "out of range"),
         ({"epoch": 0}, "count from 1"),
         ({"number": 0}, "count from 1"),
@@ -217,9 +157,10 @@ def test_a_block_holds_so_much_and_no_more() -> None:
 def test_a_header_that_makes_no_sense_is_refused(changed: dict[str, object], said: str) -> None:
     fields = {
         "magic": b"ANJB", "version": 1, "stream": 0, "flags": 0, "epoch": 7, "number": 1, "checksum": 0,
+        "boot": bytes(16), "inventory": 0, "base_ns": 0,
     } | changed  # fmt: skip
     packed = zstandard.ZstdCompressor().compress(b"x")
-    head = HEADER.pack(*fields.values(), bytes(16), 0, 0, 0, 1, 1, len(packed))
+    head = HEADER.pack(*fields.values(), 0, 1, 1, len(packed))
     with pytest.raises(BlockError, match=said):
         decode_block(sealed(head, packed))
 

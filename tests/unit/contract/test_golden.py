@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from contract.block import HEADER, decode_block, encode_block, encode_columns
+from contract.block import HEADER, decode_block, encode_block
+from contract.columns import encode_columns
 from contract.kinds import Lane
 from contract.records import decode_records, encode_records
 from tests.unit.contract.make_golden import FOLDER, RECORDS, ROWS, described, golden_blocks

@@ -1,6 +1,4 @@
-"""The cloud's numpy decoder reads what contract.block reads, to the bit."""
-
-from contextlib import suppress
+"""The cloud's numpy decoder reads what contract.columns reads, to the bit."""
 
 import msgspec
 import numpy as np
@@ -9,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.ingest import columns
-from contract import block
-from contract.block import Row
+from contract import columns as plain
+from contract.columns import Row
 from contract.errors import BlockError
 from contract.messages import Quality
-from tests.unit.contract.test_block import BASE_NS, HEADER_EXAMPLE, bits, rows
+from tests.unit.contract.test_block import HEADER_EXAMPLE
+from tests.unit.contract.test_columns import BASE_NS, bits, rows
 
 
 def decode(body: bytes, items: int, inventory_size: int = 2**32) -> columns.Columns:
@@ -30,26 +29,48 @@ def rows_of(found: columns.Columns) -> list[Row]:
 
 @given(st.lists(rows, max_size=40))
 def test_both_decoders_agree(given_rows: list[Row]) -> None:
-    body = block.encode_columns(given_rows, BASE_NS)
-    plain = block.decode_columns(body, len(given_rows), BASE_NS)
-    assert [bits(row) for row in rows_of(decode(body, len(given_rows)))] == [bits(row) for row in plain]
+    body = plain.encode_columns(given_rows, BASE_NS)
+    by_series = sorted(given_rows, key=lambda row: row.series)
+    found = decode(body, len(given_rows))
+    assert [bits(row) for row in rows_of(found)] == [bits(row) for row in by_series]
+    assert [bits(row) for row in plain.decode_columns(body, len(given_rows), BASE_NS)] == [bits(r) for r in by_series]
+    assert [part.dtype for part in (found.series, found.mono_ns, found.value, found.quality)] == [
+        np.uint32, np.int64, np.float64, np.uint8,
+    ]  # fmt: skip
 
 
-@given(st.integers(0, 5), st.binary(max_size=100))
-def test_both_refuse_the_same_bytes(items: int, body: bytes) -> None:
-    plain: list[Row] | None = None
-    quick: list[Row] | None = None
-    with suppress(BlockError):
-        plain = block.decode_columns(body, items, BASE_NS)
-    with suppress(BlockError):
-        quick = rows_of(decode(body, items))
-    assert (plain is None) is (quick is None)
-    if plain is not None and quick is not None:
-        assert [bits(row) for row in plain] == [bits(row) for row in quick]
+bodies = st.one_of(
+    st.tuples(st.integers(0, 5), st.binary(max_size=100)),
+    st.lists(rows, max_size=6).map(lambda some: (len(some), plain.encode_columns(some, BASE_NS))),
+)
+changes = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=3)
+
+
+@given(bodies, changes)
+def test_both_refuse_the_same_bytes(sealed: tuple[int, bytes], changed: list[tuple[int, int]]) -> None:
+    items, body = sealed[0], bytearray(sealed[1])
+    for at, byte in changed:
+        if at < len(body):
+            body[at] = byte
+    slow: list[Row] | BlockError
+    quick: list[Row] | BlockError
+    try:
+        slow = plain.decode_columns(bytes(body), items, BASE_NS)
+    except BlockError as e:
+        slow = e
+    try:
+        quick = rows_of(decode(bytes(body), items))
+    except BlockError as e:
+        quick = e
+    if isinstance(slow, BlockError) or isinstance(quick, BlockError):
+        assert isinstance(slow, BlockError), quick
+        assert isinstance(quick, BlockError), slow
+    else:
+        assert [bits(row) for row in slow] == [bits(row) for row in quick]
 
 
 def test_a_series_beyond_the_inventory_is_refused() -> None:
-    body = block.encode_columns([Row(3, BASE_NS, 1.0, Quality.GOOD)], BASE_NS)
+    body = plain.encode_columns([Row(3, BASE_NS, 1.0, Quality.GOOD)], BASE_NS)
     assert decode(body, 1, 4).series.tolist() == [3]
     for size in (3, 0):
         with pytest.raises(BlockError, match="series 3 is not in the inventory"):
@@ -57,6 +78,6 @@ def test_a_series_beyond_the_inventory_is_refused() -> None:
 
 
 def test_no_readings_are_empty_columns() -> None:
-    found = decode(b"", 0, 0)
+    found = decode(plain.encode_columns([], BASE_NS), 0, 0)
     assert [len(part) for part in (found.series, found.mono_ns, found.value, found.quality)] == [0] * 4
     assert found.mono_ns.dtype == np.int64

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from contract.block import Row
+from contract.columns import Row
 from contract.kinds import Lane
 from contract.messages import Event, Quality
 from contract.records import InventoryRecord, LossReceipt

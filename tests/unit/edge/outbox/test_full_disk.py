@@ -6,7 +6,8 @@ import sqlite3
 
 import pytest
 
-from contract.block import decode_block, decode_columns
+from contract.block import decode_block
+from contract.columns import decode_columns
 from contract.kinds import Lane
 from contract.messages import Event
 from contract.records import ConfigReport, LossReceipt, StateRecord

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from contract.block import decode_block, decode_columns
+from contract.block import decode_block
+from contract.columns import decode_columns
 from contract.kinds import Lane
 from contract.messages import Event, Quality, Reading
 from contract.records import (
