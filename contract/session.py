@@ -4,9 +4,11 @@
 2. `POST CHALLENGE_PATH`, then `POST SESSION_PATH` with the nonce signed, each time a session opens; answered with a
    token, the cloud's time and both cursors.
 3. `POST blocks_path(stream)` with consecutive blocks; answered with the cursor after COMMIT, never before.
-4. `GET DOWN_PATH`: a response that never ends; one JSON line a command, an empty line as heartbeat.
-5. `POST BEAT_PATH` every BEAT_S: the box lives, and how much it has not delivered. Readings are reported on change, so
-   without it a quiet estate and a dead box would look alike.
+4. `GET DOWN_PATH`: a response that never ends; one JSON line a command, an empty line as heartbeat, as often as the box
+   asks for (`?heartbeat_s=`, HEARTBEAT_S without it, MIN_BEAT_S to MAX_BEAT_S).
+5. `POST BEAT_PATH` every BEAT_S, or as often as the box said when its session opened: the box lives, and how much it
+   has not delivered. Readings are reported on change, so without it a quiet estate and a dead box would look alike. The
+   first of a session brings a report of the box, and so does one in which something of weight changed.
 """
 
 import struct
@@ -25,7 +27,12 @@ SESSION_PATH = "/edge/v1/session"
 DOWN_PATH = "/edge/v1/down"
 BEAT_PATH = "/edge/v1/beat"
 BEAT_S = 20.0
-SILENT_AFTER_S = 65.0
+METERED_BEAT_S = 60.0
+"""How often a box on a metered link beats, and wants its down stream to."""
+MIN_BEAT_S, MAX_BEAT_S = 5.0, 120.0
+"""The cloud takes no other periods: a box must neither flood it nor be missed for long."""
+SILENT_AFTER_BEATS = 3.25
+SILENT_AFTER_S = SILENT_AFTER_BEATS * BEAT_S
 """A box that was not heard of for three beats is silent, and nothing behind it is known any more."""
 HEARTBEAT_S = 10.0
 """A down stream that is silent for three heartbeats is dead."""
@@ -78,12 +85,13 @@ class ChallengeReply(msgspec.Struct, frozen=True):
 
 
 class SessionRequest(msgspec.Struct, frozen=True):
-    """The nonce signed (see signed_text), and what runs on the box."""
+    """The nonce signed (see signed_text), what runs on the box, and how often it will beat, in seconds."""
 
     gateway: str
     nonce: bytes
     signature: bytes
     version: str
+    beat_s: Annotated[float, msgspec.Meta(gt=0, le=86400)] = BEAT_S
 
 
 class SessionReply(msgspec.Struct, frozen=True):
@@ -96,11 +104,63 @@ class SessionReply(msgspec.Struct, frozen=True):
     bulk: Cursor
 
 
-class Beat(msgspec.Struct, frozen=True):
-    """Blocks of each stream that the box keeps and the cloud has not acknowledged."""
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e10)]
 
-    urgent_blocks: Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
-    bulk_blocks: Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+
+class BusReport(msgspec.Struct, frozen=True):
+    """A bus of the box: how many devices are on it, how many of them do not answer, and what is wrong with it.
+
+    `poll_p99_ms` is how long the slowest answers took of late; `problem` is empty where nothing is wrong.
+    """
+
+    id: Annotated[str, msgspec.Meta(max_length=100)]
+    protocol: Annotated[str, msgspec.Meta(max_length=50)]
+    is_up: bool
+    devices: Annotated[int, msgspec.Meta(ge=0, le=100_000)]
+    silent: Annotated[int, msgspec.Meta(ge=0, le=100_000)]
+    poll_p99_ms: Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+    problem: Annotated[str, msgspec.Meta(max_length=500)] = ""
+
+
+MAX_BUSES_REPORTED = 64
+
+
+class GatewayReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How a box is, in its own words. Bytes are those of its link with the cloud, headers and TLS counted in.
+
+    `sent_bytes` and `received_bytes` since it started, `month_bytes` both ways since the month began in its estate's
+    zone, `budget_bytes` what a month may cost (0: no end), `written_bytes_a_day` what wears its disk out. `is_in_memory`:
+    the disk takes nothing, and a power cut would cost what the cloud does not have. `clock_source` is where its time
+    comes from (empty: from nowhere yet), `clock_uncertainty_ns` how far that may be off, and `machine_clock_off_ns` how
+    far its machine's wall clock is ahead of the cloud's time (None: not known). `lost_items` were given up and declared.
+    """
+
+    version: Annotated[str, msgspec.Meta(max_length=50)]
+    uptime_s: Seconds
+    sent_bytes: Count
+    received_bytes: Count
+    month_bytes: Count
+    budget_bytes: Count
+    is_metered: bool
+    written_bytes_a_day: Count
+    disk_free_bytes: Count
+    disk_total_bytes: Count
+    is_in_memory: bool
+    clock_source: Annotated[str, msgspec.Meta(max_length=20)]
+    clock_uncertainty_ns: Count
+    machine_clock_off_ns: Annotated[int, msgspec.Meta(gt=-(1 << 62), lt=1 << 62)] | None
+    lost_items: Count
+    is_identity_shared: bool
+    buses: Annotated[tuple[BusReport, ...], msgspec.Meta(max_length=MAX_BUSES_REPORTED)] = ()
+
+
+class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Blocks of each stream that the box keeps and the cloud has not acknowledged, and now and then its report."""
+
+    urgent_blocks: Count = 0
+    bulk_blocks: Count = 0
+    report: GatewayReport | None = None
 
 
 class BeatReply(msgspec.Struct, frozen=True):
