@@ -28,6 +28,7 @@ from cloud.identity.gateways import Gateways
 from cloud.identity.people import People
 from cloud.ingest import routes as ingest_routes
 from cloud.ingest.ingest import Ingest
+from cloud.ingest.settle import Settler
 from cloud.settings import Settings
 from cloud.store import Database
 from cloud.store.gateways import Gateway
@@ -39,7 +40,7 @@ from contract.session import HEARTBEAT_S
 log = structlog.get_logger()
 CONNECTIONS = 12
 INGEST_AT_ONCE = 3
-"""Of each lane; leaves connections for the console, however many boxes come at once."""
+"""Of urgent; with the groups of bulk and settling that leaves connections for the console, however many boxes come."""
 _WAIT_FOR_DATABASE_S = 60.0
 _KEEP_ALIVE_S = 75
 """Longer than the pause between two beats of a box, so that a beat needs no new connection."""
@@ -57,6 +58,7 @@ class Cloud:
         self.engine = Engine(RuleBook())
         self.commands = Commands(database, heartbeat_s)
         self.ingest = Ingest(database, self.engine.evaluate, self.commands.answer)
+        self.settler = Settler(database)
         self.upkeep = Upkeep(database, settings.keep)
         self.app = self._app(settings)
 
@@ -110,6 +112,7 @@ class Cloud:
         tasks = {
             asyncio.create_task(self.database.listen(self._woken, self._hears), name="listen"),
             asyncio.create_task(self.commands.expire(), name="expire commands"),
+            asyncio.create_task(self.settler.run(), name="settle"),
             asyncio.create_task(self.upkeep.roll_up(), name="roll up"),
             asyncio.create_task(self.upkeep.retain(), name="drop what is too old"),
         }

@@ -15,7 +15,7 @@ from cloud.identity.gateways import (
     TooLongError,
     TooManyClaimsError,
 )
-from cloud.ingest.ingest import RefusedError
+from cloud.ingest.refused import RefusedError
 from cloud.ingest.routes import TooLargeError
 from contract.errors import AnjuError, BlockError, Retryable
 

@@ -1,4 +1,4 @@
-"""Bulk blocks into rows: decode, convert time, copy, move the latest values."""
+"""Bulk blocks checked and made ready to land, and the newest readings they bring. Pure."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -9,111 +9,158 @@ import numpy.typing as npt
 
 from cloud.ingest.chain import Incoming
 from cloud.ingest.columns import Columns, decode_columns
-from cloud.store import Connection, streams
-from cloud.store.streams import Boot, Latest
+from cloud.store.group import Inventory
+from cloud.store.landing import Arrived, true_quality
+from cloud.store.newest import Newest
+from cloud.store.streams import Boot
 from contract.columns import most_body_bytes
 from contract.errors import BlockError
-from contract.kinds import Lane
-from contract.messages import Quality
 from contract.session import RefusalReason
 
 OLDEST_US = int(timedelta(days=400).total_seconds() * 1e6)
 """No box keeps what is older; and each day of it would be a chunk of its own."""
 _AHEAD_US = 3_600_000_000
 """A reading more than an hour ahead of the cloud's clock is not plausible."""
+_NO_TIME = np.iinfo(np.int64).min
+_ANY_SERIES = 1 << 32
 
 
-class Stored(msgspec.Struct, frozen=True):
-    """What became of bulk blocks: how many were handled, why the next was not, which devices have news."""
+class Bad(msgspec.Struct, frozen=True):
+    """A block that cannot be taken, and why."""
+
+    block: Incoming
+    reason: str
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What a request's blocks come to: how many were handled, why the next was not, what lands, what is set aside.
+
+    `newest` has the newest reading of each series by each inventory of the blocks, in their order.
+    """
 
     handled: int
     refused: str | None
     missing_inventory: int
-    moved: frozenset[int]
-    quarantined: int
-    rows: int
+    arrived: tuple[Arrived, ...]
+    bad: tuple[Bad, ...]
+    newest: tuple[tuple[Inventory, Newest], ...]
+    readings: int
 
 
-async def store_bulk(
-    connection: Connection, gateway: UUID, blocks: tuple[Incoming, ...], boots: dict[bytes, Boot], now: datetime
-) -> Stored:
-    """Stores the readings of consecutive blocks, as far as their boot and inventory are known."""
-    parts: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], Columns]] = []
-    inventories: dict[int, npt.NDArray[np.int32] | None] = {}
-    handled = quarantined = missing = 0
+def decode(block: Incoming) -> Columns:
+    """A block's readings, whatever its inventory. Raises BlockError where they make no sense."""
+    head = block.header
+    if block.body_bytes > most_body_bytes(head.items):  # before anything is decompressed
+        raise BlockError(f"{head.items} readings cannot take {block.body_bytes} bytes")
+    return decode_columns(head, block.body(), _ANY_SERIES)
+
+
+def check(
+    gateway: UUID,
+    blocks: tuple[tuple[Incoming, Columns | BlockError], ...],
+    boots: dict[bytes, Boot],
+    inventories: dict[int, Inventory],
+    now: datetime,
+) -> Checked:
+    """Checks consecutive blocks, as far as their boot and inventory are known.
+
+    `boots` has each of the blocks' boots, `inventories` those of the blocks' that were ever sent.
+    """
+    arrived: list[Arrived] = []
+    bad: list[Bad] = []
+    heads: dict[int, _Heads] = {}
+    handled = missing = readings = 0
     refused: str | None = None
-    for block in blocks:
+    now_us = int(now.timestamp() * 1e6)
+    for block, columns in blocks:
         head = block.header
         boot = boots[head.boot]
-        if head.sealed_ns <= boot.sealed_ns(Lane.BULK):  # known from before a new epoch was opened
+        if head.sealed_ns <= boot.sealed_ns:  # known from before a new epoch was opened
             handled += 1
             continue
-        if head.inventory not in inventories:
-            inventories[head.inventory] = await streams.series_of_inventory(connection, gateway, head.inventory)
-        series = inventories[head.inventory]
         if boot.utc_ns is None or boot.mono_ns is None:
             refused = RefusalReason.CLOCK
             break
-        if series is None:
+        inventory = inventories.get(head.inventory)
+        if inventory is None:
             refused, missing = RefusalReason.INVENTORY, head.inventory
             break
-        try:
-            columns = _columns(block, series)
-            at_us = (columns.mono_ns + (boot.utc_ns - boot.mono_ns)) // 1000
-            _check_times(at_us, now)
-            parts.append((series[columns.series], at_us, columns))
-        except BlockError as e:
-            await streams.quarantine(connection, gateway, Lane.BULK, head.epoch, head.number, block.raw, str(e))
-            quarantined += 1
         handled += 1
-    moved, rows = await _copy(connection, parts, now)
-    return Stored(handled, refused, missing, frozenset(moved), quarantined, rows)
+        try:
+            if isinstance(columns, BlockError):
+                raise columns
+            offset_ns = boot.utc_ns - boot.mono_ns
+            if not len(columns.series):
+                continue
+            at_us = (columns.mono_ns + offset_ns) // 1000
+            first_us, last_us = int(at_us.min()), int(at_us.max())
+            _check_times(first_us, last_us, now_us)
+            _check_series(columns.series, inventory)
+        except BlockError as e:
+            bad.append(Bad(block, str(e)))
+            continue
+        items = len(columns.series)
+        arrived.append(Arrived(gateway, head.inventory, offset_ns, first_us, last_us, items, block.raw))
+        readings += items
+        # A reading ahead of our clock would stay the newest until that has caught up with it.
+        heads.setdefault(head.inventory, _Heads(inventory)).take(columns, np.minimum(at_us, now_us))
+    newest = tuple((of.inventory, of.newest()) for of in heads.values())
+    return Checked(handled, refused, missing, tuple(arrived), tuple(bad), newest, readings)
 
 
-def _columns(block: Incoming, series: npt.NDArray[np.int32]) -> Columns:
-    if block.body_bytes > most_body_bytes(block.header.items):  # before anything is decompressed
-        raise BlockError(f"{block.header.items} readings cannot take {block.body_bytes} bytes")
-    columns = decode_columns(block.header, block.body(), len(series))
-    if len(columns.series) and not series[columns.series].all():
+class _Heads:
+    """The newest reading of each place of an inventory, block after block."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        size = len(inventory.series)
+        self.inventory = inventory
+        self._at_us = np.full(size, _NO_TIME, np.int64)
+        self._value = np.empty(size, np.float64)
+        self._quality = np.empty(size, np.uint8)
+
+    def take(self, columns: Columns, at_us: npt.NDArray[np.int64]) -> None:
+        """Moves on to what a block brings that is as new or newer."""
+        places, value, quality = columns.series, columns.value, columns.quality
+        steps = np.diff(places.astype(np.int64))
+        if (steps < 0).any() or (np.diff(at_us)[steps == 0] < 0).any():  # a box sorts; but it is a box that says so
+            order = np.lexsort((at_us, places))
+            places, at_us, value, quality = places[order], at_us[order], value[order], quality[order]
+            steps = np.diff(places.astype(np.int64))
+        last = np.append(steps != 0, True)
+        last[last] = at_us[last] >= self._at_us[places[last]]
+        places = places[last]
+        self._at_us[places] = at_us[last]
+        self._value[places] = value[last]
+        self._quality[places] = quality[last]
+
+    def newest(self) -> Newest:
+        """What came, by ascending series."""
+        (places,) = np.nonzero(self._at_us != _NO_TIME)
+        order = np.lexsort((self._at_us[places], self.inventory.series[places]))
+        places = places[order]
+        series = self.inventory.series[places]
+        last = np.append(series[1:] != series[:-1], True)  # were a series counted twice, it still is one
+        places, series = places[last], series[last]
+        value, quality = self._value[places], self._quality[places]
+        quality = true_quality(value, quality)
+        return Newest(series, self._at_us[places], np.where(np.isfinite(value), value, np.nan), quality)
+
+
+def _check_series(places: npt.NDArray[np.uint32], inventory: Inventory) -> None:
+    if int(places.max()) >= len(inventory.series):
+        raise BlockError(f"series {int(places.max())} is not in the inventory of {len(inventory.series)}")
+    if not inventory.series[places].all():
         raise BlockError("a reading of a series whose lane is urgent")
-    return columns
 
 
-def _check_times(at_us: npt.NDArray[np.int64], now: datetime) -> None:
-    if not len(at_us):
-        return
-    now_us = int(now.timestamp() * 1e6)
-    latest_us = now_us + _AHEAD_US
-    if int(at_us.min()) < now_us - OLDEST_US or int(at_us.max()) > latest_us:
-        first, last = (datetime.fromtimestamp(int(us) / 1e6, UTC) for us in (at_us.min(), at_us.max()))
-        raise BlockError(f"times from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC are not plausible")
+def _check_times(first_us: int, last_us: int, now_us: int) -> None:
+    if first_us < now_us - OLDEST_US or last_us > now_us + _AHEAD_US:
+        first, last = (_say(us) for us in (first_us, last_us))
+        raise BlockError(f"times from {first} to {last} are not plausible")
 
 
-async def _copy(
-    connection: Connection, parts: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], Columns]], now: datetime
-) -> tuple[set[int], int]:
-    if not parts:
-        return set(), 0
-    series = np.concatenate([part[0] for part in parts])
-    at_us = np.concatenate([part[1] for part in parts])
-    value = np.concatenate([part[2].value for part in parts])
-    quality = np.concatenate([part[2].quality for part in parts])
-    quality = np.where((quality == Quality.GOOD) & ~np.isfinite(value), np.uint8(Quality.FAULT), quality)
-    if not len(series):
-        return set(), 0
-    # Sorted rows are runs in the index (series, at), and the last of each run is the series' newest value.
-    order = np.lexsort((at_us, series))
-    series, at_us, value, quality = series[order], at_us[order], value[order], quality[order]
-    await streams.put_readings(connection, series, at_us, value, quality)
-    ends = np.flatnonzero(np.append(series[1:] != series[:-1], True))
-    newest = [
-        Latest(
-            int(series[i]),
-            min(datetime.fromtimestamp(int(at_us[i]) / 1e6, UTC), now),  # else it would stay the newest for an hour
-            float(value[i]) if np.isfinite(value[i]) else None,
-            None,
-            int(quality[i]),
-        )
-        for i in ends
-    ]
-    return await streams.put_latest(connection, newest), len(series)
+def _say(us: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(us / 1e6, UTC):%Y-%m-%d %H:%M} UTC"
+    except (OverflowError, ValueError, OSError):
+        return f"{us / 1e6:.0f} s since 1970"

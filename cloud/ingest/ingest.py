@@ -1,31 +1,25 @@
 """One request of a box, from bytes to a committed cursor."""
 
+import asyncio
 from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
-from prometheus_client import Counter, Histogram
 
-from cloud.ingest.bulk import store_bulk
 from cloud.ingest.chain import Incoming, read_block, walk
+from cloud.ingest.counts import BLOCKS, SECONDS
+from cloud.ingest.group import GroupCommit
+from cloud.ingest.refused import RefusedError
 from cloud.ingest.urgent import Answer, UrgentWriter
 from cloud.store import Connection, Database, UnkeepableError, streams
 from cloud.store.changes import Evaluate
-from contract.errors import AnjuError, BlockError
+from contract.errors import BlockError
 from contract.kinds import Lane
 from contract.session import BlocksReply, Cursor, Refusal, iter_blocks
 
 log = structlog.get_logger()
-_BLOCKS = Counter("anju_ingest_blocks", "Blocks by stream and what became of them", ["stream", "outcome"])
-_SECONDS = Histogram("anju_ingest_seconds", "Time of a request's transaction", ["stream"])
-
-
-class RefusedError(AnjuError):
-    """The blocks do not continue the stream; the box is told why and where the cloud stands (409)."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.reason)
-        self.refusal = refusal
+_THREAD_BYTES = 64 << 10
+"""Requests above it are read beside the event loop, which they would hold up for milliseconds."""
 
 
 class Ingest:
@@ -35,6 +29,7 @@ class Ingest:
         self._database = database
         self._evaluate = evaluate
         self._answer = answer
+        self._bulk = GroupCommit(database)
 
     async def take(self, gateway: UUID, estate: int, stream: Lane, body: bytes) -> BlocksReply:
         """Stores what continues the stream and returns the cursor, committed.
@@ -42,41 +37,47 @@ class Ingest:
         Raises BlockError for bytes damaged on the way, RefusedError when nothing could be taken, Retryable when the
         database cannot be had. A request that is sent again changes nothing.
         """
-        blocks = _read(body, stream)
+        if len(body) > _THREAD_BYTES:
+            blocks = await asyncio.to_thread(_read, body, stream)
+        else:
+            blocks = _read(body, stream)
+        if stream is Lane.BULK:
+            return await self._bulk.take(gateway, estate, blocks)
+        return await self._take_urgent(gateway, estate, blocks)
+
+    async def _take_urgent(self, gateway: UUID, estate: int, blocks: list[Incoming]) -> BlocksReply:
         try:
-            reply, topics = await self._attempt(gateway, estate, stream, blocks)
+            reply, topics = await self._attempt(gateway, estate, blocks)
         except UnkeepableError as e:
-            log.warning("the database refuses a block", gateway=str(gateway), stream=stream, problem=str(e))
-            reply, topics = await self._set_aside(gateway, estate, stream, blocks)
+            log.warning("the database refuses a block", gateway=str(gateway), stream=Lane.URGENT, problem=str(e))
+            reply, topics = await self._set_aside(gateway, estate, blocks)
         await self._database.wake(topics)
         return reply
 
     async def _attempt(
-        self, gateway: UUID, estate: int, stream: Lane, blocks: list[Incoming]
+        self, gateway: UUID, estate: int, blocks: list[Incoming], aside: str = ""
     ) -> tuple[BlocksReply, set[str]]:
-        with _SECONDS.labels(stream).time():
+        with SECONDS.labels(Lane.URGENT).time():
             async with self._database.storing() as connection:
-                return await self._store(connection, gateway, estate, stream, blocks)
+                return await self._store(connection, gateway, estate, blocks, aside)
 
-    async def _set_aside(
-        self, gateway: UUID, estate: int, stream: Lane, blocks: list[Incoming]
-    ) -> tuple[BlocksReply, set[str]]:
+    async def _set_aside(self, gateway: UUID, estate: int, blocks: list[Incoming]) -> tuple[BlocksReply, set[str]]:
         """Takes the next block alone; where it is the one that the database refuses, sets it aside and goes on."""
         async with self._database.connect() as connection:
-            cursor = await streams.cursor_now(connection, gateway, stream)
+            cursor = await streams.cursor_now(connection, gateway, Lane.URGENT)
         # Every epoch may be new here: what is decided on is decided again under the lock.
         first = list(walk(cursor, blocks, frozenset()).taken[:1])
         try:
-            return await self._attempt(gateway, estate, stream, first)
+            return await self._attempt(gateway, estate, first)
         except UnkeepableError as e:
-            async with self._database.transaction() as connection:
-                return await self._store(connection, gateway, estate, stream, first, aside=str(e))
+            return await self._attempt(gateway, estate, first, aside=str(e))
 
     async def _store(
-        self, connection: Connection, gateway: UUID, estate: int, stream: Lane, blocks: list[Incoming], aside: str = ""
+        self, connection: Connection, gateway: UUID, estate: int, blocks: list[Incoming], aside: str
     ) -> tuple[BlocksReply, set[str]]:
         """Stores what continues the stream, or with `aside` sets it aside for that reason."""
         now = datetime.now(UTC)
+        stream = Lane.URGENT
         start = await streams.lock_cursor(connection, gateway, stream)
         known = {
             epoch
@@ -84,32 +85,26 @@ class Ingest:
             if await streams.epoch_is_known(connection, gateway, stream, epoch)
         }
         found = walk(start, blocks, frozenset(known))
-        _BLOCKS.labels(stream, "repeated").inc(found.repeats)
-        boots = await streams.boots(connection, gateway, {block.header.boot for block in found.taken})
+        taken = found.taken
+        BLOCKS.labels(stream, "repeated").inc(found.repeats)
+        if not taken:
+            if found.refused:
+                BLOCKS.labels(stream, found.refused).inc()
+                raise RefusedError(Refusal(found.refused, start))
+            return BlocksReply(start), set()
         topics: set[str] = set()
-        refused, missing, taken = found.refused, 0, found.taken
         if aside:
             for block in taken:
                 head = block.header
                 await streams.quarantine(connection, gateway, stream, head.epoch, head.number, block.raw, aside)
             quarantined = len(taken)
-        elif stream is Lane.BULK:
-            stored = await store_bulk(connection, gateway, taken, boots, now)
-            taken = taken[: stored.handled]
-            refused, missing = stored.refused or refused, stored.missing_inventory
-            quarantined = stored.quarantined
-            topics |= {f"device:{device}" for device in stored.moved}
         else:
+            boots = await streams.boots(connection, gateway, stream, {block.header.boot for block in taken})
             applied = await UrgentWriter(connection, gateway, estate, boots, now, self._answer).apply(taken)
             quarantined = applied.quarantined
             topics |= applied.topics
             if applied.changes:
                 topics |= await self._evaluate(connection, applied.changes)
-        if not taken and refused:
-            _BLOCKS.labels(stream, refused).inc()
-            raise RefusedError(Refusal(refused, start, missing))
-        if not taken:
-            return BlocksReply(start), topics
         last = taken[-1]
         cursor = Cursor(last.header.epoch, last.header.number, last.checksum)
         if cursor.epoch != start.epoch:
@@ -118,8 +113,8 @@ class Ingest:
         for boot, sealed_ns in _last_sealed(taken).items():
             await streams.seal(connection, gateway, stream, boot, sealed_ns)
         await streams.move_cursor(connection, gateway, stream, cursor)
-        _BLOCKS.labels(stream, "taken").inc(len(taken) - quarantined)
-        _BLOCKS.labels(stream, "quarantined").inc(quarantined)
+        BLOCKS.labels(stream, "taken").inc(len(taken) - quarantined)
+        BLOCKS.labels(stream, "quarantined").inc(quarantined)
         return BlocksReply(cursor, quarantined), topics
 
 

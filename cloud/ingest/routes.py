@@ -1,6 +1,7 @@
 """Where boxes post their blocks."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -18,8 +19,12 @@ from contract.session import MAX_REQUEST_BYTES, blocks_path
 
 Authenticate = Callable[[Request], Awaitable[Gateway]]
 """The box of a request's token. Raises what the caller maps to 401."""
-MAX_WAITING = 64
+MAX_WAITING = 256
 """Requests of a lane that may wait for their turn; more are told to come back, since the boxes are the buffer."""
+MAX_WAITING_BYTES = 128 << 20
+"""What their bodies may have together."""
+MAX_PER_S = 50
+"""Requests that a box may make in a second: one that is mad, or two of one identity, must not keep the others out."""
 BODY_S = 120.0
 """As long as a box on a slow mobile link may take to send a full request."""
 
@@ -55,29 +60,45 @@ class Turns:
     def __init__(self, at_once: int) -> None:
         self._turn = asyncio.Semaphore(at_once)
         self._boxes: set[UUID] = set()
+        self._bytes = 0
+        self._second = 0.0
+        self._in_second: Counter[UUID] = Counter()
 
     @asynccontextmanager
-    async def admit(self, gateway: UUID) -> AsyncIterator[asyncio.Semaphore]:
-        """Lets a request in, before its body is read. Raises Retryable where there are too many."""
+    async def admit(self, gateway: UUID, size: int = 0) -> AsyncIterator[asyncio.Semaphore]:
+        """Lets a request of `size` bytes in, before its body is read. Raises Retryable where there is too much."""
         if gateway in self._boxes:
             raise Retryable("an earlier request of this box is still being stored", after_s=1)
-        if len(self._boxes) >= MAX_WAITING:
+        if len(self._boxes) >= MAX_WAITING or (self._bytes and self._bytes + size > MAX_WAITING_BYTES):
             raise Retryable("too many boxes at once", after_s=5)
+        self._count(gateway)
         self._boxes.add(gateway)
+        self._bytes += size
         try:
             yield self._turn
         finally:
             self._boxes.discard(gateway)
+            self._bytes -= size
+
+    def _count(self, gateway: UUID) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._second >= 1:
+            self._second = now
+            self._in_second.clear()
+        self._in_second[gateway] += 1
+        if self._in_second[gateway] > MAX_PER_S:
+            raise Retryable(f"a box may make {MAX_PER_S} requests a second", after_s=1)
 
 
 def router(ingest: Ingest, authenticate: Authenticate, at_once: int) -> APIRouter:
-    """The routes; of each lane `at_once` requests are stored at a time, and up to MAX_WAITING are let in."""
+    """The routes; `at_once` urgent requests are stored at a time, bulk in groups; up to MAX_WAITING each are let in."""
     routes = APIRouter()
-    turns = {stream: Turns(at_once) for stream in Lane}
+    turns = {Lane.URGENT: Turns(at_once), Lane.BULK: Turns(MAX_WAITING)}
 
     async def take(request: Request, stream: Lane) -> Response:
         gateway = await authenticate(request)
-        async with turns[stream].admit(gateway.id) as turn:
+        size = min(int(request.headers.get("Content-Length", MAX_REQUEST_BYTES) or 0), MAX_REQUEST_BYTES)
+        async with turns[stream].admit(gateway.id, size) as turn:
             try:
                 async with asyncio.timeout(BODY_S):
                     body = await read_body(request, MAX_REQUEST_BYTES)

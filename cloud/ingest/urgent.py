@@ -10,7 +10,7 @@ from cloud.ingest.chain import Incoming
 from cloud.ingest.checks import problem_of
 from cloud.store import Connection, gateways, streams
 from cloud.store.changes import Change
-from cloud.store.streams import Boot, Latest, Source
+from cloud.store.streams import Boot, Source, StateRow
 from contract.errors import BlockError
 from contract.kinds import Lane
 from contract.messages import CommandResult, Event, Quality
@@ -62,7 +62,7 @@ class UrgentWriter:
         self._answer = answer
         self._series: dict[tuple[str, str], Source] = {}
         self._devices: dict[str, Source] = {}
-        self._states: list[tuple[Source, Latest]] = []
+        self._states: list[tuple[Source, StateRow]] = []
         self._events: list[tuple[int, datetime, str, object]] = []
         self._results: list[CommandResult] = []
         self._topics: set[str] = set()
@@ -74,7 +74,7 @@ class UrgentWriter:
         read = [
             (block, _try_records(block))
             for block in blocks
-            if block.header.sealed_ns > self._boots[block.header.boot].sealed_ns(Lane.URGENT)  # else known already
+            if block.header.sealed_ns > self._boots[block.header.boot].sealed_ns  # else known already
         ]
         sound = [records for _, records in read if not isinstance(records, BlockError)]
         self._take_first_clocks(sound)
@@ -143,7 +143,7 @@ class UrgentWriter:
                 if source is None or source.series is None:
                     return False
                 at = self._time(boot, record.mono_ns)
-                row = Latest(source.series, at, None, record.value, int(record.quality))
+                row = StateRow(source.series, at, record.value, int(record.quality))
                 self._states.append((source, row))
             case Event():
                 device = self._devices.get(record.device)
@@ -197,7 +197,7 @@ class UrgentWriter:
         # The order of the stream is the truth. A clock that was corrected backwards must not make a later state look
         # like history, or a fire would go unheard: no state is stamped before the one it followed.
         marks = await streams.latest_at(self._connection, {row.series for _, row in self._states})
-        ordered: list[tuple[Source, Latest]] = []
+        ordered: list[tuple[Source, StateRow]] = []
         for source, row in self._states:
             at = max(row.at, marks.get(row.series, row.at))
             marks[row.series] = at

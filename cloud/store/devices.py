@@ -7,9 +7,12 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import numpy as np
 
+from cloud.store import landing
 from cloud.store.database import Connection, rows_as
 from cloud.store.sql import load_queries
+from contract.messages import Quality
 
 _SQL = load_queries("devices")
 MOST_ID = (1 << 31) - 1
@@ -124,8 +127,38 @@ async def series_of(connection: Connection, device: int, point: str) -> tuple[in
 
 
 async def chart(connection: Connection, series: int, start: datetime, end: datetime, bucket: timedelta) -> list[Bucket]:
-    """A series from `start` to before `end` in stretches of `bucket`; a stretch without good readings is missing."""
-    return rows_as(Bucket, await connection.fetch(_SQL["chart"], series, start, end, bucket))
+    """A series from `start` to before `end` in stretches of `bucket`; a stretch without good readings is missing.
+
+    Has what landed and is no row yet. Call it outside a transaction: it needs a view of its own that holds still.
+    """
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        rows = rows_as(Bucket, await connection.fetch(_SQL["chart"], series, start, end, bucket))
+        landed = await landing.landed(connection, [series], start, end)
+    return _with_landed(rows, landed, bucket)
+
+
+def _with_landed(rows: list[Bucket], landed: landing.Readings, bucket: timedelta) -> list[Bucket]:
+    good = landed.quality == Quality.GOOD
+    if not good.any():
+        return rows
+    width_us = bucket // timedelta(microseconds=1)
+    order = np.argsort(landed.at_us[good], kind="stable")
+    value = landed.value[good][order]
+    begins, starts, counts = np.unique(
+        landed.at_us[good][order] // width_us * width_us, return_index=True, return_counts=True
+    )
+    least, most = np.minimum.reduceat(value, starts), np.maximum.reduceat(value, starts)
+    mean = np.add.reduceat(value, starts) / counts
+    by_t = {row.t: row for row in rows}
+    for t, *of_landed in zip((begins / 1e6).tolist(), *(c.tolist() for c in (least, most, mean, counts)), strict=True):
+        other = Bucket(t, *of_landed)
+        by_t[t] = _together(by_t[t], other) if t in by_t else other
+    return [by_t[t] for t in sorted(by_t)]
+
+
+def _together(a: Bucket, b: Bucket) -> Bucket:
+    count = a.count + b.count
+    return Bucket(a.t, min(a.min, b.min), max(a.max, b.max), (a.mean * a.count + b.mean * b.count) / count, count)
 
 
 async def recent_states(connection: Connection, device: int, since: datetime, limit: int) -> list[StateChange]:

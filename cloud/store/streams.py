@@ -5,11 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from cloud.store import rollups
-from cloud.store.copy import COLUMNS, readings_as_copy
 from cloud.store.database import Connection, rows_as
 from cloud.store.errors import storable
 from cloud.store.sql import load_queries
@@ -21,18 +18,13 @@ _SQL = load_queries("streams")
 
 
 class Boot(msgspec.Struct, frozen=True):
-    """One run of a box's clock: its newest clock record, and the seal time of the last block taken of each stream."""
+    """One run of a box's clock: its newest clock record, and the seal time of the last block taken of one stream."""
 
     boot: bytes
     mono_ns: int | None = None
     utc_ns: int | None = None
     uncertainty_ns: int | None = None
-    urgent_sealed_ns: int = 0
-    bulk_sealed_ns: int = 0
-
-    def sealed_ns(self, stream: Lane) -> int:
-        """Seal time of the last block taken of a stream in this boot."""
-        return self.urgent_sealed_ns if stream is Lane.URGENT else self.bulk_sealed_ns
+    sealed_ns: int = 0
 
     def utc_at(self, mono_ns: int) -> int | None:
         """UTC nanoseconds at a monotonic time of this boot, or None before its first clock record."""
@@ -52,12 +44,11 @@ class Source(msgspec.Struct, frozen=True):
     point: str | None
 
 
-class Latest(msgspec.Struct, frozen=True):
-    """The newest value of a series: a number in `value` or a word in `state`."""
+class StateRow(msgspec.Struct, frozen=True):
+    """A state that a series took; None: lost."""
 
     series: int
     at: datetime
-    value: float | None
     state: str | None
     quality: int
 
@@ -101,16 +92,15 @@ async def open_epoch(connection: Connection, gateway: UUID, stream: Lane, epoch:
     await connection.execute(_SQL["open_epoch"], gateway, stream, epoch)
 
 
-async def boots(connection: Connection, gateway: UUID, ids: Iterable[bytes]) -> dict[bytes, Boot]:
-    """What is known of these boots; unknown ones are fresh."""
-    wanted = set(ids)
-    rows = rows_as(Boot, await connection.fetch(_SQL["boots"], gateway, list(wanted)))
-    return {boot: Boot(boot) for boot in wanted} | {row.boot: row for row in rows}
+async def boots(connection: Connection, gateway: UUID, stream: Lane, ids: Iterable[bytes]) -> dict[bytes, Boot]:
+    """What is known of these boots, for one stream; unknown ones are fresh."""
+    rows = rows_as(Boot, await connection.fetch(_SQL["boots"], gateway, stream, list(set(ids))))
+    return {row.boot: row for row in rows}
 
 
 async def seal(connection: Connection, gateway: UUID, stream: Lane, boot: bytes, sealed_ns: int) -> None:
     """The last block taken of a boot was sealed at `sealed_ns`."""
-    await connection.execute(_SQL[f"seal_{stream}"], gateway, boot, sealed_ns)
+    await connection.execute(_SQL["seal"], gateway, stream, boot, sealed_ns)
 
 
 async def set_clock(connection: Connection, gateway: UUID, record: ClockRecord) -> None:
@@ -118,12 +108,6 @@ async def set_clock(connection: Connection, gateway: UUID, record: ClockRecord) 
     await connection.execute(
         _SQL["set_clock"], gateway, record.boot, record.mono_ns, record.utc_ns, record.uncertainty_ns, record.source
     )
-
-
-async def series_of_inventory(connection: Connection, gateway: UUID, inventory_id: int) -> npt.NDArray[np.int32] | None:
-    """Series ids by their position in an inventory, 0 for those whose lane is urgent; None when it was never sent."""
-    series = await connection.fetchval(_SQL["inventory"], gateway, inventory_id)
-    return None if series is None else np.asarray(series, np.int32)
 
 
 async def put_inventory(connection: Connection, gateway: UUID, estate: int, record: InventoryRecord) -> None:
@@ -151,20 +135,7 @@ async def sources(connection: Connection, gateway: UUID) -> list[Source]:
     return rows_as(Source, await connection.fetch(_SQL["sources"], gateway))
 
 
-async def put_readings(
-    connection: Connection,
-    series: npt.NDArray[np.int32],
-    at_us: npt.NDArray[np.int64],
-    value: npt.NDArray[np.float64],
-    quality: npt.NDArray[np.uint8],
-) -> None:
-    """Copies n readings and marks their hours; `at_us` in microseconds since 1970."""
-    source = readings_as_copy(series, at_us, value, quality)
-    await connection.copy_to_table("readings", source=source, columns=COLUMNS, format="binary")
-    await rollups.mark(connection, series, at_us)
-
-
-async def put_states(connection: Connection, rows: Sequence[Latest]) -> None:
+async def put_states(connection: Connection, rows: Sequence[StateRow]) -> None:
     """Adds state changes to history and marks their hours."""
     await connection.execute(
         _SQL["put_states"],
@@ -184,13 +155,15 @@ async def put_events(connection: Connection, rows: Sequence[tuple[int, datetime,
     )  # fmt: skip
 
 
-async def put_latest(connection: Connection, rows: Sequence[Latest]) -> set[int]:
-    """Moves the newest values on, one row a series; returns the devices of those that moved."""
-    moved = await connection.fetch(
-        _SQL["put_latest"], [r.series for r in rows], [r.at for r in rows], [r.value for r in rows],
-        [r.state for r in rows], [r.quality for r in rows],
-    )  # fmt: skip
-    return {row["device"] for row in moved}
+async def put_latest(connection: Connection, rows: Sequence[StateRow]) -> None:
+    """Moves the newest states on, one row a series."""
+    await connection.execute(
+        _SQL["put_latest"],
+        [r.series for r in rows],
+        [r.at for r in rows],
+        [r.state for r in rows],
+        [r.quality for r in rows],
+    )
 
 
 async def latest_at(connection: Connection, series: Iterable[int]) -> dict[int, datetime]:

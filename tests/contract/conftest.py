@@ -10,6 +10,7 @@ from cloud.alarms.engine import Engine
 from cloud.alarms.rules import RuleBook
 from cloud.commands.commands import Commands
 from cloud.ingest.ingest import Ingest
+from cloud.ingest.settle import Settler
 from cloud.store import Database as Store
 from cloud.store import gateways, people
 from tests.support.servers import Database
@@ -26,6 +27,7 @@ class Estate:
     ingest: Ingest
     engine: Engine
     commands: Commands
+    settler: Settler
 
     async def rows(self, sql: str, *args: object) -> list[tuple]:
         async with self.store.connect() as connection:
@@ -40,7 +42,7 @@ async def make_estate(store: Store) -> Estate:
         await people.grant(connection, person, "operator", area)
     engine, commands = Engine(RuleBook()), Commands(store)
     ingest = Ingest(store, engine.evaluate, commands.answer)
-    return Estate(store, area, gateway, person, ingest, engine, commands)
+    return Estate(store, area, gateway, person, ingest, engine, commands, Settler(store))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from cloud.alarms.engine import NoSuchAlarmError
-from cloud.ingest.ingest import RefusedError
+from cloud.ingest.refused import RefusedError
 from cloud.store import alarms, commands, devices, gateways
 from contract.columns import Row
 from contract.errors import BlockError
@@ -48,6 +48,8 @@ def rows(*values: float, device: str = "smoke-0", start: int = AT, quality: Qual
 
 
 async def readings(estate: Estate) -> list[tuple]:
+    """What has become rows, after all that landed has."""
+    await estate.settler.settle_all()
     sql = "SELECT value, at, quality FROM readings ORDER BY at, value"
     return await estate.rows(sql)
 

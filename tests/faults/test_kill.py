@@ -68,7 +68,7 @@ async def has_rows(rig: Rig, table: str) -> bool:
 
 
 async def has_last(rig: Rig) -> bool:
-    """Whether both streams have come to the end of what the estate said."""
+    """Whether both streams have come to the end of what the estate said, and all that landed has become rows."""
     connection = await asyncpg.connect(rig.server.url)
     try:
         known = await connection.fetchval(
@@ -76,7 +76,8 @@ async def has_last(rig: Rig) -> bool:
                WHERE key = $1 AND (point = $2 AND state = $3 OR point = $4 AND value = $5)""",
             LAST, *LAST_STATE, *LAST_NUMBER,
         )  # fmt: skip
-        return known == len((LAST_STATE, LAST_NUMBER))
+        settled = not await connection.fetchval("SELECT EXISTS (SELECT 1 FROM landing)")
+        return settled and known == len((LAST_STATE, LAST_NUMBER))
     finally:
         await connection.close()
 

@@ -141,9 +141,15 @@ CREATE TABLE boot (                       -- one run of a box's clock
     utc_ns          bigint,
     uncertainty_ns  bigint,
     source          text,
-    urgent_sealed_ns bigint NOT NULL DEFAULT 0,  -- seal time of the last block taken: what tells a repeat after a new epoch
-    bulk_sealed_ns   bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (gateway, boot)
+);
+
+CREATE TABLE stream_seal (                -- seal time of the last block taken of a boot: what tells a repeat after a new epoch
+    gateway    uuid NOT NULL REFERENCES gateway,
+    stream     text NOT NULL,             -- a row for each: a commit of bulk holds up no urgent block
+    boot       bytea NOT NULL,
+    sealed_ns  bigint NOT NULL,
+    PRIMARY KEY (gateway, stream, boot)
 );
 
 CREATE TABLE loss (                       -- what a box says it had to give up
@@ -212,14 +218,32 @@ CREATE TABLE inventory (                  -- how a box counted its series; block
     PRIMARY KEY (gateway, inventory_id)
 );
 
-CREATE TABLE latest (                     -- the newest value of each series, in the transaction of its row
-    series       int PRIMARY KEY REFERENCES series,
-    at           timestamptz NOT NULL,
-    value        double precision,
-    state        text,
-    quality      smallint NOT NULL,
-    received_at  timestamptz NOT NULL
+CREATE TABLE latest_state (               -- the newest state of each urgent series, in the transaction of its row
+    series   int PRIMARY KEY REFERENCES series,
+    at       timestamptz NOT NULL,
+    state    text,
+    quality  smallint NOT NULL
 ) WITH (fillfactor = 70);
+
+-- The newest readings of a box, in the transaction of their block: arrays of one length, by ascending series. NaN: no value.
+-- One row a box, since a row a series would cost as much to move as the readings themselves cost to add.
+CREATE TABLE latest_readings (
+    gateway  uuid PRIMARY KEY,
+    series   int[] NOT NULL,
+    at       timestamptz[] NOT NULL,
+    value    double precision[] NOT NULL,
+    quality  smallint[] NOT NULL
+);
+ALTER TABLE latest_readings ALTER series SET STORAGE EXTERNAL, ALTER at SET STORAGE EXTERNAL,
+    ALTER value SET STORAGE EXTERNAL, ALTER quality SET STORAGE EXTERNAL;  -- compressing them takes longer than writing them
+
+CREATE VIEW latest AS                     -- the newest value of every series; ask for it by gateway
+SELECT device.gateway, latest_state.series, latest_state.at, NULL::double precision AS value, latest_state.state, latest_state.quality
+FROM latest_state JOIN series ON series.id = latest_state.series JOIN device ON device.id = series.device
+UNION ALL
+SELECT of_box.gateway, newest.series, newest.at, nullif(newest.value, 'NaN'), NULL, newest.quality
+FROM latest_readings AS of_box,
+     unnest(of_box.series, of_box.at, of_box.value, of_box.quality) AS newest (series, at, value, quality);
 
 -- The three time series. No unique key: the cursor makes them exact, and a key would cost half the writing.
 CREATE TABLE readings (series int NOT NULL, at timestamptz NOT NULL, value double precision NOT NULL, quality smallint NOT NULL);
@@ -253,16 +277,22 @@ CREATE UNIQUE INDEX alarm_active ON alarm (rule, series) WHERE state <> 'NORM'; 
 CREATE INDEX alarm_estate ON alarm (estate, state);
 CREATE INDEX alarm_ended ON alarm (estate, changed_at) WHERE state = 'NORM';
 CREATE VIEW series_now AS                 -- what each series says, and whether that can still be believed
-SELECT series.device, series.id AS series, series.point, series.lane, latest.at, latest.value, latest.state, latest.quality,
+SELECT series.device, series.id AS series, series.point, series.lane, coalesce(latest_state.at, number.at) AS at, number.value,
+       latest_state.state, coalesce(latest_state.quality, number.quality) AS quality,
        coalesce(gateway_now.silent, true)
        OR (series.point <> 'link' AND link.state IS NOT DISTINCT FROM 'offline')
-       OR coalesce(extract(epoch FROM now() - latest.at) > series.stale_after_s, false) AS stale
+       OR coalesce(extract(epoch FROM now() - coalesce(latest_state.at, number.at)) > series.stale_after_s, false) AS stale
 FROM series
 JOIN device ON device.id = series.device
 LEFT JOIN gateway_now ON gateway_now.id = device.gateway
-LEFT JOIN latest ON latest.series = series.id
+LEFT JOIN latest_state ON latest_state.series = series.id
+LEFT JOIN LATERAL (
+    SELECT of_box.at[place.n] AS at, nullif(of_box.value[place.n], 'NaN') AS value, of_box.quality[place.n] AS quality
+    FROM latest_readings AS of_box, array_position(of_box.series, series.id) AS place (n)
+    WHERE of_box.gateway = device.gateway AND series.lane = 'bulk'
+) AS number ON true
 LEFT JOIN series AS link_series ON link_series.device = series.device AND link_series.point = 'link'
-LEFT JOIN latest AS link ON link.series = link_series.id;
+LEFT JOIN latest_state AS link ON link.series = link_series.id;
 
 CREATE VIEW alarm_now AS                  -- an alarm as pages show it
 SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.value, alarm.raised_at, alarm.created_at, alarm.changed_at,

@@ -23,4 +23,5 @@ FROM command JOIN device ON device.id = command.device WHERE device.estate = $1 
 -- The newest reading of each telemetry series of an estate.
 SELECT device.key AS device, series.point, latest.at, latest.value
 FROM latest JOIN series ON series.id = latest.series JOIN device ON device.id = series.device
-WHERE device.estate = $1 AND series.lane = 'bulk' ORDER BY 1, 2
+WHERE latest.gateway = ANY(SELECT id FROM gateway WHERE estate = $1) AND device.estate = $1 AND series.lane = 'bulk'
+ORDER BY 1, 2

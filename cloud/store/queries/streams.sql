@@ -28,29 +28,22 @@ WHERE gateway = $1 AND stream = $2 AND epoch <> $3 AND closed_at IS NULL
 INSERT INTO stream_epoch (gateway, stream, epoch) VALUES ($1, $2, $3)
 
 -- name: boots
--- What is known of these boots of a box.
-SELECT boot, mono_ns, utc_ns, uncertainty_ns, urgent_sealed_ns, bulk_sealed_ns
-FROM boot WHERE gateway = $1 AND boot = ANY($2)
+-- What is known of these boots of a box, for one of its streams.
+SELECT wanted.boot, boot.mono_ns, boot.utc_ns, boot.uncertainty_ns, coalesce(stream_seal.sealed_ns, 0) AS sealed_ns
+FROM unnest($3::bytea[]) AS wanted (boot)
+LEFT JOIN boot ON boot.gateway = $1 AND boot.boot = wanted.boot
+LEFT JOIN stream_seal ON stream_seal.gateway = $1 AND stream_seal.stream = $2 AND stream_seal.boot = wanted.boot
 
--- name: seal_urgent
--- The last urgent block taken of a boot.
-INSERT INTO boot (gateway, boot, urgent_sealed_ns) VALUES ($1, $2, $3)
-ON CONFLICT (gateway, boot) DO UPDATE SET urgent_sealed_ns = greatest(boot.urgent_sealed_ns, excluded.urgent_sealed_ns)
-
--- name: seal_bulk
--- The last bulk block taken of a boot.
-INSERT INTO boot (gateway, boot, bulk_sealed_ns) VALUES ($1, $2, $3)
-ON CONFLICT (gateway, boot) DO UPDATE SET bulk_sealed_ns = greatest(boot.bulk_sealed_ns, excluded.bulk_sealed_ns)
+-- name: seal
+-- The last block taken of a boot.
+INSERT INTO stream_seal (gateway, stream, boot, sealed_ns) VALUES ($1, $2, $3, $4)
+ON CONFLICT (gateway, stream, boot) DO UPDATE SET sealed_ns = greatest(stream_seal.sealed_ns, excluded.sealed_ns)
 
 -- name: set_clock
 -- The newest clock record of a boot.
 INSERT INTO boot (gateway, boot, mono_ns, utc_ns, uncertainty_ns, source) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (gateway, boot) DO UPDATE
 SET mono_ns = excluded.mono_ns, utc_ns = excluded.utc_ns, uncertainty_ns = excluded.uncertainty_ns, source = excluded.source
-
--- name: inventory
--- How a box counted its series in this inventory.
-SELECT series FROM inventory WHERE gateway = $1 AND inventory_id = $2
 
 -- name: put_inventory
 -- An inventory as a box sent it; the same content has the same id.
@@ -97,19 +90,17 @@ SELECT device, at, point, fields::jsonb
 FROM unnest($1::int[], $2::timestamptz[], $3::text[], $4::text[]) AS e (device, at, point, fields)
 
 -- name: put_latest
--- The newest value of each series; an older one, arriving late, changes nothing. Returns the devices that have news.
-INSERT INTO latest (series, at, value, state, quality, received_at)
-SELECT series, at, value, state, quality, clock_timestamp()
-FROM unnest($1::int[], $2::timestamptz[], $3::float8[], $4::text[], $5::smallint[]) AS l (series, at, value, state, quality)
+-- The newest state of each series; an older one, arriving late, changes nothing.
+INSERT INTO latest_state (series, at, state, quality)
+SELECT series, at, state, quality
+FROM unnest($1::int[], $2::timestamptz[], $3::text[], $4::smallint[]) AS l (series, at, state, quality)
 ORDER BY series
-ON CONFLICT (series) DO UPDATE
-SET at = excluded.at, value = excluded.value, state = excluded.state, quality = excluded.quality, received_at = excluded.received_at
-WHERE latest.at <= excluded.at
-RETURNING (SELECT device FROM series WHERE series.id = latest.series) AS device
+ON CONFLICT (series) DO UPDATE SET at = excluded.at, state = excluded.state, quality = excluded.quality
+WHERE latest_state.at <= excluded.at
 
 -- name: latest_at
 -- The high-water mark of each of these series.
-SELECT series, at FROM latest WHERE series = ANY($1)
+SELECT series, at FROM latest_state WHERE series = ANY($1)
 
 -- name: put_loss
 -- What a box says it had to give up; it may say so twice.

@@ -1,0 +1,158 @@
+"""Turns landed blocks into rows of `readings`, many at a time and sorted: rows next to each other in their index.
+
+A batch is one transaction: its blocks are taken out of landing, their rows added, their hours marked. Killed at any
+point, either all of it happened or nothing. Processes share the work: each goes round the boxes from a place of its
+own and passes over blocks that another has.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import numpy as np
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from cloud.ingest.inventories import Inventories
+from cloud.store import Database, UnkeepableError, landing, streams
+from cloud.store.database import Connection
+from cloud.store.group import Inventory
+from cloud.store.landing import FIRST, LandedBlock, Place, Readings, joined, readings_of
+from contract.block import split_block
+from contract.errors import BlockError, Retryable
+from contract.kinds import Lane
+
+log = structlog.get_logger()
+_SETTLED = Counter("anju_settled_readings", "Landed readings that became rows")
+_BATCH = Histogram(
+    "anju_settle_batch_readings", "Readings of a batch", buckets=(100, 1_000, 10_000, 50_000, 100_000, 200_000, 400_000)
+)
+_SECONDS = Histogram("anju_settle_seconds", "Time of a batch's transaction, its commit included")
+_DEPTH = Gauge("anju_landing_readings", "Landed readings that are no rows yet, of all processes")
+_AGE_S = Gauge("anju_landing_age_seconds", "How long the oldest of them has waited")
+
+BATCH_READINGS = 200_000
+"""More at once brings little and takes memory: 10 MB of columns each."""
+BATCH_BLOCKS = 4_000
+ROUND_S = 5.0
+"""A round over all boxes begins so often where there is little: what lands meanwhile is sorted together."""
+_AGAIN_S = 2.0
+_DEPTH_S = 10.0
+
+
+class Settler:
+    """One process's share of settling."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._inventories = Inventories()
+        self._place = (uuid4(), 0)
+        self._lag: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Settles for ever: round after round, without a pause while there is a full batch to be had."""
+        loop = asyncio.get_running_loop()
+        measured = 0.0
+        while True:
+            began = loop.time()
+            try:
+                await self.settle_all()
+                if loop.time() - measured > _DEPTH_S:
+                    measured = loop.time()
+                    await self._measure()
+            except Retryable as e:
+                log.warning("cannot settle readings; trying again", problem=str(e))
+                await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(max(0.0, ROUND_S - (loop.time() - began)))
+
+    async def settle_all(self) -> int:
+        """One round: from where the last one ended over all boxes. Returns how many readings became rows."""
+        settled, start = 0, self._place
+        is_over = False
+        while True:
+            places = await self._next()
+            if not places:
+                if is_over or start == FIRST:
+                    return settled
+                is_over, self._place = True, FIRST  # the boxes before the place where this round began
+                continue
+            settled += await self._settle(places)
+            last = places[-1]
+            self._place = (last.gateway, last.id)
+            if is_over and self._place >= start:
+                return settled
+
+    async def _next(self) -> list[Place]:
+        """The next batch: neighbouring blocks of as many readings as one takes."""
+        async with self._database.connect() as connection:
+            found = await landing.following(connection, self._place, BATCH_BLOCKS)
+        items = np.cumsum([place.items for place in found])
+        return found[: max(1, int(np.searchsorted(items, BATCH_READINGS, side="right")))]
+
+    async def _settle(self, places: Sequence[Place]) -> int:
+        """Settles blocks; where the database refuses something of them, block by block."""
+        began = asyncio.get_running_loop().time()
+        try:
+            async with self._database.storing() as connection:
+                settled = await self._store(connection, places)
+        except UnkeepableError as e:
+            if len(places) > 1:
+                log.warning("the database refuses landed readings; settling block by block", problem=str(e))
+                return sum([await self._settle([place]) for place in places])
+            async with self._database.transaction() as connection:
+                for block in await landing.take(connection, places):
+                    await _set_aside(connection, block, str(e))
+            return 0
+        _SECONDS.observe(asyncio.get_running_loop().time() - began)
+        _BATCH.observe(settled)
+        _SETTLED.inc(settled)
+        return settled
+
+    async def _store(self, connection: Connection, places: Sequence[Place]) -> int:
+        blocks = await landing.take(connection, places)
+        if not blocks:
+            return 0
+        inventories = await self._inventories.get(connection, {(block.gateway, block.inventory) for block in blocks})
+        readings, bad = await asyncio.to_thread(_read, blocks, inventories)
+        for block, reason in bad:
+            await _set_aside(connection, block, reason)
+        if len(readings):
+            await landing.put_readings(connection, readings)
+        return len(readings)
+
+    async def _measure(self) -> None:
+        async with self._database.connect() as connection:
+            depth = await landing.depth(connection)
+        _DEPTH.set(depth.readings)
+        _AGE_S.set(depth.age_s)
+
+
+async def _set_aside(connection: Connection, block: LandedBlock, reason: str) -> None:
+    """What was sound when it landed and is no more: after a change of ours, say."""
+    log.warning("a landed block cannot be settled", gateway=str(block.gateway), problem=reason)
+    try:
+        head, _, _ = split_block(block.block)
+        epoch, number = head.epoch, head.number
+    except BlockError:
+        epoch = number = 0
+    await streams.quarantine(connection, block.gateway, Lane.BULK, epoch, number, block.block, reason)
+
+
+def _read(
+    blocks: Sequence[LandedBlock], inventories: dict[tuple[UUID, int], Inventory]
+) -> tuple[Readings, list[tuple[LandedBlock, str]]]:
+    """The blocks' readings in order of series and time, and which blocks have none and why."""
+    parts: list[Readings] = []
+    bad = []
+    for block in blocks:
+        inventory = inventories.get((block.gateway, block.inventory))
+        if inventory is None:
+            bad.append((block, f"there is no inventory {block.inventory}"))
+            continue
+        try:
+            parts.append(readings_of(block.block, block.offset_ns, inventory.series))
+        except BlockError as e:
+            bad.append((block, str(e)))
+    found = joined(parts)
+    order = np.lexsort((found.at_us, found.series))
+    return Readings(found.series[order], found.at_us[order], found.value[order], found.quality[order]), bad

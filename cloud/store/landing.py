@@ -1,0 +1,173 @@
+"""Where bulk blocks land as they came, until they are settled into rows of `readings`."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from cloud.ingest.columns import decode_columns
+from cloud.store import rollups
+from cloud.store.copy import COLUMNS, LANDING_COLUMNS, landing_row, readings_as_copy, rows_as_copy
+from cloud.store.database import Connection, rows_as
+from cloud.store.sql import load_queries
+from contract.block import inflate, split_block
+from contract.messages import Quality
+
+_SQL = load_queries("landing")
+FIRST = (UUID(int=0), 0)
+"""The place before every landed block."""
+_IN_THREAD = 16
+"""So many blocks are read beside the event loop, which they would hold up otherwise."""
+
+
+class Readings(msgspec.Struct, frozen=True):
+    """n readings: series, microseconds since 1970, value (NaN for none), quality."""
+
+    series: npt.NDArray[np.int32]
+    at_us: npt.NDArray[np.int64]
+    value: npt.NDArray[np.float64]
+    quality: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """A block to be landed: its box, how that counted its series, UTC less its monotonic time, its time from and to."""
+
+    gateway: UUID
+    inventory: int
+    offset_ns: int
+    first_us: int
+    last_us: int
+    items: int
+    block: bytes
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A landed block that may be taken, and how many readings it has."""
+
+    gateway: UUID
+    id: int
+    items: int
+
+
+class LandedBlock(msgspec.Struct, frozen=True):
+    """A block that landed, taken out to be settled."""
+
+    gateway: UUID
+    id: int
+    inventory: int
+    offset_ns: int
+    block: bytes
+
+
+class Depth(msgspec.Struct, frozen=True):
+    """How much waits to be settled, and how many seconds the oldest has waited."""
+
+    blocks: int
+    readings: int
+    age_s: float
+
+
+def readings_of(block: bytes, offset_ns: int, series: npt.NDArray[np.int32]) -> Readings:
+    """The readings of a block, by the series that its places stand for. Raises BlockError where it makes no sense.
+
+    A value that is no number is never good.
+    """
+    header, body_bytes, packed = split_block(block)
+    columns = decode_columns(header, inflate(body_bytes, packed), len(series))
+    at_us = (columns.mono_ns + offset_ns) // 1000
+    return Readings(series[columns.series], at_us, columns.value, true_quality(columns.value, columns.quality))
+
+
+def true_quality(value: npt.NDArray[np.float64], quality: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Qualities as they count: a value that is no number is a fault, whatever the box says of it."""
+    return np.where((quality == Quality.GOOD) & ~np.isfinite(value), np.uint8(Quality.FAULT), quality)
+
+
+async def land(connection: Connection, blocks: Sequence[Arrived]) -> None:
+    """Adds blocks as they came."""
+    rows = [landing_row(b.gateway, b.inventory, b.offset_ns, b.first_us, b.last_us, b.items, b.block) for b in blocks]
+    await connection.copy_to_table("landing", source=rows_as_copy(rows), columns=LANDING_COLUMNS, format="binary")
+
+
+async def following(connection: Connection, place: tuple[UUID, int], most: int) -> list[Place]:
+    """Up to `most` landed blocks after a place, box by box."""
+    return rows_as(Place, await connection.fetch(_SQL["next"], *place, most))
+
+
+async def take(connection: Connection, places: Sequence[Place]) -> list[LandedBlock]:
+    """Takes blocks out of landing in this transaction, by box and number, but for those that another process has."""
+    rows = await connection.fetch(_SQL["take"], [p.gateway for p in places], [p.id for p in places])
+    return sorted(rows_as(LandedBlock, rows), key=lambda block: (block.gateway, block.id))
+
+
+async def put_readings(connection: Connection, readings: Readings) -> None:
+    """Adds readings as rows, best in order of series and time, and marks their hours to be rolled up."""
+    r = readings
+    source = readings_as_copy(r.series, r.at_us, r.value, r.quality)
+    await connection.copy_to_table("readings", source=source, columns=COLUMNS, format="binary")
+    await rollups.mark(connection, r.series, r.at_us)
+
+
+async def landed(connection: Connection, series: Sequence[int], since: datetime, until: datetime) -> Readings:
+    """Readings of these series from `since` to before `until` that have landed and are no rows yet, in no order.
+
+    Rows and landed blocks together are a series' history. Read both in one REPEATABLE READ transaction, or a block
+    that is settled between the two statements is missed or counted twice.
+    """
+    rows = await connection.fetch(_SQL["landed"], list(series), since, until)
+    return await pick(rows, series, since, until)
+
+
+async def pick(rows: Sequence[asyncpg.Record], series: Sequence[int], since: datetime, until: datetime) -> Readings:
+    """The readings of these series within rows of `landed`; for a query that has them together with other rows."""
+    wanted, start, end = np.asarray(series, np.int32), _us(since), _us(until)
+    job: Callable[[], Readings] = lambda: _picked(rows, wanted, start, end)  # noqa: E731
+    return job() if len(rows) < _IN_THREAD else await asyncio.to_thread(job)
+
+
+def _picked(rows: Sequence[asyncpg.Record], wanted: npt.NDArray[np.int32], start: int, end: int) -> Readings:
+    parts = [_NOTHING]
+    for row in rows:
+        counted = np.zeros(row["counted"], np.int32)
+        places = np.asarray(row["places"], np.int64)
+        counted[places[places > 0] - 1] = wanted[places > 0]
+        of_block = readings_of(row["block"], row["offset_ns"], counted)
+        parts.append(_where(of_block, (of_block.series > 0) & (of_block.at_us >= start) & (of_block.at_us < end)))
+    return joined(parts)
+
+
+async def depth(connection: Connection) -> Depth:
+    """How much waits to be settled."""
+    (found,) = rows_as(Depth, await connection.fetch(_SQL["depth"]))
+    return found
+
+
+def joined(parts: Sequence[Readings]) -> Readings:
+    """Readings one after the other."""
+    if not parts:
+        return _NOTHING
+    return Readings(
+        np.concatenate([part.series for part in parts]),
+        np.concatenate([part.at_us for part in parts]),
+        np.concatenate([part.value for part in parts]),
+        np.concatenate([part.quality for part in parts]),
+    )
+
+
+def _where(r: Readings, which: npt.NDArray[np.bool_]) -> Readings:
+    return Readings(r.series[which], r.at_us[which], r.value[which], r.quality[which])
+
+
+def _us(at: datetime) -> int:
+    return round(at.timestamp() * 1e6)
+
+
+_NOTHING = Readings(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.float64), np.zeros(0, np.uint8))
