@@ -22,7 +22,7 @@ from edge.buses import Buses
 from edge.commands import CommandRunner
 from edge.drivers import DRIVERS, Driver
 from edge.guard import Guard
-from edge.health import BoxStatus, Tally, parse_listen, serve_health
+from edge.health import BoxStatus, Tally, Wear, parse_listen, serve_health
 from edge.health.status import written_bytes
 from edge.kept import estate_key_or_other, keep_counters, load_counters
 from edge.linkage import Linkage
@@ -93,6 +93,7 @@ class Box:
         site = config.site
         self._config, self._state_dir, self._health_listen = config, state_dir, health_listen
         self._boot, self._started_ns = boot_id(), mono_ns()
+        self._wear = Wear(self._started_ns)
         self._identify, self._identity = identify, identify(state_dir, site.cloud.url)
         self._ca, self._proxy = trust_of(site.cloud, config.path), proxy_of(site.cloud)
         self._guard = Guard(site.guard_page, state_dir)
@@ -189,6 +190,7 @@ class Box:
 
     async def _tick(self) -> Never:
         while True:
+            self._wear.look(mono_ns())
             readings = self._normaliser.tick(mono_ns())
             self._tally.count((), readings)
             await self._linkage.pass_on(readings)
@@ -273,6 +275,8 @@ class Box:
             unknown=tally.devices(None),
             errors=tally.errors,
             written_bytes=written_bytes(),
+            written_day_bytes=self._wear.day_bytes(mono_ns()),
+            endurance_tb=self._reloader.config.site.storage.endurance_tb,
             tasks=len(asyncio.all_tasks()),
             config=self._reloader.config.digest,
             config_problem=self._reloader.config.problem,

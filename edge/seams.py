@@ -33,6 +33,7 @@ class StreamStatus(msgspec.Struct, frozen=True):
     quota_bytes: int
     sealed_blocks: int
     sealed_items: int
+    sealed_bytes: int
     delivered_blocks: int
     delivered_items: int
     lost_items: int

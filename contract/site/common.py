@@ -64,6 +64,11 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """MB for states, events and answers that the cloud does not have yet."""
     bulk_mb: Annotated[int, msgspec.Meta(ge=8, le=1_000_000)] = 2048
     """MB for telemetry that the cloud does not have yet; when full the oldest goes, and the cloud is told."""
+    bulk_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 30
+    """Telemetry that waited for more days than this goes, and the cloud is told. Days that the box ran are counted."""
+    endurance_tb: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] | None = None
+    """TB that may be written to the box's disk in its life (TBW), where its maker says so: the box's page then says how
+    long it lasts at what is written now."""
 
 
 class Proxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -3,5 +3,6 @@
 from edge.health.server import parse_listen, serve_health
 from edge.health.status import BoxStatus, PointError
 from edge.health.tally import Tally
+from edge.health.wear import Wear
 
-__all__ = ["BoxStatus", "PointError", "Tally", "parse_listen", "serve_health"]
+__all__ = ["BoxStatus", "PointError", "Tally", "Wear", "parse_listen", "serve_health"]

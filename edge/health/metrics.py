@@ -35,6 +35,8 @@ def metrics_of(box: BoxStatus) -> Iterator[Family]:
     yield gauge("anju_box_tasks", "Tasks of the event loop: a number that grows for ever is a leak.", box.tasks)
     if box.written_bytes is not None:
         yield counter("anju_box_written_bytes", "Bytes written to storage (wear).", box.written_bytes)
+    if box.written_day_bytes is not None:
+        yield gauge("anju_box_written_day_bytes", "Bytes written to storage in a day (wear).", box.written_day_bytes)
     yield from _uplink(box)
     yield from _streams(box)
     yield from _buses(box)
@@ -60,6 +62,7 @@ def _streams(box: BoxStatus) -> Iterator[Family]:
     counters = {
         "sealed_blocks": "Blocks sealed.",
         "sealed_items": "Records or readings sealed.",
+        "sealed_bytes": "Bytes of those blocks; anju_box_written_bytes has all that is written for them.",
         "delivered_blocks": "Blocks the cloud committed.",
         "delivered_items": "Records or readings in those blocks.",
         "lost_items": "Records or readings given up and declared.",

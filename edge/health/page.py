@@ -14,8 +14,6 @@ MIB = 1 << 20
 """What the site file calls an MB."""
 MOST_LINES = 20
 _SILENT = in_both("nothing heard yet")
-WEAR_AFTER_S = 600
-"""Before that, what a start writes would make a day look worse than it is."""
 _STREAMS = {Lane.URGENT: "报警与状态 alarms and states", Lane.BULK: "测量值 measurements"}
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -127,7 +125,10 @@ def _box(box: BoxStatus) -> Iterable[tuple[str, str]]:
     if box.written_bytes is None:
         return
     words = f"{box.written_bytes / 1e6:.1f} MB"
-    if uptime_ns >= WEAR_AFTER_S * S:
+    if box.written_day_bytes is not None:
         # What wears a memory card out is bytes a day: a card of 32 GB bears a few TB in its life.
-        words += f" · 每天约 about {box.written_bytes / 1e6 / (uptime_ns / S / 86400):.0f} MB a day"
+        words += f" · 每天约 about {box.written_day_bytes / 1e6:.0f} MB a day"
+        if box.endurance_tb is not None:
+            years = box.endurance_tb * 1e12 / max(box.written_day_bytes, 1.0) / 365
+            words += f" · 按 {box.endurance_tb:g} TB 可用约 lasts about {min(years, 100):.0f} 年 years"
     yield "存储写入 written to storage", words

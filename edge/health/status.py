@@ -24,7 +24,8 @@ class BoxStatus(msgspec.Struct, frozen=True):
     `ignored` counts samples of points that no profile has; `errors` are the points whose last read failed. `config`
     names the configuration that runs, `config_problem` says why it is not what the site file says; `restarts` counts by
     bus how often its driver failed within the box, and `problems` say what keeps one from being started. `tasks` counts
-    those of the event loop.
+    those of the event loop. `written_bytes` were written since the start, `written_day_bytes` in a day (see Wear), and
+    `endurance_tb` is what the disk bears in its life, where the site file says so.
     """
 
     version: str
@@ -52,6 +53,8 @@ class BoxStatus(msgspec.Struct, frozen=True):
     config_problem: str
     restarts: Mapping[str, int]
     problems: Mapping[str, str]
+    written_day_bytes: float | None = None
+    endurance_tb: float | None = None
 
 
 def written_bytes() -> int | None:

@@ -7,7 +7,7 @@ their new head when they are handed out (`rechain_block`, which always gives the
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,17 @@ from contract.kinds import Lane
 from contract.records import ClockRecord, InventoryRecord, Record, StateRecord, encode_records
 from contract.session import Cursor
 from edge.disk import DamagedError, DiskFullError
-from edge.outbox.beside import MAX_INT, as_count, load_boots, load_inventory, load_losses, load_states
+from edge.outbox.beside import (
+    MAX_INT,
+    as_count,
+    keep_boot,
+    keep_inventory,
+    keep_states,
+    load_boots,
+    load_inventory,
+    load_losses,
+    load_states,
+)
 from edge.outbox.chain import Loss, new_epoch
 from edge.outbox.room import Room
 from edge.outbox.store import Store
@@ -36,7 +46,7 @@ SHRINK_PAGES: Final = 64
 """So many free pages at a time are given back to a disk that is full."""
 SETTLE_BYTES: Final = 4 << 20
 """Above this, delivered blocks are deleted without waiting for the next commit."""
-KEEP_INVENTORIES: Final = 32
+DAY_NS: Final = 86_400_000_000_000
 _MONO_NS: Final = attrgetter("mono_ns")
 
 
@@ -57,10 +67,22 @@ class StreamFile(Store):
         inventory: InventoryRecord,
         now_ns: Callable[[], int],
         room: Room,
+        keep_days: int = 0,
     ) -> None:
+        """`keep_days`: blocks that are older go; 0 for never."""
         super().__init__(path, stream, quota_bytes=quota_bytes, boot=boot, room=room)
         self._inventory, self._inventory_id = inventory, inventory.inventory_id
-        self._now_ns = now_ns
+        self._now_ns, self._keep_days = now_ns, keep_days
+        self.sealed_bytes = 0
+        """Of the blocks sealed in this run: what would be written if nothing had to be written beside them."""
+        self._handed: dict[Cursor, None] = {}
+        """The places of the blocks handed out last."""
+        self._is_inventory_kept = False
+
+    def _load(self, db: sqlite3.Connection) -> None:
+        self._is_inventory_kept = False
+        self._handed = {}
+        super()._load(db)
 
     # Sealing
 
@@ -78,19 +100,10 @@ class StreamFile(Store):
         self.make_room()
         with self.transaction():
             self._seal(body, len(records), inventory=0, base_ns=0)
-            self.db.executemany(
-                "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)",
-                [
-                    (record.device, record.point, self._boot, msgspec.msgpack.encode(record))
-                    for record in records
-                    if isinstance(record, StateRecord)
-                ],
-            )
+            keep_states(self.db, self._boot, (record for record in records if isinstance(record, StateRecord)))
             for record in records:
                 if isinstance(record, ClockRecord):
-                    self.db.execute(
-                        "UPDATE boots SET clock = ? WHERE boot = ?", (msgspec.msgpack.encode(record), record.boot)
-                    )
+                    keep_boot(self.db, record.boot, clock=record)
             self.move(msgspec.structs.replace(self.chain, announced=self._inventory_id))
 
     def append_rows(self, rows: Sequence[Row]) -> None:
@@ -101,6 +114,8 @@ class StreamFile(Store):
         base_ns = min(map(_MONO_NS, rows))
         body = encode_columns(rows, base_ns)
         self.make_room(len(body))
+        if not self._is_inventory_kept:
+            self.keep_inventory()
         with self.transaction():
             self._seal(body, len(rows), inventory=self._inventory_id, base_ns=base_ns)
 
@@ -120,6 +135,7 @@ class StreamFile(Store):
         )
         block = encode_block(header, body)
         self._insert(chain.head_seq + 1, items, block)
+        self.sealed_bytes += len(block)
         self.move(
             msgspec.structs.replace(
                 chain, head_seq=chain.head_seq + 1, head_checksum=checksum_of(block), sealed_ns=sealed_ns
@@ -141,12 +157,14 @@ class StreamFile(Store):
         while True:
             blocks: list[bytes] = []
             size = 0
+            self._handed = {}
             try:
-                for _, block in self._walk():
+                for at, block in self._walk():
                     size += len(block)
                     if blocks and size > max_bytes:
                         break
                     blocks.append(block)
+                    self._handed[at] = None
             except BlockError as e:
                 if not blocks:
                     seq = self.chain.tail_seq + 1
@@ -162,7 +180,10 @@ class StreamFile(Store):
         """Pending blocks in their place of the chain, oldest first. Raises BlockError at a damaged one."""
         at = self.chain.tail
         expected = self.chain.tail_seq
-        rows = self.db.execute("SELECT seq, CAST(bytes AS BLOB) FROM blocks WHERE seq > ? ORDER BY seq", (expected,))
+        rows = self.db.execute(
+            "SELECT seq, CAST(bytes AS BLOB) FROM blocks WHERE seq > ? AND seq <= ? ORDER BY seq",
+            (expected, self.chain.head_seq),
+        )
         for seq, data in rows:
             expected += 1
             if seq != expected:
@@ -191,10 +212,14 @@ class StreamFile(Store):
         """Moves the tail over what was delivered; how many items that were.
 
         On disk with the next commit, which may be that of a seal, or with `settle`: of a crash in between comes a
-        repeat, which the cloud knows. None when the cursor says nothing new, or nothing of this chain.
+        repeat, which the cloud knows. None when the cursor says nothing new, or nothing of this chain: also where the
+        cloud has another block at that place, which another box brought it.
         """
         chain = self.chain
         if cursor.epoch != chain.epoch or not chain.tail_number < cursor.number <= chain.head_number:
+            return None
+        if cursor not in self._handed and self.checksum_at(cursor.number) != cursor.checksum:
+            log.error("the cloud acknowledged a block that is not this box's", stream=self.stream, number=cursor.number)
             return None
         seq = chain.tail_seq + cursor.number - chain.tail_number
         items, size = self.db.execute(
@@ -212,6 +237,7 @@ class StreamFile(Store):
             self._begin_epoch()
 
     def _begin_epoch(self) -> None:
+        self._handed = {}
         self.move(msgspec.structs.replace(self.chain, epoch=new_epoch(), tail_number=0, tail_checksum=0, announced=0))
         if self.stream is Lane.URGENT:
             self._announce_first()
@@ -291,8 +317,42 @@ class StreamFile(Store):
         self.return_to_disk()
         self.settle()
         if self.stream is Lane.BULK:
+            self.expire()
             self.give_way()
         self.room.restore()
+
+    def expire(self) -> None:
+        """Gives up what waited for more days than it may, while the box ran: a clock that was set wrong costs nothing.
+
+        Somewhat more goes at once, so that losses are few and each is declared once.
+        """
+        limit_ns = self._keep_days * DAY_NS
+        if not limit_ns or not self.chain.pending:
+            return
+        ran_ns = self._now_ns()
+        since = {self._boot: ran_ns}
+        for known in reversed(self.boots()[:-1]):
+            ran_ns += known.last_mono_ns
+            since[known.boot] = ran_ns
+        last = None
+        for seq, header in self._headers():
+            age_ns = since.get(header.boot, ran_ns + header.sealed_ns) - header.sealed_ns
+            if age_ns <= (limit_ns if last is None else limit_ns - limit_ns // EVICT_PARTS):
+                break
+            last = seq
+        if last is not None:
+            reason = f"older than {self._keep_days} days"
+            log.warning("the oldest blocks were given up", stream=self.stream, reason=reason)
+            self.give_up(last, reason)
+
+    def _headers(self) -> Iterator[tuple[int, Header]]:
+        """Pending rows up to the first that is damaged."""
+        rows = self.db.execute(
+            "SELECT seq, CAST(bytes AS BLOB) FROM blocks WHERE seq > ? ORDER BY seq", (self.chain.tail_seq,)
+        )
+        with suppress(BlockError), closing(rows):
+            for seq, data in rows:
+                yield seq, split_block(data or b"")[0]
 
     def give_up_oldest(self, size: int, reason: str) -> None:
         """Gives up the oldest blocks, of so many bytes or a little more."""
@@ -326,6 +386,7 @@ class StreamFile(Store):
         cannot bring it past a gap of its own.
         """
         chain = self.chain
+        self._handed = {}
         with self.transaction():
             items, checksum = self.db.execute(
                 "SELECT total(items), (SELECT CAST(checksum AS BLOB) FROM blocks WHERE seq = :last)"
@@ -340,10 +401,6 @@ class StreamFile(Store):
             self.move(msgspec.structs.replace(chain, tail_seq=last_seq, tail_number=last_number, tail_checksum=after))
             if self.stream is Lane.URGENT:
                 self._begin_epoch()
-
-    def _note(self, loss: Loss) -> None:
-        self.db.execute("INSERT INTO losses (json) VALUES (?)", (msgspec.json.encode(loss),))
-        self.undeclared = True
 
     def losses(self) -> list[tuple[int, Loss]]:
         """Losses not yet declared, by their id."""
@@ -362,21 +419,25 @@ class StreamFile(Store):
         return load_states(self.db, self._boot, self._now_ns())
 
     def keep_inventory(self) -> None:
-        """Keeps this run's inventory beside the bulk blocks that name it, so that it can be sent again."""
-        if load_inventory(self.db, self._inventory_id) is not None:
+        """Keeps this run's inventory beside the bulk blocks that name it, so that it can be sent again.
+
+        One that pending blocks name stays; where those would be too many, the oldest blocks go.
+        """
+        self._is_inventory_kept = True
+        counts_now = self.db.execute("SELECT id FROM inventories WHERE last_seq IS NULL").fetchone()
+        if counts_now == (self._inventory_id,) and load_inventory(self.db, self._inventory_id) is not None:
             return
+        self._is_inventory_kept = False
         with self.transaction():
-            self.db.execute(
-                "INSERT OR REPLACE INTO inventories (id, record) VALUES (?, ?)",
-                (self._inventory_id, msgspec.msgpack.encode(self._inventory)),
-            )
-            self.db.execute(
-                "DELETE FROM inventories WHERE rank <= (SELECT max(rank) FROM inventories) - ?", (KEEP_INVENTORIES,)
-            )
+            last = keep_inventory(self.db, self._inventory, self.chain)
+        self._is_inventory_kept = True
+        if last is not None:
+            self.give_up(last, "the site file was changed too often for what waits")
 
     def adopt(self, inventory: InventoryRecord) -> None:
         """From the next block on, readings are counted by this inventory."""
         self._inventory, self._inventory_id = inventory, inventory.inventory_id
+        self._is_inventory_kept = False
 
     def inventory(self, inventory_id: int) -> InventoryRecord | None:
         """A kept inventory, or None."""

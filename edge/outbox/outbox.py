@@ -75,7 +75,7 @@ class Outbox:
             Stream(
                 StreamFile(
                     state_dir / f"{lane}.db", lane, quota_bytes=mb << 20, boot=boot, inventory=inventory, now_ns=now_ns,
-                    room=room,
+                    room=room, keep_days=storage.bulk_days if lane is Lane.BULK else 0,
                 ),
                 losses,
             )
@@ -343,6 +343,7 @@ class Outbox:
             quota_bytes=of.file.quota_bytes,
             sealed_blocks=of.sealed_blocks,
             sealed_items=of.sealed_items,
+            sealed_bytes=of.file.sealed_bytes,
             delivered_blocks=of.delivered_blocks,
             delivered_items=of.delivered_items,
             lost_items=of.lost_items,

@@ -61,6 +61,8 @@ class UrgentSealer:
         self._batch_limit = MAX_BATCH
         self._ways = 0
         """How many of _WAYS were gone for the block that is to be sealed."""
+        self._batch: list[Waiting] = []
+        """What is on its way to the disk."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -82,9 +84,10 @@ class UrgentSealer:
             stream.wake.clear()
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_limit))]
-                records = [waiting.record for waiting in batch]
+                self._batch, records = batch, [waiting.record for waiting in batch]
                 try:
-                    await stream.worker.run(lambda file, of=records: file.append_records(of), ballast=False)  # type: ignore[misc]
+                    with stream.watched(self._let_go):
+                        await stream.worker.run(lambda file, of=records: file.append_records(of), ballast=False)  # type: ignore[misc]
                 except BlockError:
                     if len(batch) > 1:
                         self._waiting.extendleft(reversed(batch))
@@ -102,7 +105,7 @@ class UrgentSealer:
                         return
                     await asyncio.sleep(RETRY_S)
                     continue
-                self._batch_limit, self._ways = MAX_BATCH, 0
+                self._batch, self._batch_limit, self._ways = [], MAX_BATCH, 0
                 stream.sealed(len(batch))
                 for waiting in batch:
                     waiting.free()
@@ -125,10 +128,14 @@ class UrgentSealer:
             return True  # whatever that gave: meanwhile there may be room
         self._ways = 0
         self._stream.fails(error)
-        for waiting in self._waiting:
+        self._let_go()
+        return await self._stream.left_disk()
+
+    def _let_go(self) -> None:
+        """While the disk fails, lets go on who is not patient."""
+        for waiting in (*self._batch, *self._waiting):
             if not waiting.patient:
                 waiting.free()
-        return await self._stream.left_disk()
 
     def _bound(self) -> None:
         """While the disk fails, the oldest states above the bound go; records that someone waits for stay."""
@@ -171,7 +178,9 @@ class BulkSealer:
             self._stream.dropped += len(places) - len(self._rows)
 
     async def add(self, rows: Sequence[Row]) -> None:
-        """Takes readings. Where they come faster than the disk takes them, whoever polls waits for it here."""
+        """Takes readings. Where they come faster than the disk takes them, whoever polls waits for it here, but not for
+        a disk that hangs.
+        """
         self._rows += rows
         if len(self._rows) >= MAX_PENDING_ROWS and not self._stream.failing:
             await self.flush()
@@ -180,7 +189,9 @@ class BulkSealer:
         self._bound()
 
     async def flush(self) -> None:
-        """Seals the readings in memory now; returns when they are on disk or the disk refused."""
+        """Seals the readings in memory now; returns when they are on disk, or the disk refused or hangs."""
+        if self._stream.is_stalled:
+            return
         self._stream.progress.clear()
         self._stream.wake.set()
         await self._stream.progress.wait()
@@ -210,7 +221,8 @@ class BulkSealer:
         stream = self._stream
         rows, self._rows = self._rows[:MAX_PENDING_ROWS], self._rows[MAX_PENDING_ROWS:]
         try:
-            await stream.worker.run(lambda file: file.append_rows(rows), ballast=False)
+            with stream.watched(stream.progress.set):
+                await stream.worker.run(lambda file: file.append_rows(rows), ballast=False)
         except BlockError:
             log.exception("readings that do not fit in a block are dropped", readings=len(rows))
             stream.dropped += len(rows)

@@ -11,7 +11,7 @@ import structlog
 
 from contract.kinds import Lane
 from edge.disk import connect, copy_into_memory, into_memory, is_damaged, is_full, move_aside, used_bytes
-from edge.outbox.beside import SCHEMA, load_chain, load_losses
+from edge.outbox.beside import SCHEMA, check_tables, keep_boot, keep_chain, keep_loss, load_chain, load_losses
 from edge.outbox.chain import Chain, Loss, new_epoch
 from edge.outbox.room import Room
 
@@ -21,7 +21,6 @@ MEMORY_BYTES: Final = 32 << 20
 """Most that a stream holds in memory."""
 MAX_COPY_BYTES: Final = 2 * MEMORY_BYTES
 """A file above this is not taken into memory."""
-KEEP_BOOTS: Final = 64
 
 
 class Store:
@@ -95,6 +94,7 @@ class Store:
         try:
             for statement in filter(str.strip, SCHEMA.split(";\n")):
                 db.execute(statement)
+            check_tables(db)
             self._connection, self.chain, self.unsettled_bytes = db, load_chain(db), 0
             if self.chain.boot != self._boot:  # a restart within one boot writes nothing: it must work on a full disk
                 self._enter_boot()
@@ -112,9 +112,8 @@ class Store:
         chain, db = self.chain, self.db
         with self.transaction():
             if chain.boot:
-                db.execute("UPDATE boots SET last_mono_ns = ? WHERE boot = ?", (chain.sealed_ns, chain.boot))
-            db.execute("INSERT OR IGNORE INTO boots (boot, last_mono_ns) VALUES (?, 0)", (self._boot,))
-            db.execute("DELETE FROM boots WHERE rank <= (SELECT max(rank) FROM boots) - ?", (KEEP_BOOTS,))
+                keep_boot(db, chain.boot, last_mono_ns=chain.sealed_ns)
+            keep_boot(db, self._boot)
             self.move(msgspec.structs.replace(chain, boot=self._boot, sealed_ns=0))
 
     def replace(self, problem: str) -> None:
@@ -257,12 +256,12 @@ class Store:
 
     def move(self, chain: Chain) -> None:
         """The chain's new state, as part of the transaction."""
-        self.db.execute("INSERT OR REPLACE INTO chain VALUES (0, ?)", (msgspec.json.encode(chain),))
+        keep_chain(self.db, chain)
         self.chain = chain
 
     def note(self, loss: Loss) -> None:
         """A loss that is to be declared, as part of the transaction."""
-        self.db.execute("INSERT INTO losses (json) VALUES (?)", (msgspec.json.encode(loss),))
+        keep_loss(self.db, loss)
         self.undeclared = True
 
     def _note_unknown(self, reason: str) -> None:

@@ -1,7 +1,8 @@
 """One stream as the event loop sees it: its worker, its counters, and the events that others wait for."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import structlog
@@ -15,6 +16,8 @@ log = structlog.get_logger(__name__)
 
 MEMORY_AFTER_NS: Final = 3_000_000_000
 """When the disk has refused every block for so long, the stream goes on in memory, so that alarms leave the box."""
+STALL_S: Final = 5.0
+"""A disk that has not answered for so long counts as one that refuses, until it answers: nobody waits for it."""
 
 
 class Stream:
@@ -30,6 +33,8 @@ class Stream:
         """Items that did not even become a block, not yet declared."""
         self.lost_items = 0
         self.failing = ""
+        self.is_stalled = False
+        """The disk has taken a block and does not answer."""
         self._failing_since_ns = 0
         self.unreadable = 0
         """Times in succession that the oldest blocks could not be read."""
@@ -69,6 +74,22 @@ class Stream:
             )  # fmt: skip
             self._failing_since_ns = mono_ns()
         self.failing = str(error)
+
+    @contextmanager
+    def watched(self, let_go: Callable[[], None]) -> Iterator[None]:
+        """While a block is on its way to the disk: lets go on who waits for it once the disk hangs."""
+
+        def stalls() -> None:
+            self.is_stalled = True
+            self.fails(DiskError(f"{self.file.path}: the disk has not answered for {STALL_S:.0f} s"))
+            let_go()
+
+        watch = asyncio.get_running_loop().call_later(STALL_S, stalls)
+        try:
+            yield
+        finally:
+            watch.cancel()
+            self.is_stalled = False
 
     async def left_disk(self) -> bool:
         """Goes on in memory when the disk has refused for long; True when it just did."""

@@ -10,7 +10,7 @@ from contract.errors import AnjuError
 from contract.kinds import Lane
 from contract.messages import Quality, Reading, Sample
 from edge.counts import BusCounts
-from edge.health import BoxStatus, PointError, Tally, serve_health
+from edge.health import BoxStatus, PointError, Tally, Wear, serve_health
 from edge.health.page import render_page
 from edge.health.server import parse_listen
 from edge.seams import StreamStatus, UplinkStatus
@@ -19,7 +19,7 @@ S = 1_000_000_000
 
 
 def status(**changes) -> BoxStatus:
-    stream = StreamStatus(3, 1, 4096, 8 << 20, 10, 20, 7, 14, 0, "")
+    stream = StreamStatus(3, 1, 4096, 8 << 20, 10, 20, 900, 7, 14, 0, "")
     fields = {
         "version": "0.1", "gateway": "gw-1", "estate": "<Estate>", "timezone": "Asia/Shanghai",
         "cloud": "https://cloud", "now_ns": 100 * S,
@@ -106,11 +106,24 @@ async def test_a_page_that_the_network_can_see_is_said(listen, is_said, capsys):
 
 
 def test_wear_is_told_in_words_once_a_day_can_be_told():
-    hour = 3600 * S
-    worn = status(now_ns=10 * S + 2 * hour, written_bytes=25_000_000)
-    assert "25.0 MB · 每天约 about 300 MB a day" in render_page(worn)
+    worn = {"written_bytes": 25_000_000, "written_day_bytes": 3e8}
+    assert "25.0 MB · 每天约 about 300 MB a day<" in render_page(status(**worn))
+    assert "按 2 TB 可用约 lasts about 18 年 years" in render_page(status(**worn, endurance_tb=2.0))
     assert "a day" not in render_page(status(written_bytes=25_000_000))
     assert "written to storage" not in render_page(status(written_bytes=None))
+
+
+def test_wear_is_that_of_the_last_day_or_of_the_time_since_the_start():
+    hour, written = 3600 * S, [1000]
+    wear = Wear(5 * S, lambda: written[0])
+    written[0] = 2000
+    assert wear.day_bytes(5 * S + 60 * S) is None
+    assert wear.day_bytes(5 * S + 12 * hour) == 2000
+    for n in range(1, 72):  # a busy first day, and then 100 bytes an hour
+        written[0] += 100_000 if n < 24 else 100
+        wear.look(5 * S + n * hour)
+        wear.look(5 * S + n * hour + 1)
+    assert wear.day_bytes(5 * S + 71 * hour) == 2400
 
 
 def test_points_that_cannot_be_read_stand_on_the_page_and_offline_devices_with_their_reason():

@@ -30,7 +30,7 @@ def test_it_says_how_it_is_in_the_language_of_the_terminal() -> None:
 
 
 def test_what_is_wrong_stands_out_with_its_reason() -> None:
-    broken = StreamStatus(3, 1, 4096, 8 << 20, 10, 20, 7, 14, 5, "no room")
+    broken = StreamStatus(3, 1, 4096, 8 << 20, 10, 20, 900, 7, 14, 5, "no room")
     text = shown(
         EN, width=120, utc_ns=None, config_problem="the site file has mistakes",
         problems={"radio": "there is no secret"}, streams=dict.fromkeys(Lane, broken),
