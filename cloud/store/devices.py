@@ -134,10 +134,11 @@ async def chart(connection: Connection, series: int, start: datetime, end: datet
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         rows = rows_as(Bucket, await connection.fetch(_SQL["chart"], series, start, end, bucket))
         landed = await landing.landed(connection, [series], start, end)
-    return _with_landed(rows, landed, bucket)
+    return with_landed(rows, landed, bucket)
 
 
-def _with_landed(rows: list[Bucket], landed: landing.Readings, bucket: timedelta) -> list[Bucket]:
+def with_landed(rows: list[Bucket], landed: landing.Readings, bucket: timedelta) -> list[Bucket]:
+    """Buckets as those of rows, with readings that landed and are no rows yet."""
     good = landed.quality == Quality.GOOD
     if not good.any():
         return rows

@@ -2,10 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
-
 from cloud.settings import Keep
-from cloud.store import streams
+from cloud.store import landing, streams
 from cloud.upkeep import upkeep
 from cloud.upkeep.upkeep import Upkeep
 from contract.kinds import KINDS, PERSONAL_FIELDS, Lane
@@ -13,6 +11,7 @@ from contract.messages import Event, Quality
 from contract.records import StateRecord
 from tests.contract.conftest import Estate
 from tests.support.blocks import Chain, body, clock, inventory
+from tests.support.rows import as_readings
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -27,13 +26,7 @@ async def bulk_series(estate: Estate) -> int:
 
 async def put(estate: Estate, series: int, *rows: tuple[datetime, float]) -> None:
     async with estate.store.transaction() as connection:
-        await streams.put_readings(
-            connection,
-            np.full(len(rows), series, np.int32),
-            np.array([round(at.timestamp() * 1e6) for at, _ in rows], np.int64),
-            np.array([value for _, value in rows]),
-            np.zeros(len(rows), np.uint8),
-        )
+        await landing.put_readings(connection, as_readings([(series, at, value, 0) for at, value in rows]))
 
 
 async def audited(estate: Estate) -> list[tuple]:

@@ -5,15 +5,15 @@ import random
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import pytest
 
 from cloud.store import Database as Store
-from cloud.store import rollups, streams
-from cloud.store.streams import Latest
+from cloud.store import landing, rollups, streams
+from cloud.store.streams import StateRow
 from contract.kinds import Lane
 from tests.contract.conftest import Estate, make_estate
 from tests.support.blocks import Chain, body, clock, inventory
+from tests.support.rows import as_readings
 from tests.support.servers import Database
 
 HOUR = timedelta(hours=1)
@@ -71,14 +71,10 @@ async def put(store: Store, known: Numbers, readings: list[tuple], states: list[
     """Rows as the ingest puts them: in one transaction with their marks."""
     async with store.transaction() as connection:
         if readings:
-            series, at, value, quality = zip(*readings, strict=True)
-            at_us = np.array([round(t.timestamp() * 1e6) for t in at], np.int64)
-            columns = (np.array(series, np.int32), at_us, np.array(value), np.array(quality, np.uint8))
-            await streams.put_readings(connection, *columns)
+            await landing.put_readings(connection, as_readings(readings))
         if states:
-            await streams.put_states(
-                connection, [Latest(series, at, None, word, 0 if word else 3) for series, at, word in states]
-            )
+            rows = [StateRow(series, at, word, 0 if word else 3) for series, at, word in states]
+            await streams.put_states(connection, rows)
     known.readings += readings
     for series, at, word in states:
         known.said[series][at] = word

@@ -1,21 +1,20 @@
 """Devices as a person may see them, their charts, and orders to them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
-from math import ceil
+from datetime import datetime
 
 from cloud.commands.commands import CommandRefusedError, Commands
 from cloud.console.backend.identity import SignedIn, signed_in
 from cloud.console.data import CommandRow, DeviceRow, EventRow, Person, Place, PointNow, Series
 from cloud.console.words.events import devices_named
 from cloud.identity.people import Right
-from cloud.store import Database, commands, devices, people, storable
+from cloud.store import Database, commands, devices, history, people, storable
 from cloud.store.devices import MOST_ID
 from cloud.store.devices import EventRow as StoredEvent
 from contract.kinds import KINDS
 from contract.messages import CommandStatus, Quality
 
-_FINEST_S = 1
+_NO_SERIES = Series([], [], [], [], 1)
 _PERSONAL = frozenset({"access", "passage"})
 """Events that say what a person did."""
 _MOST_LOOKS = 10_000
@@ -75,22 +74,22 @@ class Devices:
         self, person: Person, device_id: int, point: str, since: datetime, until: datetime, most: int
     ) -> Series:
         """A telemetry point in at most `most` buckets; empty where there is no such point for this person."""
-        bucket_s = max(_FINEST_S, ceil((until - since).total_seconds() / most))
         async with self._database.connect() as connection:
             if await devices.get(connection, device_id, signed_in(person).estates()) is None:
-                return Series([], [], [], [], bucket_s)
+                return _NO_SERIES
             found = await devices.series_of(connection, device_id, point)
             if found is None:
-                return Series([], [], [], [], bucket_s)
+                return _NO_SERIES
             series, stale_after_s = found
-            rows = await devices.chart(connection, series, since, until, timedelta(seconds=bucket_s))
+            curve = await history.chart(connection, series, since, until, most)
+        rows = curve.buckets
         return Series(
             t=[row.t for row in rows],
             low=[row.min for row in rows],
             high=[row.max for row in rows],
             mean=[row.mean for row in rows],
             # Values are reported on change: between two reports the value stood still, unless the silence was too long.
-            gap_s=max(stale_after_s, 1.5 * bucket_s),
+            gap_s=max(stale_after_s, 1.5 * curve.bucket_s),
         )
 
     async def send_command(

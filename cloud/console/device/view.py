@@ -30,10 +30,12 @@ RANGES = {
     "1h": (timedelta(hours=1), N_("1 hour")),
     "24h": (timedelta(hours=24), N_("24 hours")),
     "7d": (timedelta(days=7), N_("7 days")),
+    "30d": (timedelta(days=30), N_("30 days")),
+    "1y": (timedelta(days=365), N_("1 year")),
 }
-EVERY_S = {"1h": 5, "24h": 60, "7d": 60}
+EVERY_S = {"1h": 5, "24h": 60, "7d": 60, "30d": 600, "1y": 3600}
 """How often at most a page reads its curve again: what is new in it must be worth reading all of it."""
-Range = Literal["1h", "24h", "7d"]
+Range = Literal["1h", "24h", "7d", "30d", "1y"]
 DEFAULT_RANGE: Range = "1h"
 
 

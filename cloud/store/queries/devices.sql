@@ -42,10 +42,12 @@ GROUP BY 1 ORDER BY 1
 SELECT id, stale_after_s FROM series WHERE device = $1 AND point = $2
 
 -- name: recent_states
--- What changed at a device lately.
-SELECT states.at, series.point, states.value, states.quality
-FROM states JOIN series ON series.id = states.series WHERE series.device = $1 AND states.at >= $2
-ORDER BY states.at DESC LIMIT $3
+-- What changed at a device lately: of each of its series no more than are asked for, as they are repeated for years.
+SELECT lately.at, series.point, lately.value, lately.quality
+FROM series CROSS JOIN LATERAL (
+    SELECT at, value, quality FROM states WHERE states.series = series.id AND at >= $2 ORDER BY at DESC LIMIT $3
+) AS lately
+WHERE series.device = $1 AND series.lane = 'urgent' ORDER BY lately.at DESC LIMIT $3
 
 -- name: recent_events
 -- What happened at a device lately.

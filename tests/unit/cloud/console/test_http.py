@@ -247,7 +247,7 @@ async def test_a_live_update_of_a_device_reads_no_curve(console):
         assert (await get(session, "/devices/1/figures?point=smoke")).status == 404
 
 
-@pytest.mark.parametrize(("span", "every_s"), [("1h", 5), ("24h", 60), ("7d", 60)])
+@pytest.mark.parametrize(("span", "every_s"), [("1h", 5), ("24h", 60), ("7d", 60), ("30d", 600), ("1y", 3600)])
 async def test_a_longer_curve_is_read_less_often(console, span, every_s):
     async with browser(console) as session:
         page = (await get(session, f"/devices/1?range={span}")).text
