@@ -31,6 +31,7 @@ _AHEAD = timedelta(minutes=5)
 """A record further ahead of the cloud's clock is stamped on receipt."""
 _OLDEST = timedelta(days=400)
 """So is one that is older than any box keeps; each week of it would be a chunk of its own."""
+_LITTLE = timedelta(microseconds=1)
 MAX_RECORDS = 20_000
 
 
@@ -195,11 +196,12 @@ class UrgentWriter:
         if not self._states:
             return []
         # The order of the stream is the truth. A clock that was corrected backwards must not make a later state look
-        # like history, or a fire would go unheard: no state is stamped before the one it followed.
+        # like history, or a fire would go unheard: each state is stamped after the one it followed,
+        # by a microsecond at least: whoever reads them later knows which was the last.
         marks = await streams.latest_at(self._connection, {row.series for _, row in self._states})
         ordered: list[tuple[Source, StateRow]] = []
         for source, row in self._states:
-            at = max(row.at, marks.get(row.series, row.at))
+            at = max(row.at, marks[row.series] + _LITTLE) if row.series in marks else row.at
             marks[row.series] = at
             ordered.append((source, msgspec.structs.replace(row, at=at)))
             self._topics.add(f"device:{source.device}")

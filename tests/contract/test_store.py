@@ -258,8 +258,9 @@ async def test_a_clock_that_was_corrected_backwards_hides_no_fire(estate: Estate
     await send(estate, urgent, urgent.urgent(clock(NOW_NS), smoke("smoke", AT + SECOND)))
     assert await estate.rows("SELECT state FROM alarm") == [("UNACK",)]
     assert await estate.rows("SELECT state FROM latest WHERE state IS NOT NULL") == [("smoke",)]
-    times = await estate.rows("SELECT value, at FROM states ORDER BY at, value")
+    times = await estate.rows("SELECT value, at FROM states ORDER BY at, value DESC")
     assert [value for value, _ in times] == ["clear", "smoke"]
+    assert times[0][1] < times[1][1]
 
 
 async def test_a_detector_that_alarmed_and_then_was_lost_is_still_an_alarm(estate: Estate) -> None:
