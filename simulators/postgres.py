@@ -162,6 +162,21 @@ class EmbeddedPostgres:
         self._reap()
         self._release_folder()
 
+    def freeze(self, for_s: float) -> None:
+        """Every process of the server stands still for so long, as on a machine that hangs. Blocks meanwhile."""
+        postmaster = self._postmaster()
+        if postmaster is None:
+            raise PostgresError(f"PostgreSQL in {self.data_dir} does not run.")
+        _send(postmaster, signal.SIGSTOP)
+        family = [postmaster, *postmaster.children(recursive=True)]
+        try:
+            for process in family[1:]:
+                _send(process, signal.SIGSTOP)
+            time.sleep(for_s)
+        finally:
+            for process in reversed(family):
+                _send(process, signal.SIGCONT)
+
     def remove(self) -> None:
         """Stop the server, a left-over one too, and delete the folder with all its data."""
         self._own_folder()

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,9 +42,16 @@ class Child:
 
         Call it in the main thread: the child ends with the thread that started it.
         """
+        return await cls.launch(name, script(*command), log=log, environment=environment)
+
+    @classmethod
+    async def launch(
+        cls, name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+    ) -> "Child":
+        """Starts any command; it ends with us where it is a `launched` one."""
         with log.open("ab") as out:
             process = await asyncio.create_subprocess_exec(
-                *script(*command), stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out,
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out,
                 env={**os.environ, **(environment or {})}, start_new_session=True,
             )  # fmt: skip
         return cls(name, process, log)
@@ -106,8 +113,12 @@ class Child:
 
 def script(name: str, *arguments: str) -> list[str]:
     """The command line of a console script in this environment, which ends when this process does."""
-    launch = [sys.executable, "-I", "-S", str(_LAUNCH), str(os.getpid())]
-    return [*launch, str(Path(sys.executable).with_name(name)), *arguments]
+    return launched(str(Path(sys.executable).with_name(name)), *arguments)
+
+
+def launched(*command: str) -> list[str]:
+    """A command line that becomes this command, which ends when this process does."""
+    return [sys.executable, "-I", "-S", str(_LAUNCH), str(os.getpid()), *command]
 
 
 async def run_once(*command: str, environment: Mapping[str, str] | None = None, stdin: str = "") -> str:

@@ -29,7 +29,6 @@ import shutil
 import signal
 import stat
 import struct
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -37,8 +36,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from tests.support.preload import library
+
 SOURCE = Path(__file__).with_suffix(".c")
-BUILT = Path(__file__).parents[2] / "build" / "tests" / "powercut.so"
 SECTOR = 512
 DEATH_S = 30.0
 """So long after SIGKILL a process may still hold the log."""
@@ -141,14 +141,15 @@ class _Name:
 
 
 class PowerCut:
-    """A folder that can lose its power; see the module. `sync_s` makes each fsync take at least so long."""
+    """A folder that can lose its power; see the module. `sync_s` makes each fsync take at least so long; `log` is where
+    to note what is done, on another disk where that of the folder is to be full."""
 
-    def __init__(self, folder: Path, *, sync_s: float = 0.0) -> None:
+    def __init__(self, folder: Path, *, sync_s: float = 0.0, log: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self._sync_s = folder.resolve(), sync_s
-        self._log = self.folder.with_name(f".{self.folder.name}.powercut")
+        self._log = log or self.folder.with_name(f".{self.folder.name}.powercut")
         self._log.unlink(missing_ok=True)
-        self._library = library()
+        self._library = library(SOURCE)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -306,29 +307,3 @@ def _records(data: mmap.mmap) -> Iterator[tuple[int, int, int, int, int, str, st
         to = os.fsdecode(data[begin + path_bytes : begin + path_bytes + to_bytes])
         yield place, kind, inode, at, size, path, to, data[begin + path_bytes + to_bytes : end]
         place = end
-
-
-def library() -> Path:
-    """The preloaded library, compiled anew where its source changed. Raises AssertionError without a C compiler."""
-    if BUILT.exists() and BUILT.stat().st_mtime >= SOURCE.stat().st_mtime:
-        return BUILT
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    assert compiler, "power cuts need a C compiler: make test-servers (or apt-get install gcc libc6-dev)"
-    BUILT.parent.mkdir(parents=True, exist_ok=True)
-    made = BUILT.with_suffix(f".{os.getpid()}")
-    command = [
-        compiler,
-        "-shared",
-        "-fPIC",
-        "-O2",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-o",
-        str(made),
-        str(SOURCE),
-        "-lpthread",
-    ]
-    subprocess.run(command, check=True)
-    made.replace(BUILT)  # whole or not at all: other tests may build it at the same time
-    return BUILT
