@@ -24,6 +24,7 @@ from cloud.console.backend.gateways import Gateways as ConsoleGateways
 from cloud.console.backend.identity import CookieIdentity
 from cloud.console.live.hub import Hub
 from cloud.identity import routes as identity_routes
+from cloud.identity.beats import Beats
 from cloud.identity.gateways import Gateways
 from cloud.identity.people import People
 from cloud.ingest import routes as ingest_routes
@@ -55,17 +56,18 @@ class Cloud:
         self.hub = Hub()
         self.people = People(database)
         self.gateways = Gateways(database, settings.public_url)
+        self.beats = Beats(database)
         self.engine = Engine(RuleBook())
         self.commands = Commands(database, heartbeat_s)
-        self.ingest = Ingest(database, self.engine.evaluate, self.commands.answer)
         self.settler = Settler(database)
+        self.ingest = Ingest(database, self.engine.evaluate, self.commands.answer, self.settler.landed)
         self.upkeep = Upkeep(database, settings.keep)
         self.app = self._app(settings)
 
     def _app(self, settings: Settings) -> FastAPI:
         app = FastAPI(title="Anju", docs_url=None, redoc_url=None, openapi_url=None)
         problems.add_handlers(app)
-        app.include_router(identity_routes.router(self.gateways))
+        app.include_router(identity_routes.router(self.gateways, self.beats))
         app.include_router(ingest_routes.router(self.ingest, self._box, INGEST_AT_ONCE))
         app.include_router(command_routes.router(self.commands, self._box))
         app.add_api_route("/edge/{rest:path}", _no_such_address, methods=["GET", "POST"])
@@ -112,6 +114,7 @@ class Cloud:
         tasks = {
             asyncio.create_task(self.database.listen(self._woken, self._hears), name="listen"),
             asyncio.create_task(self.commands.expire(), name="expire commands"),
+            asyncio.create_task(self.beats.run(), name="write beats"),
             asyncio.create_task(self.settler.run(), name="settle"),
             asyncio.create_task(self.upkeep.roll_up(), name="roll up"),
             asyncio.create_task(self.upkeep.retain(), name="drop what is too old"),

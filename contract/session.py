@@ -164,10 +164,11 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
     report: GatewayReport | None = None
 
 
-class BeatReply(msgspec.Struct, frozen=True):
-    """The cloud's time (UTC, nanoseconds)."""
+class BeatReply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The cloud's time (UTC, nanoseconds), and whether it hears two boxes under this one's identity."""
 
     time_ns: int
+    is_identity_shared: bool = False
 
 
 class RefusalReason:

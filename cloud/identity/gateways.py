@@ -14,7 +14,15 @@ from cloud.identity.tokens import new_claim_code, new_token, normal_claim, token
 from cloud.store import Connection, Database, gateways, people, storable, streams
 from contract.errors import AnjuError
 from contract.kinds import Lane
-from contract.session import Beat, EnrolReply, EnrolRequest, SessionReply, SessionRequest, signed_text
+from contract.session import (
+    MAX_BEAT_S,
+    MIN_BEAT_S,
+    EnrolReply,
+    EnrolRequest,
+    SessionReply,
+    SessionRequest,
+    signed_text,
+)
 
 log = structlog.get_logger()
 TOKEN_LASTS = timedelta(minutes=15)
@@ -25,6 +33,10 @@ _MAX_FAILURES = 10
 
 class ClaimRefusedError(AnjuError):
     """The claim cannot be used, and why."""
+
+
+class ReplaceError(ClaimRefusedError):
+    """A box cannot take another's place, and why."""
 
 
 class NotUnderstoodError(AnjuError):
@@ -77,6 +89,15 @@ class Gateways:
             await people.audit(connection, None, by, "make claim", f"area {area}")
         return code
 
+    async def make_replacing_claim(self, old: UUID, by: str) -> str:
+        """A code that enrols one box in the place of another, whose devices it takes over. Raises ReplaceError."""
+        code = new_claim_code()
+        async with self._database.transaction() as connection:
+            standing = await _standing(connection, old)
+            await gateways.put_claim(connection, token_hash(code), standing.estate, by, CLAIM_LASTS, old)
+            await people.audit(connection, None, by, "make claim", f"gateway {old}", {"replaces": str(old)})
+        return code
+
     async def enrol(self, request: EnrolRequest, address: str) -> EnrolReply:
         """Registers a box's key against a claim, once; a box that did not hear the answer may ask again.
 
@@ -94,8 +115,35 @@ class Gateways:
         if reply is None:
             log.warning("enrolment refused", address=address, problem=problem)
             raise ClaimRefusedError(problem)
-        await self._database.wake({f"gateways:{reply.estate}"})
+        await self._database.wake({f"{topic}:{reply.estate}" for topic in ("gateways", "devices")})
         return reply
+
+    async def replace(self, old: UUID, new: UUID, by: str) -> int:
+        """Revokes a box and gives all its devices to another, with ids, history and alarms; returns how many.
+
+        Raises ReplaceError where that cannot be done.
+        """
+        async with self._database.transaction() as connection:
+            before, after = await _standing(connection, old), await _standing(connection, new)
+            if old == new or before.estate != after.estate:
+                raise ReplaceError("a box is replaced by another one of its estate")
+            if after.has_devices:
+                raise ReplaceError(
+                    f"gateway {new} has reported devices of its own, and no device can have two histories.\n"
+                    f"    Revoke it (`anju-cloud gateway revoke {new}`), and enrol the box anew with a claim that says"
+                    f" what it replaces: `anju-cloud claim --replaces {old}`"
+                )
+            devices = await self._replace(connection, old, new, by, "")
+        await self._ended(old, gateways.Revoked(before.estate, devices))
+        return len(devices)
+
+    async def _replace(self, connection: Connection, old: UUID, new: UUID, by: str, address: str) -> frozenset[int]:
+        replaced = await gateways.replace(connection, old, new)
+        if replaced is None:
+            raise ReplaceError(f"gateway {old} was revoked meanwhile")
+        detail = {"by": str(new), "devices": len(replaced.devices)}
+        await people.audit(connection, None, by, "replace", f"gateway {old}", detail, address)
+        return replaced.devices
 
     async def _use_claim(
         self, connection: Connection, request: EnrolRequest, address: str
@@ -111,11 +159,15 @@ class Gateways:
             return None, "this claim was used already; ask for a new one (`anju-cloud claim`)"
         if claim.expired:
             return None, "this claim has expired; ask for a new one (`anju-cloud claim`)"
+        if claim.replaces and await gateways.standing(connection, claim.replaces) is None:
+            return None, f"gateway {claim.replaces}, which this claim replaces, was revoked; ask for another claim"
         hostname, version = storable(request.hostname, 100), storable(request.version, 50)
         gateway = await gateways.put_gateway(connection, claim.estate, request.public_key, hostname, version)
         await gateways.use_claim(connection, code_hash, gateway)
         detail = {"hostname": hostname}
         await people.audit(connection, None, f"gateway {gateway}", "enrol", f"area {claim.estate}", detail, address)
+        if claim.replaces:
+            await self._replace(connection, claim.replaces, gateway, f"gateway {gateway}", address)
         return EnrolReply(str(gateway), str(claim.estate)), ""
 
     async def challenge(self, gateway: UUID) -> bytes:
@@ -138,18 +190,10 @@ class Gateways:
         token = new_token()
         async with self._database.transaction() as connection:
             await gateways.open_session(connection, token_hash(token), gateway, TOKEN_LASTS)
-            await gateways.seen(connection, gateway, storable(request.version, 50))
+            beat_s = min(max(request.beat_s, MIN_BEAT_S), MAX_BEAT_S)
+            await gateways.seen(connection, gateway, storable(request.version, 50), beat_s=beat_s)
             found = await streams.cursors(connection, gateway)
         return SessionReply(token, TOKEN_LASTS.total_seconds(), 0, found[Lane.URGENT], found[Lane.BULK])
-
-    async def beat(self, gateway: gateways.Gateway, beat: Beat) -> None:
-        """The box lives; pages hear of it when it was silent."""
-        async with self._database.transaction() as connection:
-            was_silent = await gateways.beat(connection, gateway.id, beat.urgent_blocks, beat.bulk_blocks)
-        if was_silent:
-            await self._database.wake(
-                {f"alarms:{gateway.estate}", f"gateways:{gateway.estate}", f"devices:{gateway.estate}"}
-            )
 
     async def authenticate(self, token: str) -> gateways.Gateway | None:
         """The box whose token this is; None when it has expired or the box was revoked."""
@@ -166,12 +210,22 @@ class Gateways:
             if revoked is None:
                 return False
             await people.audit(connection, None, by, "revoke", f"gateway {gateway}")
-        estate = revoked.estate
+        await self._ended(gateway, revoked)
+        return True
+
+    async def _ended(self, gateway: UUID, revoked: gateways.Revoked) -> None:
+        """Whoever holds the box's down stream ends it, and pages show what became of its devices."""
         await self._database.wake(
             {
-                f"gateway:{gateway}",  # whoever holds its down stream ends it
-                *(f"{topic}:{estate}" for topic in ("gateways", "devices", "alarms")),
+                f"gateway:{gateway}",
+                *(f"{topic}:{revoked.estate}" for topic in ("gateways", "devices", "alarms")),
                 *(f"device:{device}" for device in revoked.devices),
             }
         )
-        return True
+
+
+async def _standing(connection: Connection, gateway: UUID) -> gateways.Standing:
+    standing = await gateways.standing(connection, gateway)
+    if standing is None:
+        raise ReplaceError(f"there is no gateway {gateway}, or it was revoked")
+    return standing

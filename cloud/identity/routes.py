@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cloud.identity.beats import Beats
 from cloud.identity.gateways import Gateways, NotAuthenticError, NotUnderstoodError, TooLongError
 from cloud.store.gateways import Gateway
 from contract.decoding import from_json
@@ -18,7 +19,6 @@ from contract.session import (
     ENROL_PATH,
     SESSION_PATH,
     Beat,
-    BeatReply,
     ChallengeReply,
     ChallengeRequest,
     EnrolRequest,
@@ -27,14 +27,16 @@ from contract.session import (
 
 M = TypeVar("M", bound=msgspec.Struct)
 _MAX_BYTES = 16 << 10
+_MAX_BEAT_BYTES = 128 << 10
+"""A report of many buses with many troubles is longer."""
 
 
-async def _decode(request: Request, model: type[M]) -> M:
+async def _decode(request: Request, model: type[M], most: int = _MAX_BYTES) -> M:
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > _MAX_BYTES:
-            raise TooLongError(f"a request may have {_MAX_BYTES} bytes")
+        if len(body) > most:
+            raise TooLongError(f"a request may have {most} bytes")
     try:
         return from_json(bytes(body), model)
     except msgspec.DecodeError as e:
@@ -54,8 +56,8 @@ async def authenticate(gateways: Gateways, request: Request) -> Gateway:
     return gateway
 
 
-def router(gateways: Gateways) -> APIRouter:
-    """The routes before a box has a session."""
+def router(gateways: Gateways, beats: Beats) -> APIRouter:
+    """The routes by which a box comes to a session and keeps it alive."""
     routes = APIRouter()
 
     @routes.post(ENROL_PATH)
@@ -82,8 +84,8 @@ def router(gateways: Gateways) -> APIRouter:
     async def beat(request: Request) -> Response:
         """A sign of life."""
         gateway = await authenticate(gateways, request)
-        await gateways.beat(gateway, await _decode(request, Beat))
-        return _json(BeatReply(time.time_ns()))
+        reply = beats.take(gateway, await _decode(request, Beat, _MAX_BEAT_BYTES))
+        return _json(msgspec.structs.replace(reply, time_ns=time.time_ns()))
 
     return routes
 

@@ -1,12 +1,12 @@
-"""Boxes: claims, keys, sessions, and what is known of each."""
+"""Boxes: claims, keys, sessions, and the end of their rights. What they say of themselves is in boxes.py."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
 
-from cloud.store.database import Connection, rows_as
+from cloud.store.database import Connection
 from cloud.store.sql import load_queries
 
 _SQL = load_queries("gateways")
@@ -19,50 +19,38 @@ class Claim(msgspec.Struct, frozen=True):
     estate: int
     expired: bool
     used: bool
+    replaces: UUID | None
+    """The box whose place the new one takes."""
     gateway: UUID | None
     """The box that used it, unless it was revoked since."""
     public_key: bytes | None
 
 
 class Gateway(msgspec.Struct, frozen=True):
-    """A box that has proved itself, and its estate."""
+    """A box that has proved itself, its estate, and when the session was opened that it speaks in."""
 
     id: UUID
     estate: int
+    session_at: datetime
 
 
 class Revoked(msgspec.Struct, frozen=True):
-    """What ended with a box: the devices of this estate that it spoke for."""
+    """What a box was revoked from: the devices of this estate that it spoke for."""
 
     estate: int
     devices: frozenset[int]
 
 
-class GatewayRow(msgspec.Struct, frozen=True):
-    """A box as the console shows it; `data_at` is when the cloud last committed anything new from it."""
-
-    id: UUID
-    estate: str
-    hostname: str
-    version: str
-    enrolled_at: datetime
-    seen_at: datetime | None
-    revoked_at: datetime | None
-    uncertainty_ns: int | None
-    clock_source: str | None
-    silent: bool
-    urgent_backlog: int | None
-    bulk_backlog: int | None
-    devices: int
-    data_at: datetime | None
-    lost_items: int
-    quarantined: int
-    in_session: bool
-
-
-async def put_claim(connection: Connection, code_hash: bytes, estate: int, created_by: str, lasts: timedelta) -> None:
-    """A one-time right to enrol a box in an estate."""
-    await connection.execute(_SQL["put_claim"], code_hash, estate, created_by, lasts)
+async def put_claim(
+    connection: Connection,
+    code_hash: bytes,
+    estate: int,
+    created_by: str,
+    lasts: timedelta,
+    replaces: UUID | None = None,
+) -> None:
+    """A one-time right to enrol a box in an estate, perhaps in place of another."""
+    await connection.execute(_SQL["put_claim"], code_hash, estate, created_by, lasts, replaces)
 
 
 async def lock_claim(connection: Connection, code_hash: bytes) -> Claim | None:
@@ -115,38 +103,38 @@ async def open_session(connection: Connection, token_hash: bytes, gateway: UUID,
 async def session_gateway(connection: Connection, token_hash: bytes) -> Gateway | None:
     """The box of a token that holds."""
     row = await connection.fetchrow(_SQL["session_gateway"], token_hash)
-    return Gateway(row["id"], row["estate"]) if row else None
-
-
-class SilentGateway(msgspec.Struct, frozen=True):
-    """A box that says nothing, since when, and how many devices nobody knows of because of it."""
-
-    id: UUID
-    estate: str
-    hostname: str
-    seen_at: datetime | None
-    devices: int
-
-
-async def beat(connection: Connection, gateway: UUID, urgent_blocks: int, bulk_blocks: int) -> bool:
-    """The box lives and keeps so many blocks; returns whether it was silent before."""
-    return bool(await connection.fetchval(_SQL["beat"], gateway, urgent_blocks, bulk_blocks))
-
-
-async def silent(connection: Connection, estates: Sequence[int]) -> list[SilentGateway]:
-    """The boxes of these estates that say nothing."""
-    return rows_as(SilentGateway, await connection.fetch(_SQL["silent"], list(estates)))
+    return Gateway(row["id"], row["estate"], row["session_at"]) if row else None
 
 
 async def seen(
-    connection: Connection, gateway: UUID, version: str | None = None, site_digest: str | None = None
+    connection: Connection,
+    gateway: UUID,
+    version: str | None = None,
+    site_digest: str | None = None,
+    beat_s: float | None = None,
 ) -> None:
-    """The box was here."""
-    await connection.execute(_SQL["seen"], gateway, version, site_digest)
+    """The box was here, and from now on beats so often."""
+    await connection.execute(_SQL["seen"], gateway, version, site_digest, beat_s)
+
+
+async def lock_active(connection: Connection, gateways: Collection[UUID]) -> set[UUID]:
+    """Those of these boxes that are not revoked, and will not be before the transaction ends.
+
+    Call it in a transaction that holds a cursor of each: who revokes a box waits for its cursors first. So the rows of
+    the boxes themselves, which each beat writes, are not locked for it.
+    """
+    return {row["id"] for row in await connection.fetch(_SQL["active"], list(gateways))}
+
+
+async def _stop_storing(connection: Connection, gateway: UUID) -> None:
+    """Waits for what is being stored of a box; what comes after this transaction finds the box as that leaves it."""
+    await connection.execute(_SQL["create_cursors"], gateway)
+    await connection.execute(_SQL["lock_cursors"], gateway)
 
 
 async def revoke(connection: Connection, gateway: UUID, who: str, why: str) -> Revoked | None:
     """Ends a box's sessions and its right to open new ones, its devices and their alarms; None: no such box."""
+    await _stop_storing(connection, gateway)
     estate = await connection.fetchval(_SQL["revoke"], gateway)
     if estate is None:
         return None
@@ -155,6 +143,28 @@ async def revoke(connection: Connection, gateway: UUID, who: str, why: str) -> R
     return Revoked(int(estate), frozenset(devices | alarmed))
 
 
-async def list_gateways(connection: Connection, estates: Sequence[int]) -> list[GatewayRow]:
-    """The boxes of these estates."""
-    return rows_as(GatewayRow, await connection.fetch(_SQL["list_gateways"], list(estates)))
+class Standing(msgspec.Struct, frozen=True):
+    """A box that is not revoked: its estate, and whether it has ever reported devices."""
+
+    estate: int
+    has_devices: bool
+
+
+async def standing(connection: Connection, gateway: UUID) -> Standing | None:
+    """How a box stands; None where there is none, or it was revoked."""
+    row = await connection.fetchrow(_SQL["estate"], gateway)
+    return Standing(row["estate"], row["has_devices"]) if row else None
+
+
+async def replace(connection: Connection, old: UUID, new: UUID) -> Revoked | None:
+    """Revokes a box and gives its devices, with their ids, history and alarms, to one that has none yet.
+
+    None where the old one is none, or was revoked already.
+    """
+    await _stop_storing(connection, old)
+    estate = await connection.fetchval(_SQL["replace"], old, new)
+    if estate is None:
+        return None
+    devices = {row["id"] for row in await connection.fetch(_SQL["pass_devices_on"], old, new)}
+    await connection.execute(_SQL["pass_latest_on"], old, new)
+    return Revoked(int(estate), frozenset(devices))

@@ -10,7 +10,7 @@ import pytest
 
 from cloud.alarms.engine import NoSuchAlarmError
 from cloud.ingest.refused import RefusedError
-from cloud.store import alarms, commands, devices, gateways
+from cloud.store import Connection, alarms, boxes, commands, devices
 from contract.columns import Row
 from contract.errors import BlockError
 from contract.kinds import Lane
@@ -404,32 +404,39 @@ async def believed(estate: Estate, key: str) -> dict[str, bool]:
         return {point.point: not point.stale for point in (await devices.points(connection, [device]))[device]}
 
 
+async def beat(connection: Connection, estate: Estate, urgent: int, bulk: int) -> bool:
+    """A beat of the box, in a session of now; whether it was silent before."""
+    beaten = boxes.Beaten(urgent, bulk, timedelta(0), datetime.now(UTC), shared=False)
+    (heard,) = await boxes.beats(connection, {estate.gateway: beaten})
+    return heard.was_silent
+
+
 async def test_nothing_behind_a_silent_box_is_believed(estate: Estate) -> None:
     urgent, bulk = await settled(estate)
     online = StateRecord("smoke-0", "link", "online", Quality.GOOD, AT)
     await send(estate, urgent, urgent.urgent(online, smoke("smoke", AT)))
     await send(estate, bulk, bulk.bulk(rows(20.0)))
     async with estate.store.transaction() as connection:
-        await gateways.beat(connection, estate.gateway, 3, 4)
+        await beat(connection, estate, 3, 4)
     assert await believed(estate, "smoke-0") == {"link": True, "smoke": True, "temperature": True}
     async with estate.store.transaction() as connection:
-        assert await gateways.silent(connection, [estate.area]) == []
+        assert await boxes.silent(connection, [estate.area]) == []
         await connection.execute("UPDATE gateway SET seen_at = now() - INTERVAL '66 seconds'")
-        assert [(s.hostname, s.devices) for s in await gateways.silent(connection, [estate.area])] == [("box", 3)]
-        (row,) = await gateways.list_gateways(connection, [estate.area])
+        assert [(s.hostname, s.devices) for s in await boxes.silent(connection, [estate.area])] == [("box", 3)]
+        (row,) = await boxes.list_boxes(connection, [estate.area])
         assert (row.silent, row.urgent_backlog, row.bulk_backlog) == (True, 3, 4)
         (alarm,) = await alarms.list_active(connection, [estate.area])
         assert alarm.stale
     assert not any((await believed(estate, "smoke-0")).values())
     async with estate.store.transaction() as connection:
-        assert await gateways.beat(connection, estate.gateway, 0, 0)  # it was silent until now
-        assert not await gateways.beat(connection, estate.gateway, 0, 0)
+        assert await beat(connection, estate, 0, 0)  # it was silent until now
+        assert not await beat(connection, estate, 0, 0)
 
 
 async def test_an_offline_device_is_not_believed_and_raises_an_alarm(estate: Estate) -> None:
     urgent, _ = await settled(estate)
     async with estate.store.transaction() as connection:
-        await gateways.beat(connection, estate.gateway, 0, 0)
+        await beat(connection, estate, 0, 0)
     link = [StateRecord("smoke-0", "link", word, Quality.GOOD, AT + i) for i, word in enumerate(("online", "offline"))]
     await send(estate, urgent, urgent.urgent(link[0], smoke("clear", AT)), urgent.urgent(link[1]))
     assert await believed(estate, "smoke-0") == {"link": True, "smoke": False, "temperature": False}

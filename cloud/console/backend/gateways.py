@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from cloud.console.backend.identity import signed_in
 from cloud.console.data import GatewayRow, Person, SessionState, SilentGateway
-from cloud.store import Database, gateways
+from cloud.store import Database, boxes
 
 
 class Gateways:
@@ -17,7 +17,7 @@ class Gateways:
     async def gateways(self, person: Person) -> Sequence[GatewayRow]:
         """All boxes of the person's estates."""
         async with self._database.connect() as connection:
-            rows = await gateways.list_gateways(connection, signed_in(person).estates())
+            rows = await boxes.list_boxes(connection, signed_in(person).estates())
         names = distinct_names([(str(row.id), row.hostname) for row in rows])
         return [_row(row, names[str(row.id)]) for row in rows]
 
@@ -25,9 +25,9 @@ class Gateways:
         """The boxes of the person's estates that say nothing."""
         estates = signed_in(person).estates()
         async with self._database.connect() as connection:
-            rows = await gateways.silent(connection, estates)
-            known = await gateways.list_gateways(connection, estates) if rows else []
-        names = distinct_names([(str(row.id), row.hostname) for row in known])
+            rows = await boxes.silent(connection, estates)
+            known = await boxes.names(connection, estates) if rows else {}
+        names = distinct_names([(str(box), hostname) for box, hostname in known.items()])
         return [
             SilentGateway(str(row.id), names.get(str(row.id), row.hostname), row.estate, row.seen_at, row.devices)
             for row in rows
@@ -40,7 +40,7 @@ def distinct_names(boxes: Sequence[tuple[str, str]]) -> dict[str, str]:
     return {box: hostname if count[hostname] == 1 else f"{hostname} ({box[:4]})" for box, hostname in boxes}
 
 
-def _row(row: gateways.GatewayRow, name: str) -> GatewayRow:
+def _row(row: boxes.BoxRow, name: str) -> GatewayRow:
     heard = max((at for at in (row.seen_at, row.data_at) if at is not None), default=None)
     heard_of = SessionState.OFFLINE if row.silent else SessionState.ONLINE
     kept = None if row.urgent_backlog is None or row.bulk_backlog is None else row.urgent_backlog + row.bulk_backlog

@@ -1,10 +1,11 @@
 -- name: put_claim
--- A one-time right to enrol a box in an estate.
-INSERT INTO claim (code_hash, estate, created_by, expires_at) VALUES ($1, $2, $3, now() + $4)
+-- A one-time right to enrol a box in an estate, perhaps in place of another.
+INSERT INTO claim (code_hash, estate, created_by, expires_at, replaces) VALUES ($1, $2, $3, now() + $4, $5)
 
 -- name: lock_claim
 -- A claim and what became of it.
-SELECT claim.estate, expires_at < now() AS expired, used_at IS NOT NULL AS used, gateway.id AS gateway, gateway.public_key
+SELECT claim.estate, expires_at < now() AS expired, used_at IS NOT NULL AS used, claim.replaces, gateway.id AS gateway,
+       gateway.public_key
 FROM claim LEFT JOIN gateway ON gateway.id = claim.gateway AND gateway.revoked_at IS NULL
 WHERE code_hash = $1 FOR UPDATE OF claim
 
@@ -49,29 +50,49 @@ INSERT INTO gateway_session (token_hash, gateway, expires_at) VALUES ($1, $2, no
 
 -- name: session_gateway
 -- Whose token this is. A revoked box has no session.
-SELECT gateway.id, gateway.estate FROM gateway_session JOIN gateway ON gateway.id = gateway_session.gateway
+SELECT gateway.id, gateway.estate, gateway_session.opened_at AS session_at FROM gateway_session JOIN gateway ON gateway.id = gateway_session.gateway
 WHERE token_hash = $1 AND expires_at > now() AND revoked_at IS NULL
 
--- name: beat
--- The box lives, and this much it still keeps; whether it was silent before.
-UPDATE gateway SET seen_at = now(), urgent_backlog = $2, bulk_backlog = $3
-FROM (SELECT id, silent FROM gateway_now WHERE id = $1) AS before
-WHERE gateway.id = before.id RETURNING before.silent
-
--- name: silent
--- The boxes of these estates that say nothing, and how many devices are behind each.
-SELECT gateway.id, area.name AS estate, gateway.hostname, gateway.seen_at,
-       (SELECT count(*) FROM device WHERE device.gateway = gateway.id AND active) AS devices
-FROM gateway_now AS gateway JOIN area ON area.id = gateway.estate
-WHERE gateway.silent AND gateway.estate = ANY($1) ORDER BY area.name, gateway.hostname
-
 -- name: seen
--- The box was here, with this version.
-UPDATE gateway SET seen_at = now(), version = coalesce($2, version), site_digest = coalesce($3, site_digest) WHERE id = $1
+-- The box was here, with this version, and beats so often.
+UPDATE gateway SET seen_at = now(), version = coalesce($2, version), site_digest = coalesce($3, site_digest),
+    beat_s = coalesce($4, beat_s)
+WHERE id = $1
+
+-- name: active
+-- Those of these boxes that are not revoked.
+SELECT id FROM gateway WHERE id = ANY($1) AND revoked_at IS NULL
+
+-- name: create_cursors
+-- The rows that lock_cursors locks, also of a box that has sent nothing yet.
+INSERT INTO stream_cursor (gateway, stream, epoch, number, checksum)
+SELECT id, stream, 0, 0, 0 FROM gateway, unnest(ARRAY['urgent', 'bulk']) AS s (stream) WHERE id = $1
+ON CONFLICT DO NOTHING
+
+-- name: lock_cursors
+-- Waits for what is being stored of a box; in the order in which urgent blocks take them.
+SELECT stream FROM stream_cursor WHERE gateway = $1 ORDER BY stream DESC FOR UPDATE
 
 -- name: revoke
 -- One row ends a box's sessions and its right to open new ones.
 UPDATE gateway SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING estate
+
+-- name: replace
+-- The same, since another box has taken its place.
+UPDATE gateway SET revoked_at = now(), replaced_by = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING estate
+
+-- name: pass_devices_on
+-- A box's devices with all their history are its successor's from now on.
+UPDATE device SET gateway = $2 WHERE gateway = $1 RETURNING id
+
+-- name: pass_latest_on
+-- So are the newest readings of those.
+UPDATE latest_readings SET gateway = $2 WHERE gateway = $1
+
+-- name: estate
+-- The estate of a box that is not revoked, and whether it has reported devices.
+SELECT estate, EXISTS (SELECT FROM device WHERE device.gateway = gateway.id) AS has_devices
+FROM gateway WHERE id = $1 AND revoked_at IS NULL
 
 -- name: retire_devices
 -- Nobody speaks for the devices of a revoked box any more.
@@ -89,20 +110,3 @@ WITH was AS (
     SELECT id, clock_timestamp(), state, 'NORM', 'revoked', $2, $3 FROM was
 )
 SELECT DISTINCT device FROM was
-
--- name: list_gateways
--- The boxes a person may see, with how far their streams are and what they gave up.
-SELECT gateway.id, area.name AS estate, gateway.hostname, gateway.version, gateway.enrolled_at, gateway.seen_at, gateway.revoked_at,
-       clock.uncertainty_ns, clock.source AS clock_source, gateway.silent, gateway.urgent_backlog, gateway.bulk_backlog,
-       (SELECT count(*) FROM device WHERE device.gateway = gateway.id AND active) AS devices,
-       (SELECT max(moved_at) FROM stream_cursor WHERE stream_cursor.gateway = gateway.id AND number > 0) AS data_at,
-       (SELECT coalesce(sum(items), 0)::bigint FROM loss WHERE loss.gateway = gateway.id) AS lost_items,
-       (SELECT count(*) FROM quarantine WHERE quarantine.gateway = gateway.id AND replayed_at IS NULL) AS quarantined,
-       EXISTS (SELECT FROM gateway_session WHERE gateway_session.gateway = gateway.id AND expires_at > now()) AS in_session
-FROM gateway_now AS gateway JOIN area ON area.id = gateway.estate
-LEFT JOIN LATERAL (
-    SELECT uncertainty_ns, source FROM boot WHERE boot.gateway = gateway.id AND utc_ns IS NOT NULL
-    ORDER BY first_seen_at DESC LIMIT 1
-) AS clock ON true
-WHERE gateway.estate = ANY($1)
-ORDER BY area.name, gateway.hostname, gateway.id
