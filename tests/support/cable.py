@@ -11,6 +11,7 @@ import heapq
 import os
 import random
 import select
+import shutil
 import struct
 import sys
 import time
@@ -44,7 +45,7 @@ class Cable:
     """A cable whose far end is in a namespace. `prefix` goes before every command that is to run there."""
 
     def __init__(self, name: str, here: str, there: str, process: asyncio.subprocess.Process) -> None:
-        self.prefix = ("ip", "netns", "exec", name)
+        self.prefix = (shutil.which("ip") or "/sbin/ip", "netns", "exec", name)
         self.here, self.there = here, there
         self._process = process
 
