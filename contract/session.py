@@ -130,11 +130,11 @@ class GatewayReport(msgspec.Struct, frozen=True, kw_only=True):
     """How a box is, in its own words. Bytes are those of its link with the cloud, headers and TLS counted in.
 
     `sent_bytes` and `received_bytes` since it started, `month_bytes` both ways since the month began in its estate's
-    zone, `budget_bytes` what a month may cost (0: no end), `written_bytes_a_day` what wears its disk out.
-    `is_in_memory`: the disk takes nothing, and a power cut would cost what the cloud does not have. `clock_source` is
-    where its time comes from (empty: from nowhere yet), `clock_uncertainty_ns` how far that may be off, and
-    `machine_clock_off_ns` how far its machine's wall clock is ahead of the cloud's time (None: not known).
-    `lost_items` were given up and declared.
+    zone, `budget_bytes` what a month may cost (0: no end), `is_bulk_held`: telemetry waits because of that.
+    `written_bytes_a_day` is what wears its disk out. `is_in_memory`: the disk takes nothing, and a power cut would cost
+    what the cloud does not have. `clock_source` is where its time comes from (empty: from nowhere yet),
+    `clock_uncertainty_ns` how far that may be off, and `machine_clock_off_ns` how far its machine's wall clock is ahead
+    of the cloud's time (None: not known). `lost_items` were given up and declared.
     """
 
     version: Annotated[str, msgspec.Meta(max_length=50)]
@@ -144,6 +144,7 @@ class GatewayReport(msgspec.Struct, frozen=True, kw_only=True):
     month_bytes: Count
     budget_bytes: Count
     is_metered: bool
+    is_bulk_held: bool
     written_bytes_a_day: Count
     disk_free_bytes: Count
     disk_total_bytes: Count
