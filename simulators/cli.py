@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -99,6 +100,24 @@ def demo(
     from simulators.demo.demo import run as run_demo
 
     raise typer.Exit(asyncio.run(run_demo(folder.resolve(), once=once)))
+
+
+@app.command("load-year")
+def load_year(
+    database_url: Annotated[str, typer.Option("--database", envvar="DATABASE_URL", help="Where to load it.")],
+    devices: Annotated[int, typer.Option(min=30, max=3000, help="How many.")] = 300,
+    days: Annotated[int, typer.Option(min=1, max=1000, help="How many, up to now.")] = 365,
+    rows_days: Annotated[int, typer.Option(min=1, max=365, help="Days that keep single readings.")] = 90,
+    every_s: Annotated[int, typer.Option(min=10, max=3600, help="Seconds between two readings of a series.")] = 300,
+    seed: Annotated[int, typer.Option(help="The same seed, the same values.")] = 1,
+) -> None:
+    """Load a year of an estate's data into a database of the cloud, to try pages and queries on."""
+    from simulators.year import Load, load_into
+
+    wish = Load(devices=devices, days=days, rows_days=min(days, rows_days), every_s=every_s, seed=seed)
+    configure_logging()
+    loaded = asyncio.run(load_into(database_url, wish, datetime.now(UTC), typer.echo))
+    typer.echo(f"estate {loaded.estate} ({wish.estate}): {loaded.series:,} series, {loaded.readings:,} readings")
 
 
 @app.command("set")
