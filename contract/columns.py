@@ -7,11 +7,11 @@ Written for a box that has no numpy: each step is one pass of a list, and what i
 import struct
 import sys
 from array import array
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain, compress, pairwise, repeat
-from math import gcd
-from operator import attrgetter, floordiv
+from math import copysign, gcd
+from operator import floordiv, sub
 from typing import Final
 
 import msgspec
@@ -35,6 +35,8 @@ _MOST_ROW_BYTES: Final = max(sum(_MAX_WIDTHS[:5]), sum(_MAX_WIDTHS[5:7])) + sum(
 _MILLION: Final = 10**MAX_DECIMALS
 _MOST: Final = 2**52 / _MILLION
 """Below it a value's millionths are whole numbers that a float holds exactly."""
+_NO_DECIMAL: Final = 2**53 + 1
+"""Stands for the millionths of a value that has none. What divides it divides no million."""
 _DECIMALS: Final = {
     2**twos * 5**fives: MAX_DECIMALS - min(twos, fives)
     for twos in range(MAX_DECIMALS + 1)
@@ -44,7 +46,6 @@ _DECIMALS: Final = {
 _DIVISORS: Final = {decimals: 10 ** (MAX_DECIMALS - decimals) for decimals in range(MAX_DECIMALS + 1)} | {RAW: 1}
 _SIGN: Final = 1 << 63
 _MASK: Final = (1 << 64) - 1
-_SERIES = attrgetter("series")
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -81,9 +82,12 @@ def encode_columns(rows: Sequence[Row], base_ns: int) -> bytes:
     Every value comes back to the bit, every time in whole milliseconds since `base_ns`, rounded down. Raises BlockError
     for a time before `base_ns` or 49 days after it.
     """
-    ordered = sorted(rows, key=_SERIES)
-    runs = Counter([row.series for row in ordered])  # in the order of the rows: a run of rows for each series
-    counts = runs.values()
+    runs: defaultdict[int, list[Row]] = defaultdict(list)  # quicker than to sort the rows
+    for row in rows:
+        runs[row.series].append(row)
+    series = sorted(runs)
+    ordered = list(chain.from_iterable(map(runs.__getitem__, series)))
+    counts = [len(runs[position]) for position in series]
     starts = [0, *accumulate(counts)][:-1]
     ticks = [(row.mono_ns - base_ns) // TICK_NS for row in ordered]
     try:
@@ -91,47 +95,49 @@ def encode_columns(rows: Sequence[Row], base_ns: int) -> bytes:
     except OverflowError:
         problem = f"times from tick {min(ticks)} to {max(ticks)} do not fit in one block; seal earlier"
         raise BlockError(problem) from None
-    decimals, numbers, raw = _numbers([row.value for row in ordered], starts, counts)
+    values = [row.value for row in ordered]
+    decimals, numbers, raw = _numbers(values, starts, counts)
     is_later = bytearray(b"\1") * len(ordered)
     for start in starts:
         is_later[start] = 0
     del is_later[:1]
-    tick_steps = [b - a for a, b in pairwise(ticks)]
-    number_steps = [step << 1 if (step := b - a) >= 0 else ~(step << 1) for a, b in pairwise(numbers)]
-    first_ticks = [b - a for a, b in pairwise([0, *(ticks[start] for start in starts)])]
+    number_steps = compress(map(sub, numbers[1:], numbers), is_later)
+    first_ticks = [ticks[start] for start in starts]
     return _HEAD.pack(len(runs), len(raw)) + b"".join(
         (
-            _planes("q", [b - a - 1 for a, b in pairwise([-1, *runs])]),
+            _planes("q", [b - a - 1 for a, b in pairwise([-1, *series])]),
             _planes("q", [count - 1 for count in counts]),
             _planes("B", decimals),
-            _planes("q", _zigzag(first_ticks)),
+            _planes("q", _zigzag(map(sub, first_ticks, [0, *first_ticks]))),
             _planes("q", _zigzag(numbers[start] for start in starts)),
-            _planes("q", compress(tick_steps, is_later)),
-            _planes("q", compress(number_steps, is_later)),
+            _planes("q", list(compress(map(sub, ticks[1:], ticks), is_later))),
+            _planes("q", _zigzag(number_steps)),
             _planes("B", bytes([row.quality for row in ordered])),
             _planes("d", raw),
         )
     )
 
 
-def _numbers(
-    values: list[float], starts: Sequence[int], counts: Collection[int]
-) -> tuple[bytes, list[int], "array[float]"]:
+def _numbers(values: list[float], starts: Sequence[int], counts: Sequence[int]) -> tuple[bytes, list[int], list[float]]:
     """Values as whole numbers: decimals for each run, numbers for each value (0 where raw), and those that stay raw."""
-    # A short decimal read as a float is its millionths divided by a million, to the bit; what is not has other bits.
-    millionths = [round(value * 1e6) if -_MOST < value < _MOST else 0 for value in values]
-    bits = array("d", values).tobytes()
-    again = array("d", [number / _MILLION for number in millionths]).tobytes()
-    raw = array("d")
-    decimals = bytearray()
+    # A short decimal read as a float is its millionths divided by a million, to the bit. -0.0 is like 0, but not so.
+    millionths = [
+        number
+        if -_MOST < value < _MOST
+        and (number := round(value * 1e6)) / 1e6 == value
+        and (number or copysign(1.0, value) > 0)
+        else _NO_DECIMAL
+        for value in values
+    ]
+    decimals, raw = bytearray(), []
     for start, count in zip(starts, counts, strict=True):
-        end = start + count
-        if bits[start * 8 : end * 8] == again[start * 8 : end * 8]:
-            decimals.append(_DECIMALS[gcd(_MILLION, *millionths[start:end])])
-        else:
-            decimals.append(RAW)
-            raw.frombytes(bits[start * 8 : end * 8])
-            millionths[start:end] = repeat(0, count)
+        run = millionths[start : start + count]
+        places = _DECIMALS[gcd(_MILLION, *run)]
+        if places == MAX_DECIMALS and _NO_DECIMAL in run:
+            places = RAW
+            raw += values[start : start + count]
+            millionths[start : start + count] = repeat(0, count)
+        decimals.append(places)
     divisors = chain.from_iterable(map(repeat, map(_DIVISORS.__getitem__, decimals), counts))
     return bytes(decimals), list(map(floordiv, millionths, divisors)), raw
 
@@ -141,7 +147,7 @@ def _zigzag(numbers: Iterable[int]) -> list[int]:
     return [number << 1 if number >= 0 else ~(number << 1) for number in numbers]
 
 
-def _planes(typecode: str, numbers: Iterable[float]) -> bytes:
+def _planes(typecode: str, numbers: Sequence[float]) -> bytes:
     """A column: its width, then all lowest bytes, all second bytes, and so on, without the highest that are all 0."""
     packed = array(typecode, numbers)
     if sys.byteorder == "big":

@@ -15,7 +15,7 @@ from contract.kinds import Lane
 from contract.messages import Event, Reading
 from contract.records import InventoryRecord, LossReceipt, Record, StateRecord
 from contract.session import Cursor
-from contract.site import Storage
+from contract.site import SEAL_S, Storage
 from edge.disk import DiskError
 from edge.outbox.chain import Loss
 from edge.outbox.file import SETTLE_BYTES, StreamFile
@@ -49,7 +49,7 @@ class Outbox:
         self._urgent, self._bulk, self._losses, self._now_ns = urgent, bulk, losses, now_ns
         self._streams = {Lane.URGENT: urgent, Lane.BULK: bulk}
         self._records, self._rows = UrgentSealer(urgent, bulk), BulkSealer(bulk, seal_s)
-        self._positions = {(s.device, s.point): i for i, s in enumerate(inventory.series)}
+        self._places = _places(inventory)
         self._states: list[StateRecord] = []
         self._has_unplaced = False
 
@@ -81,7 +81,7 @@ class Outbox:
             )
             for lane, mb in ((Lane.URGENT, storage.urgent_mb), (Lane.BULK, storage.bulk_mb))
         )  # fmt: skip
-        outbox = cls(urgent, bulk, losses, inventory=inventory, seal_s=storage.seal_s, now_ns=now_ns)
+        outbox = cls(urgent, bulk, losses, inventory=inventory, seal_s=storage.seal_s or SEAL_S, now_ns=now_ns)
         try:
             for stream in (urgent, bulk):
                 await stream.worker.run(StreamFile.open)
@@ -133,10 +133,15 @@ class Outbox:
 
         What waits is sealed by the old one first. Telemetry that only one of them knows must not come meanwhile.
         """
-        names = {place: name for name, place in self._positions.items()}
-        places = {(s.device, s.point): i for i, s in enumerate(inventory.series)}
-        await self._rows.adopt(inventory, lambda place: places.get(names[place]))
-        self._positions = places  # nothing came between: the rows that waited were given their places just now
+        names = {place: (device, point) for device, of in self._places.items() for point, place in of.items()}
+        places = _places(inventory)
+
+        def place_of(before: int) -> int | None:
+            device, point = names[before]
+            return places.get(device, {}).get(point)
+
+        await self._rows.adopt(inventory, place_of)
+        self._places = places  # nothing came between: the rows that waited were given their places just now
         await self._urgent.worker.run(lambda file: file.adopt(inventory))
         await self._announce()
 
@@ -150,17 +155,17 @@ class Outbox:
         """
         rows: list[Row] = []
         records: list[Record] = []
-        positions = self._positions
+        places, bulk, make_row = self._places, _BULK, Row  # every reading comes by here
         for r in items:
-            if isinstance(r, Event):
-                records.append(r)
-            elif r.lane is _BULK:
+            if type(r) is Reading and r.lane is bulk:
                 value = r.value
                 number = value if type(value) is float else _number(value)
                 try:
-                    rows.append(Row(positions[r.device, r.point], r.mono_ns, number, r.quality))
+                    rows.append(make_row(places[r.device][r.point], r.mono_ns, number, r.quality))
                 except KeyError:
                     self._note_unplaced(r)
+            elif isinstance(r, Event):
+                records.append(r)
             else:
                 records.append(StateRecord(r.device, r.point, _word(r.value), r.quality, r.mono_ns))
         # States first: they do not wait for a bulk that is behind.
@@ -349,6 +354,14 @@ class Outbox:
             lost_items=of.lost_items,
             failing=of.failing or (of.file.in_memory and f"kept in memory only: {of.file.in_memory}"),
         )
+
+
+def _places(inventory: InventoryRecord) -> dict[str, dict[str, int]]:
+    """Where each series stands in an inventory, by device and point."""
+    places: dict[str, dict[str, int]] = {}
+    for place, series in enumerate(inventory.series):
+        places.setdefault(series.device, {})[series.point] = place
+    return places
 
 
 def _word(value: float | str | None) -> str | None:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.box_at_rest import box_at_rest
+from tests.bench.codec import codec
 from tests.bench.figures import Figure
 from tests.bench.linkage import linkage
 from tests.bench.modbus_read import modbus_read
@@ -35,6 +36,7 @@ BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "linkage": linkage,
     "smoke_to_page": smoke_to_page,
     "box_at_rest": box_at_rest,
+    "codec": codec,
 }
 OUT = Path("build/bench.json")
 
