@@ -33,17 +33,18 @@ from cloud.ingest.settle import Settler
 from cloud.settings import Settings
 from cloud.store import Database
 from cloud.store.gateways import Gateway
+from cloud.upkeep.deadman import Deadman
 from cloud.upkeep.upkeep import Upkeep
 from contract.errors import AnjuError
 from contract.service import keep_watchdog, notify, until_stopped
-from contract.session import HEARTBEAT_S
+from contract.session import HEARTBEAT_S, MAX_BEAT_S
 
 log = structlog.get_logger()
 CONNECTIONS = 12
 INGEST_AT_ONCE = 3
 """Of urgent; with the groups of bulk and settling that leaves connections for the console, however many boxes come."""
 _WAIT_FOR_DATABASE_S = 60.0
-_KEEP_ALIVE_S = 75
+_KEEP_ALIVE_S = round(MAX_BEAT_S) + 15
 """Longer than the pause between two beats of a box, so that a beat needs no new connection."""
 _STOP_S = 5
 
@@ -62,6 +63,7 @@ class Cloud:
         self.settler = Settler(database)
         self.ingest = Ingest(database, self.engine.evaluate, self.commands.answer, self.settler.landed)
         self.upkeep = Upkeep(database, settings.keep)
+        self.deadman = Deadman(database, settings.deadman)
         self.app = self._app(settings)
 
     def _app(self, settings: Settings) -> FastAPI:
@@ -118,6 +120,7 @@ class Cloud:
             asyncio.create_task(self.settler.run(), name="settle"),
             asyncio.create_task(self.upkeep.roll_up(), name="roll up"),
             asyncio.create_task(self.upkeep.retain(), name="drop what is too old"),
+            asyncio.create_task(self.deadman.run(), name="dead man's switch"),
         }
         try:
             yield tasks
@@ -170,7 +173,7 @@ def http_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
         uvicorn.Config(
             app, host=settings.host, port=settings.port, access_log=False, log_config=None, lifespan="off",
             proxy_headers=bool(settings.trusted_proxy), forwarded_allow_ips=settings.trusted_proxy or None,
-            server_header=False, timeout_graceful_shutdown=_STOP_S, timeout_keep_alive=_KEEP_ALIVE_S,
+            server_header=False, date_header=False, timeout_graceful_shutdown=_STOP_S, timeout_keep_alive=_KEEP_ALIVE_S,
             h11_max_incomplete_event_size=64 << 10,
         )
     )  # fmt: skip

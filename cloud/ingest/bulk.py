@@ -136,11 +136,12 @@ class _Heads:
     def newest(self) -> Newest:
         """What came, by ascending series."""
         (places,) = np.nonzero(self._at_us != _NO_TIME)
-        order = np.lexsort((self._at_us[places], self.inventory.series[places]))
-        places = places[order]
         series = self.inventory.series[places]
-        last = np.append(series[1:] != series[:-1], True)  # were a series counted twice, it still is one
-        places, series = places[last], series[last]
+        if not (series[1:] > series[:-1]).all():
+            order = np.lexsort((self._at_us[places], series))
+            places, series = places[order], series[order]
+            last = np.append(series[1:] != series[:-1], True)  # were a series counted twice, it still is one
+            places, series = places[last], series[last]
         value, quality = self._value[places], self._quality[places]
         quality = true_quality(value, quality)
         return Newest(series, self._at_us[places], np.where(np.isfinite(value), value, np.nan), quality)

@@ -7,7 +7,7 @@ left to a transaction of its own, and so are all where the database refuses some
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -40,6 +40,8 @@ MOST_WAITING_BYTES = 128 << 20
 """Of all requests that wait, after decompression; further boxes keep what they have and come back."""
 MOST_WAIT_S = 10.0
 """A request that would wait longer than this, by how long commits take just now, is told to come back instead."""
+WAKE_EVERY_S = 1.0
+"""Pages need a new reading no sooner; a thousand boxes would have them rendered without end."""
 _FORGETS = 0.3
 _THREAD_BYTES = 64 << 10
 """Requests above it are decoded beside the event loop."""
@@ -91,10 +93,11 @@ class Request:
 
 
 class GroupCommit:
-    """Stores the bulk requests of all boxes of this process."""
+    """Stores the bulk requests of all boxes of this process. `landed` is told how many readings each group landed."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, landed: Callable[[int], None]) -> None:
         self._database = database
+        self._landed = landed
         self._inventories = Inventories()
         self._waiting: deque[Request] = deque()
         self._bytes = 0
@@ -104,6 +107,8 @@ class GroupCommit:
         self._with_cursor: set[UUID] = set()
         self._apart = asyncio.Semaphore(1)
         self._commit_s = 0.0
+        self._topics: set[str] = set()
+        self._waking = False
 
     async def take(self, gateway: UUID, estate: int, blocks: Sequence[Incoming]) -> BlocksReply:
         """Stores what continues the stream and returns the cursor, committed.
@@ -194,7 +199,7 @@ class GroupCommit:
                 member.settle(stored.outcomes[member.gateway])
             else:
                 self._spawn(self._commit_apart(member))
-        await self._database.wake(stored.topics)
+        self._wake(stored)
 
     async def _commit_apart(self, member: Request) -> None:
         """Waits for a box whose cursor somebody else has, without holding up the others."""
@@ -217,7 +222,23 @@ class GroupCommit:
             member.settle(e)
             return
         member.settle(stored.outcomes[member.gateway])
-        await self._database.wake(stored.topics)
+        self._wake(stored)
+
+    def _wake(self, stored: "_Stored") -> None:
+        """Wakes whoever looks at these boxes' devices: at once, but no more than once in a while."""
+        self._topics |= stored.topics
+        if self._topics and not self._waking:
+            self._waking = True
+            self._spawn(self._wake_all())
+
+    async def _wake_all(self) -> None:
+        try:
+            while self._topics:
+                topics, self._topics = self._topics, set()
+                await self._database.wake(topics)
+                await asyncio.sleep(WAKE_EVERY_S)
+        finally:
+            self._waking = False
 
     async def _attempt(self, members: Sequence[Request], *, wait: bool, aside: str = "") -> "_Stored":
         await self._make_cursors(members)
@@ -229,6 +250,7 @@ class GroupCommit:
         SECONDS.labels(_BULK).observe(took_s)
         _BOXES.observe(len(members))
         stored.count()
+        self._landed(stored.readings)
         return stored
 
     async def _make_cursors(self, members: Sequence[Request]) -> None:
@@ -309,7 +331,7 @@ class GroupCommit:
             for inventory, brought in parts:
                 before = of_box or newest.NONE
                 of_box, series = before.moved_by(brought)
-                stored.topics |= {f"device:{device}" for device in inventory.devices_of(series)}
+                stored.topics |= inventory.topics_of(series)
             if of_box is not None:
                 moved[gateway] = of_box
         await newest.put(connection, moved)
@@ -328,7 +350,7 @@ class _Stored:
         self.opened: list[tuple[UUID, int, int]] = []
         self.sealed: dict[tuple[UUID, bytes], int] = {}
         self._counted: dict[str, int] = {}
-        self._readings = 0
+        self.readings = 0
 
     def add(self, member: Request, start: Cursor, found: Walk, checked: Checked) -> None:
         """What a box's blocks come to."""
@@ -357,7 +379,7 @@ class _Stored:
         self.bad += [(member.gateway, bad) for bad in checked.bad]
         self._count("taken", len(taken) - len(checked.bad))
         self._count("quarantined", len(checked.bad))
-        self._readings += checked.readings
+        self.readings += checked.readings
 
     def _count(self, outcome: str, blocks: int) -> None:
         self._counted[outcome] = self._counted.get(outcome, 0) + blocks
@@ -366,7 +388,7 @@ class _Stored:
         """Tells the metrics, once it is committed."""
         for outcome, blocks in self._counted.items():
             BLOCKS.labels(_BULK, outcome).inc(blocks)
-        READINGS.inc(self._readings)
+        READINGS.inc(self.readings)
 
 
 def _columns(block: Incoming) -> Columns | BlockError:

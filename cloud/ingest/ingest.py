@@ -1,6 +1,7 @@
 """One request of a box, from bytes to a committed cursor."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -23,13 +24,17 @@ _THREAD_BYTES = 64 << 10
 
 
 class Ingest:
-    """Takes the blocks of boxes. `evaluate` is the alarms' look at changes, `answer` takes commands' results."""
+    """Takes the blocks of boxes. `evaluate` is the alarms' look at changes, `answer` takes commands' results, `landed`
+    is told how many readings each commit landed.
+    """
 
-    def __init__(self, database: Database, evaluate: Evaluate, answer: Answer) -> None:
+    def __init__(
+        self, database: Database, evaluate: Evaluate, answer: Answer, landed: Callable[[int], None] = lambda _: None
+    ) -> None:
         self._database = database
         self._evaluate = evaluate
         self._answer = answer
-        self._bulk = GroupCommit(database)
+        self._bulk = GroupCommit(database, landed)
 
     async def take(self, gateway: UUID, estate: int, stream: Lane, body: bytes) -> BlocksReply:
         """Stores what continues the stream and returns the cursor, committed.

@@ -7,6 +7,7 @@ own and passes over blocks that another has.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -33,7 +34,10 @@ _AGE_S = Gauge("anju_landing_age_seconds", "How long the oldest of them has wait
 
 BATCH_READINGS = 200_000
 """More at once brings little and takes memory: 10 MB of columns each."""
+_LEAST_READINGS = 1_000
 BATCH_BLOCKS = 4_000
+AT_ONCE = 2
+"""One batch's rows are made while the other's are written."""
 ROUND_S = 5.0
 """A round over all boxes begins so often where there is little: what lands meanwhile is sorted together."""
 _AGAIN_S = 2.0
@@ -41,32 +45,71 @@ _DEPTH_S = 10.0
 
 
 class Settler:
-    """One process's share of settling."""
+    """One process's share of settling, by AT_ONCE rounds side by side."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._inventories = Inventories()
-        self._place = (uuid4(), 0)
-        self._lag: asyncio.Task[None] | None = None
+        self._rounds = [_Round(database, self._inventories) for _ in range(AT_ONCE)]
+        self._landed = 0
+        self._enough = asyncio.Event()
+
+    def landed(self, readings: int) -> None:
+        """So many more have landed; a batch's worth is not waited for any longer."""
+        self._landed += readings
+        if self._landed >= BATCH_READINGS:
+            self._enough.set()
 
     async def run(self) -> None:
-        """Settles for ever: round after round, without a pause while there is a full batch to be had."""
+        """Settles for ever: a round every ROUND_S, or as soon as there is a full batch to be had."""
         loop = asyncio.get_running_loop()
-        measured = 0.0
+        measured = -_DEPTH_S
         while True:
             began = loop.time()
+            self._landed = 0
+            self._enough.clear()
             try:
-                await self.settle_all()
+                settled = await self.settle_all()
                 if loop.time() - measured > _DEPTH_S:
                     measured = loop.time()
                     await self._measure()
             except Retryable as e:
                 log.warning("cannot settle readings; trying again", problem=str(e))
                 await asyncio.sleep(_AGAIN_S)
-            await asyncio.sleep(max(0.0, ROUND_S - (loop.time() - began)))
+                continue
+            if settled < BATCH_READINGS:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, ROUND_S - (loop.time() - began))):
+                        await self._enough.wait()
 
     async def settle_all(self) -> int:
-        """One round: from where the last one ended over all boxes. Returns how many readings became rows."""
+        """One round over all boxes. Returns how many readings became rows."""
+        rounds = [asyncio.create_task(one.run(), name="settle a round") for one in self._rounds]
+        try:
+            return sum(await asyncio.gather(*rounds))
+        finally:
+            for task in rounds:
+                task.cancel()
+            await asyncio.gather(*rounds, return_exceptions=True)
+
+    async def _measure(self) -> None:
+        async with self._database.connect() as connection:
+            depth = await landing.depth(connection)
+        _DEPTH.set(depth.readings)
+        _AGE_S.set(depth.age_s)
+
+
+class _Round:
+    """Goes round the boxes, batch by batch, each time on from where it was."""
+
+    def __init__(self, database: Database, inventories: Inventories) -> None:
+        self._database = database
+        self._inventories = inventories
+        self._place = (uuid4(), 0)
+        self._most = BATCH_READINGS
+
+    async def run(self) -> int:
+        """Once over all boxes. Returns how many readings became rows."""
         settled, start = 0, self._place
         is_over = False
         while True:
@@ -76,7 +119,12 @@ class Settler:
                     return settled
                 is_over, self._place = True, FIRST  # the boxes before the place where this round began
                 continue
-            settled += await self._settle(places)
+            try:
+                settled += await self._settle(places)
+            except Retryable:
+                self._most = max(_LEAST_READINGS, self._most // 4)  # a slow disk may manage less in time
+                raise
+            self._most = min(BATCH_READINGS, self._most * 2)
             last = places[-1]
             self._place = (last.gateway, last.id)
             if is_over and self._place >= start:
@@ -87,7 +135,7 @@ class Settler:
         async with self._database.connect() as connection:
             found = await landing.following(connection, self._place, BATCH_BLOCKS)
         items = np.cumsum([place.items for place in found])
-        return found[: max(1, int(np.searchsorted(items, BATCH_READINGS, side="right")))]
+        return found[: max(1, int(np.searchsorted(items, self._most, side="right")))]
 
     async def _settle(self, places: Sequence[Place]) -> int:
         """Settles blocks; where the database refuses something of them, block by block."""
@@ -119,12 +167,6 @@ class Settler:
         if len(readings):
             await landing.put_readings(connection, readings)
         return len(readings)
-
-    async def _measure(self) -> None:
-        async with self._database.connect() as connection:
-            depth = await landing.depth(connection)
-        _DEPTH.set(depth.readings)
-        _AGE_S.set(depth.age_s)
 
 
 async def _set_aside(connection: Connection, block: LandedBlock, reason: str) -> None:

@@ -4,6 +4,7 @@ Each statement handles all boxes, in order of gateway, so that two groups never 
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from uuid import UUID
 
 import msgspec
@@ -19,16 +20,26 @@ from contract.session import Cursor
 _SQL = load_queries("group")
 
 
-class Inventory(msgspec.Struct, frozen=True):
+class Inventory(msgspec.Struct, frozen=True, dict=True):
     """How a box counted its series: by place the series and its device; both 0 where the series' lane is urgent."""
 
     series: npt.NDArray[np.int32]
     devices: npt.NDArray[np.int32]
 
-    def devices_of(self, series: npt.NDArray[np.int32]) -> list[int]:
-        """The devices of some of these series."""
-        devices: list[int] = np.unique(self.devices[np.isin(self.series, series)]).tolist()
-        return devices
+    def topics_of(self, series: npt.NDArray[np.int32]) -> frozenset[str]:
+        """The topics of the devices that some of these series belong to."""
+        return self._topics if len(series) == self._counted else self._topics_of(np.isin(self.series, series))
+
+    @cached_property
+    def _counted(self) -> int:
+        return int(np.count_nonzero(self.series))
+
+    @cached_property
+    def _topics(self) -> frozenset[str]:
+        return self._topics_of(self.series > 0)
+
+    def _topics_of(self, places: npt.NDArray[np.bool_]) -> frozenset[str]:
+        return frozenset(f"device:{device}" for device in np.unique(self.devices[places]).tolist())
 
 
 async def create_cursors(connection: Connection, gateways: Collection[UUID], stream: Lane) -> None:

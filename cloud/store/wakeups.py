@@ -46,7 +46,7 @@ async def wake(pool: asyncpg.Pool, topics: Iterable[str]) -> None:
         async with pool.acquire(timeout=5) as connection:
             for payload in payloads(topics):
                 await connection.execute(_SQL["notify"], CHANNEL, payload)
-    except (*UNAVAILABLE, asyncpg.PostgresError) as e:
+    except (*UNAVAILABLE, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
         log.warning("a wake-up was not sent", problem=say(e))
 
 
