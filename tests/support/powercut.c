@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CREATE = 1, WRITE, TRUNCATE, SYNC, SYNC_FOLDER, SYNC_ALL, RENAME, UNLINK, MAKE_FOLDER, LINK, UNKNOWN };
+enum { CREATE = 1, WRITE, TRUNCATE, SYNC, SYNC_FOLDER, SYNC_ALL, RENAME, UNLINK, MAKE_FOLDER, LINK, UNKNOWN, RENAME_FOLDER };
 enum { OTHER = 0, FILE_HERE = 1, FOLDER_HERE = 2 };
 
 struct record {
@@ -381,9 +381,9 @@ static int renamed(int at, const char *from, int to_at, const char *to, unsigned
     errno = error;
     int done = syscall(SYS_renameat2, at, from, to_at, to, flags);
     if (!done) {
-        if (flags & ~RENAME_NOREPLACE || !old || !new || S_ISDIR(s.st_mode))
-            note(UNKNOWN, s.st_ino, 0, 0, "a rename into, out of or of a folder, or an exchange", NULL, NULL, 0, 0);
-        else note(RENAME, s.st_ino, 0, 0, old, new, NULL, 0, 0);
+        if (flags & ~RENAME_NOREPLACE || !old || !new)
+            note(UNKNOWN, s.st_ino, 0, 0, "a rename into or out of the folder, or an exchange", NULL, NULL, 0, 0);
+        else note(S_ISDIR(s.st_mode) ? RENAME_FOLDER : RENAME, s.st_ino, 0, 0, old, new, NULL, 0, 0);
     }
     give();
     return done;

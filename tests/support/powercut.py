@@ -44,7 +44,9 @@ DEATH_S = 30.0
 """So long after SIGKILL a process may still hold the log."""
 _RECORD = struct.Struct("<IIQQQIIQ")
 _MAGIC = 0x54554350
-CREATE, WRITE, TRUNCATE, SYNC, SYNC_FOLDER, SYNC_ALL, RENAME, UNLINK, MAKE_FOLDER, LINK, UNKNOWN = range(1, 12)
+CREATE, WRITE, TRUNCATE, SYNC, SYNC_FOLDER, SYNC_ALL, RENAME, UNLINK, MAKE_FOLDER, LINK, UNKNOWN, RENAME_FOLDER = range(
+    1, 13
+)
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ class _Name:
     was: str | None = None
     """The name it had before."""
     is_durable: bool = False
+    is_folder_moved: bool = False
+    """All that was beneath `was` is beneath `path`."""
 
     @property
     def folders(self) -> set[str]:
@@ -230,6 +234,8 @@ class PowerCut:
             self._changes.append(_Name(place, path, live[inode]))
         elif kind == RENAME:
             self._changes.append(_Name(place, to, live[inode], was=path))
+        elif kind == RENAME_FOLDER:
+            self._changes.append(_Name(place, to, None, was=path, is_folder_moved=True))
         elif kind == UNLINK:
             self._changes.append(_Name(place, path, None, is_gone=True))
         elif kind in {WRITE, TRUNCATE}:
@@ -258,6 +264,9 @@ class PowerCut:
         for change in self._changes:
             if not change.is_durable:
                 continue
+            if change.is_folder_moved:
+                self._move(change.was or "", change.path)
+                continue
             if change.was is not None:
                 self._names.pop(change.was, None)
             if change.is_gone:
@@ -269,6 +278,11 @@ class PowerCut:
         unsynced = sum(len(file.pending) for file in files.values())
         lost = sum(file.tear(dice) if dice else len(file.pending) for file in files.values())
         return Cut(durable, unsynced, lost, len(unsure), len(unsure) - kept)
+
+    def _move(self, old: str, new: str) -> None:
+        """A folder and all beneath it is called otherwise, for what was done to it later too."""
+        for name in [name for name in self._names if name == old or name.startswith(f"{old}/")]:
+            self._names[new + name.removeprefix(old)] = self._names.pop(name)
 
     def _restore(self) -> None:
         """Makes the folder what is on disk. Modes are those that the files have now; they are not modelled."""

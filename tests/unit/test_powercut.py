@@ -127,6 +127,23 @@ def test_a_removed_file_may_be_there_again(tmp_path: Path) -> None:
     assert {} in found
 
 
+def test_a_folder_that_is_renamed_takes_what_is_in_it_along(tmp_path: Path) -> None:
+    def before(folder):
+        (folder / "old").mkdir()
+        (folder / "old" / "was").write_bytes(b"w")
+
+    script = "os.mkdir('in'); put('in/file', b'x', sync=True); sync_folder('in'); sync_folder(); os.rename('in', 'out')"
+    found = cuts(tmp_path, f"{script}; os.rename('old', 'new')", before)
+    assert found[0] == {"file": b"x", "was": b"w"}
+    assert (tmp_path / "None" / "in" / "file").exists()
+    assert (tmp_path / "None" / "old" / "was").exists()
+    again = tmp_path / "again"
+    again.mkdir()
+    assert all(files == {"file": b"x"} for files in cuts(again, f"{script}; sync_folder()"))
+    assert (again / "None" / "out" / "file").exists()
+    assert not (again / "None" / "in").exists()
+
+
 def test_a_folder_and_what_is_in_it_need_both_folders_synced(tmp_path: Path) -> None:
     found = cuts(tmp_path, "os.mkdir('in'); put('in/file', b'x', sync=True); sync_folder('in')")
     assert found[0] == {}
