@@ -26,6 +26,8 @@ MAX_PENDING_ROWS: Final = 100_000
 """What is kept in memory while the disk fails; above it the oldest go, are counted, and are declared."""
 SEAL_ROWS: Final = 20_000
 """So many buffered readings are sealed before their time."""
+BLOCK_ROWS: Final = 30_000
+"""Most readings of one block: sealing takes 0.2 KB of memory for each, which counts when many wait for a disk."""
 RETRY_S: Final = 1.0
 """How long to wait after the disk refused a block."""
 _WAYS: Final[tuple[tuple[Lane, Callable[[StreamFile], object]], ...]] = (
@@ -219,7 +221,7 @@ class BulkSealer:
     async def _seal(self) -> bool:
         """One block of what waits; False when the disk refuses and there is nothing to do but wait."""
         stream = self._stream
-        rows, self._rows = self._rows[:MAX_PENDING_ROWS], self._rows[MAX_PENDING_ROWS:]
+        rows, self._rows = self._rows[:BLOCK_ROWS], self._rows[BLOCK_ROWS:]
         try:
             with stream.watched(stream.progress.set):
                 await stream.worker.run(lambda file: file.append_rows(rows), ballast=False)

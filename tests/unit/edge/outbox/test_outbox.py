@@ -111,6 +111,17 @@ async def test_bulk_is_sealed_by_time_by_number_and_at_the_end(tmp_path, monkeyp
         assert (row.series, row.value, row.mono_ns) == (2, 5.0, 5_000_000)
 
 
+async def test_what_waited_long_becomes_several_blocks_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(sealers, "BLOCK_ROWS", 10)
+    async with opened(tmp_path) as outbox:
+        await outbox.put([telemetry(float(n), n * 1_000_000) for n in range(25)])
+        await outbox.flush()
+        blocks = [decode_block(block) for block in await outbox.peek(Lane.BULK, 1 << 20)]
+        assert [block.header.items for block in blocks] == [10, 10, 5]
+        of = [row for b in blocks for row in decode_columns(b.body, b.header.items, b.header.base_ns)]
+        assert [row.value for row in of] == list(range(25))
+
+
 async def test_a_full_bulk_gives_up_its_oldest_and_says_so_on_urgent(tmp_path):
     async with opened(tmp_path) as outbox:
         await deliver(outbox)
