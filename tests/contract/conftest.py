@@ -40,6 +40,11 @@ async def make_estate(store: Store) -> Estate:
         gateway = await gateways.put_gateway(connection, area, bytes(32), "box", "0.1.0")
         person = await people.put(connection, "wang", "王芳", "-", None)
         await people.grant(connection, person, "operator", area)
+    return estate_of(store, area, gateway, person)
+
+
+def estate_of(store: Store, area: int, gateway: UUID, person: int) -> Estate:
+    """The stages of the cloud over an estate that is there."""
     engine, commands = Engine(RuleBook()), Commands(store)
     ingest = Ingest(store, engine.evaluate, commands.answer)
     return Estate(store, area, gateway, person, ingest, engine, commands, Settler(store))
