@@ -38,8 +38,15 @@ _KEEP_LEAST = {"readings_days": 7, "states_days": _LATEST_DAYS, "hourly_days": _
 _KEEP_MOST = 36_500
 
 
+class Deadman(msgspec.Struct, frozen=True, kw_only=True):
+    """The outside address that is asked for while the cloud works; it is a secret. Empty: none."""
+
+    url: str = ""
+    every_s: float = 60.0
+
+
 class Settings(msgspec.Struct, frozen=True):
-    """How this process is reached, where its data are, and how long they are kept."""
+    """How this process is reached, where its data are, how long they are kept, and who notices when it is down."""
 
     database_url: str
     host: str
@@ -47,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True):
     public_url: str
     trusted_proxy: str
     keep: Keep = Keep()
+    deadman: Deadman = Deadman()
 
     @property
     def https(self) -> bool:
@@ -81,10 +89,30 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         hint = "for example https://anju.example.org, without a path"
         mistakes.append(Mistake("ANJU_PUBLIC_URL", 0, f"{public_url!r} is not an address of a server", hint))
     keep = _read_keep(environment, mistakes)
+    deadman = _read_deadman(environment, mistakes)
     if mistakes:
         raise ConfigError(mistakes)
     proxy = environment.get("ANJU_TRUSTED_PROXY", "")
-    return Settings(database_url, host.strip("[]"), int(port), public_url, proxy, keep)
+    return Settings(database_url, host.strip("[]"), int(port), public_url, proxy, keep, deadman)
+
+
+def _read_deadman(environment: Mapping[str, str], mistakes: list[Mistake]) -> Deadman:
+    url, every = environment.get("ANJU_DEADMAN_URL", "").strip(), environment.get("ANJU_DEADMAN_EVERY_S", "60")
+    if url and not _is_web_address(url):  # not shown: who knows it can say that all is well
+        mistakes.append(Mistake("ANJU_DEADMAN_URL", 0, "is not a web address", "for example https://hc-ping.com/ID"))
+    if not (every.isdecimal() and 10 <= int(every[:6]) <= 3600):
+        problem = f"{every!r} is not a number of seconds from 10 to 3600"
+        mistakes.append(Mistake("ANJU_DEADMAN_EVERY_S", 0, problem, "leave it out for 60"))
+        every = "60"
+    return Deadman(url=url, every_s=float(every))
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and " " not in url
+    except ValueError:
+        return False
 
 
 _KEEP = {

@@ -23,3 +23,8 @@ SELECT id, estate, public_key, hostname, version, site_digest, enrolled_at, seen
 FROM gateway WHERE revoked_at IS NULL;
 
 ALTER TABLE loss ADD seen_at timestamptz, ADD seen_by int REFERENCES person;
+
+CREATE TABLE pulse (                       -- written now and then only to see that the database keeps what it is told
+    one  boolean PRIMARY KEY CHECK (one),
+    at   timestamptz NOT NULL
+);

@@ -58,3 +58,15 @@ def test_how_long_rows_are_kept_can_be_said_within_reason() -> None:
         read_settings({"DATABASE_URL": URL, "ANJU_KEEP_READINGS_DAYS": "6", "ANJU_KEEP_STATES_DAYS": "for ever"})
     assert "ANJU_KEEP_READINGS_DAYS" in str(told.value)
     assert "'for ever' is not a number of days from 400 to 36500" in str(told.value)
+
+
+def test_an_outside_address_is_told_and_never_shown() -> None:
+    secret = "https://hc-ping.com/6f1c8f0e"
+    said = read_settings({"DATABASE_URL": URL, "ANJU_DEADMAN_URL": secret, "ANJU_DEADMAN_EVERY_S": "30"}).deadman
+    assert (said.url, said.every_s) == (secret, 30)
+    assert read_settings({"DATABASE_URL": URL, "ANJU_DEADMAN_URL": ""}).deadman.url == ""
+    with pytest.raises(ConfigError) as told:
+        read_settings({"DATABASE_URL": URL, "ANJU_DEADMAN_URL": "hc-ping.com/6f1c8f0e", "ANJU_DEADMAN_EVERY_S": "5"})
+    assert "'5' is not a number of seconds from 10 to 3600" in str(told.value)
+    assert "is not a web address" in str(told.value)
+    assert "6f1c8f0e" not in str(told.value)
