@@ -8,6 +8,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from contract.errors import Retryable
@@ -18,7 +19,7 @@ KEEP_DAMAGED = 2
 """So many damaged files of one name are kept for people to look at; older ones are removed."""
 CACHE_KIB = 256
 """Memory for pages, each connection; SQLite would take eight times as much."""
-_PAGE_BYTES = 4096
+PAGE_BYTES = 4096
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT})
 
 
@@ -45,16 +46,8 @@ def connect(path: Path) -> sqlite3.Connection:
     fresh = not path.exists()
     db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
     try:
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")  # before anything is read: that would make shared memory
-        if fresh:  # so that the file can give room back; before anything is written
-            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
-        db.execute(f"PRAGMA wal_autocheckpoint = {WAL_LIMIT_BYTES // _PAGE_BYTES}")
-        db.execute("PRAGMA secure_delete = OFF")  # Debian's default overwrites what is deleted: wear, and room for it
-        db.execute("PRAGMA temp_store = MEMORY")
-        db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")  # blocks are written once and read once
+        with damage_said():
+            _set_up(db, is_fresh=fresh)
     except BaseException:
         db.close()
         raise
@@ -62,6 +55,29 @@ def connect(path: Path) -> sqlite3.Connection:
         path.chmod(0o600)
         sync_folder(path.parent)
     return db
+
+
+def _set_up(db: sqlite3.Connection, *, is_fresh: bool) -> None:
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")  # before anything is read: that would make shared memory
+    if is_fresh:  # so that the file can give room back; before anything is written
+        db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+    db.execute(f"PRAGMA wal_autocheckpoint = {WAL_LIMIT_BYTES // PAGE_BYTES}")
+    db.execute("PRAGMA secure_delete = OFF")  # Debian's default overwrites what is deleted: wear, and room for it
+    db.execute("PRAGMA temp_store = MEMORY")
+    db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")  # blocks are written once and read once
+
+
+@contextmanager
+def damage_said() -> Iterator[None]:
+    """Raises DamagedError where SQLite cannot even say what is damaged: the name in its words is no text any more."""
+    try:
+        yield
+    except UnicodeDecodeError as e:
+        raise DamagedError(f"SQLite names something that is no text: {e.object!r}") from e
 
 
 def is_damaged(error: sqlite3.Error) -> bool:

@@ -10,10 +10,21 @@ import msgspec
 import structlog
 
 from contract.kinds import Lane
-from edge.disk import connect, copy_into_memory, into_memory, is_damaged, is_full, move_aside, used_bytes
+from edge.disk import (
+    PAGE_BYTES,
+    connect,
+    copy_into_memory,
+    damage_said,
+    into_memory,
+    is_damaged,
+    is_full,
+    move_aside,
+    used_bytes,
+)
 from edge.outbox.beside import SCHEMA, check_tables, keep_boot, keep_chain, keep_loss, load_chain, load_losses
 from edge.outbox.chain import Chain, Loss, new_epoch
 from edge.outbox.room import Room
+from edge.outbox.wal import frames_found, proven_frames
 
 log = structlog.get_logger(__name__)
 
@@ -80,22 +91,39 @@ class Store:
                 self._begin_in_memory(str(unreadable))
 
     def _open(self) -> None:
+        proven = proven_frames(self.path, PAGE_BYTES)
         try:
-            self._load(connect(self.path))
+            db = connect(self.path)
+            try:
+                found = frames_found(db) if proven else None
+            except BaseException:
+                db.close()
+                raise
+            self._load(db)
         except sqlite3.Error as e:
             if not is_damaged(e):
                 raise
             self.replace(str(e))
+            return
+        if found is not None and found < proven:
+            log.error(
+                "the write-ahead log was damaged: what was sealed last is lost",
+                stream=self.stream,
+                frames=proven - found,
+            )
+            self._note_unknown(f"{self.path.name}-wal was damaged: what was sealed last is lost")
 
     def _load(self, db: sqlite3.Connection) -> None:
         """Goes on with another database; on an error with the one before. Raises sqlite3.Error."""
         before = self._connection, self.chain, self.unsettled_bytes
         db.text_factory = bytes  # a damaged row may say that it is text, and be none
         try:
-            for statement in filter(str.strip, SCHEMA.split(";\n")):
-                db.execute(statement)
-            check_tables(db)
-            self._connection, self.chain, self.unsettled_bytes = db, load_chain(db), 0
+            with damage_said():
+                for statement in filter(str.strip, SCHEMA.split(";\n")):
+                    db.execute(statement)
+                check_tables(db)
+                chain = load_chain(db)
+            self._connection, self.chain, self.unsettled_bytes = db, chain, 0
             if self.chain.boot != self._boot:  # a restart within one boot writes nothing: it must work on a full disk
                 self._enter_boot()
             self.used_bytes = used_bytes(db)

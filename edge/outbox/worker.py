@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import structlog
 
-from edge.disk import DiskError, DiskFullError, is_damaged, is_full
+from edge.disk import DiskError, DiskFullError, damage_said, is_damaged, is_full
 from edge.outbox.file import StreamFile
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,8 @@ class FileWorker:
     def _run(self, operation: Callable[[StreamFile], T], ballast: bool) -> T:
         try:
             try:
-                return operation(self.file)
+                with damage_said():
+                    return operation(self.file)
             except sqlite3.Error as e:
                 if is_damaged(e):
                     self._recover(str(e))

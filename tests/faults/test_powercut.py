@@ -39,6 +39,7 @@ class Rig:
     def __init__(self, folder: Path, seed: int, mutant: str = "") -> None:
         self.seed, self.mutant = seed, mutant
         self.dice = random.Random(seed)
+        self.log = folder / "box.log"
         self.disk = PowerCut(folder / "state", sync_s=0.001)
         self.cloud = {lane: ReferenceStream(lane) for lane in Lane}
         self.promised: dict[str, list[int]] = defaultdict(list)
@@ -48,15 +49,15 @@ class Rig:
     def live(self) -> None:
         """One life of the box, from its start to the power cut."""
         self.lives += 1
-        with subprocess.Popen(
+        with self.log.open("ab") as log, subprocess.Popen(
             [sys.executable, "-m", "tests.support.powercut_writer", json.dumps(self._told())],
-            env=os.environ | self.disk.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env=os.environ | self.disk.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
         ) as box:  # fmt: skip
             assert box.stdin is not None
             assert box.stdout is not None
             for _ in range(self.dice.choice([2, 10, self.dice.randint(10, 300)])):
                 line = box.stdout.readline()
-                assert line, "the box ended by itself"
+                assert line, f"the box ended by itself: {self.log.read_text(errors='replace')[-3000:]}"
                 answer = self._hear(json.loads(line))
                 if answer is not None:
                     box.stdin.write(json.dumps(answer).encode() + b"\n")

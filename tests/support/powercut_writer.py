@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from contract.kinds import Lane
 from contract.messages import Event, Quality, Reading
 from contract.session import Cursor
@@ -119,4 +121,5 @@ async def deliver(outbox: Outbox) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     asyncio.run(main())
