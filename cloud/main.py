@@ -11,12 +11,13 @@ from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cloud import problems
 from cloud.alarms.engine import Engine
 from cloud.alarms.rules import RuleBook
-from cloud.commands import routes as command_routes
 from cloud.commands.commands import Commands
+from cloud.commands.downs import Downs
 from cloud.console.app import console
 from cloud.console.backend.alarms import Alarms
 from cloud.console.backend.devices import Devices
@@ -37,7 +38,7 @@ from cloud.upkeep.deadman import Deadman
 from cloud.upkeep.upkeep import Upkeep
 from contract.errors import AnjuError
 from contract.service import keep_watchdog, notify, until_stopped
-from contract.session import HEARTBEAT_S, MAX_BEAT_S
+from contract.session import DOWN_PATH, HEARTBEAT_S, MAX_BEAT_S
 
 log = structlog.get_logger()
 CONNECTIONS = 12
@@ -59,19 +60,31 @@ class Cloud:
         self.gateways = Gateways(database, settings.public_url)
         self.beats = Beats(database)
         self.engine = Engine(RuleBook())
-        self.commands = Commands(database, heartbeat_s)
+        self.commands = Commands(database)
+        self.downs = Downs(database, self._box, heartbeat_s)
         self.settler = Settler(database)
         self.ingest = Ingest(database, self.engine.evaluate, self.commands.answer, self.settler.landed)
         self.upkeep = Upkeep(database, settings.keep)
         self.deadman = Deadman(database, settings.deadman)
-        self.app = self._app(settings)
+        self.pages = self._app(settings)
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application. A down stream passes by the frames of FastAPI, which it would keep for as long as it is
+        open.
+        """
+        if scope["type"] != "http" or scope["path"] != DOWN_PATH or scope["method"] != "GET":
+            await self.pages(scope, receive, send)
+            return
+        try:
+            await self.downs(scope, receive, send)
+        except AnjuError as e:
+            await problems.answer(DOWN_PATH, e)(scope, receive, send)
 
     def _app(self, settings: Settings) -> FastAPI:
         app = FastAPI(title="Anju", docs_url=None, redoc_url=None, openapi_url=None)
         problems.add_handlers(app)
         app.include_router(identity_routes.router(self.gateways, self.beats))
         app.include_router(ingest_routes.router(self.ingest, self._box, INGEST_AT_ONCE))
-        app.include_router(command_routes.router(self.commands, self._box))
         app.add_api_route("/edge/{rest:path}", _no_such_address, methods=["GET", "POST"])
         app.add_api_route("/healthz", _alive)
         app.add_api_route("/readyz", self._ready)
@@ -96,7 +109,7 @@ class Cloud:
         return PlainTextResponse("the database does not answer\n", 503)
 
     def _woken(self, topics: frozenset[str]) -> None:
-        self.commands.woken(topics)
+        self.downs.woken(topics)
         if topics:
             self.hub.publish(topics)
         else:
@@ -108,7 +121,7 @@ class Cloud:
     def close_streams(self) -> None:
         """Ends what never ends by itself, so that the server can stop."""
         self.hub.close()
-        self.commands.close()
+        self.downs.close()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[set[asyncio.Task[None]]]:
@@ -116,6 +129,7 @@ class Cloud:
         tasks = {
             asyncio.create_task(self.database.listen(self._woken, self._hears), name="listen"),
             asyncio.create_task(self.commands.expire(), name="expire commands"),
+            asyncio.create_task(self.downs.run(), name="down streams"),
             asyncio.create_task(self.beats.run(), name="write beats"),
             asyncio.create_task(self.settler.run(), name="settle"),
             asyncio.create_task(self.upkeep.roll_up(), name="roll up"),
@@ -167,11 +181,12 @@ def _listen(settings: Settings) -> socket.socket:
         ) from e
 
 
-def http_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
+def http_server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
     """The server of an application; give it a listening socket, and set `should_exit` to stop it."""
     return _Server(
         uvicorn.Config(
-            app, host=settings.host, port=settings.port, access_log=False, log_config=None, lifespan="off",
+            app, interface="asgi3", host=settings.host, port=settings.port,
+            access_log=False, log_config=None, lifespan="off",
             proxy_headers=bool(settings.trusted_proxy), forwarded_allow_ips=settings.trusted_proxy or None,
             server_header=False, date_header=False, timeout_graceful_shutdown=_STOP_S, timeout_keep_alive=_KEEP_ALIVE_S,
             h11_max_incomplete_event_size=64 << 10,

@@ -42,6 +42,16 @@ def problem(status: int, title: str, detail: str, after_s: float | None = None) 
     return response
 
 
+def answer(path: str, error: AnjuError) -> Response:
+    """The response to one of our errors."""
+    status, title = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+    after_s: float | None = _WAIT_S.get(status)
+    if isinstance(error, Retryable):
+        after_s = error.after_s or after_s
+        log.warning("could not serve a request", path=path, problem=str(error))
+    return problem(status, title, str(error), after_s)
+
+
 def add_handlers(app: FastAPI) -> None:
     """Answers our errors on the boxes' routes; everything else is a 500 that the log explains."""
 
@@ -50,12 +60,8 @@ def add_handlers(app: FastAPI) -> None:
         return Response(msgspec.json.encode(error.refusal), 409, media_type="application/json")
 
     async def ours(request: Request, error: Exception) -> Response:
-        status, title = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
-        after_s: float | None = _WAIT_S.get(status)
-        if isinstance(error, Retryable):
-            after_s = error.after_s or after_s
-            log.warning("could not serve a request", path=request.url.path, problem=str(error))
-        return problem(status, title, str(error), after_s)
+        assert isinstance(error, AnjuError)
+        return answer(request.url.path, error)
 
     app.add_exception_handler(RefusedError, refused)
     for kind in _STATUS:

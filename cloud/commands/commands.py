@@ -1,21 +1,18 @@
 """From an order to its answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-import msgspec
 import structlog
 from prometheus_client import Counter
 
 from cloud.store import Connection, Database, commands, devices, people
-from cloud.store.commands import WaitingCommand
 from cloud.store.errors import storable
 from contract.errors import AnjuError, Retryable
-from contract.messages import Command, CommandResult, CommandStatus
-from contract.session import HEARTBEAT_S
+from contract.messages import CommandResult, CommandStatus
 
 log = structlog.get_logger()
 _ANSWERS = Counter("anju_command_answers", "Answers of boxes to commands", ["status"])
@@ -36,17 +33,11 @@ class CommandRefusedError(AnjuError):
     """The order cannot be given, and why."""
 
 
-class SupersededError(AnjuError):
-    """The box has opened a newer connection, which is given its commands from now on."""
-
-
 class Commands:
-    """Queues orders, streams them to boxes and takes their answers. `heartbeat_s` is shorter in tests."""
+    """Queues orders and takes the boxes' answers."""
 
-    def __init__(self, database: Database, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._heartbeat_s = heartbeat_s
-        self._waiting: dict[UUID, asyncio.Event] = {}
 
     async def order(
         self,
@@ -77,58 +68,6 @@ class Commands:
         await self._database.wake({f"gateway:{found.gateway}", f"device:{device}"})
         return command
 
-    async def down(self, gateway: UUID, authenticate: Callable[[], Awaitable[object]]) -> AsyncIterator[bytes]:
-        """What a box has to be told, as lines of JSON, with an empty line every heartbeat.
-
-        `authenticate` is asked again each time; when it raises (the session expired, the box was revoked) the stream
-        ends.
-        """
-        wake, down = asyncio.Event(), uuid4()
-        self._waiting[gateway] = wake
-        again = True
-        try:
-            while self._waiting.get(gateway) is wake:
-                wake.clear()
-                try:
-                    await authenticate()
-                    waiting = await self._take(gateway, down, again=again)
-                    again = False
-                except Retryable:
-                    waiting = []
-                except AnjuError:
-                    return
-                for item in waiting:
-                    yield _line(item)
-                if not waiting:
-                    yield b"\n"
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._heartbeat_s):
-                        await wake.wait()
-        finally:
-            if self._waiting.get(gateway) is wake:
-                del self._waiting[gateway]
-
-    async def _take(self, gateway: UUID, down: UUID, *, again: bool) -> list[WaitingCommand]:
-        """What waits for this connection. Raises SupersededError once the box has a newer one, at any process."""
-        async with self._database.transaction() as connection:
-            if again:
-                await commands.hold_down(connection, gateway, down)
-            elif not await commands.holds_down(connection, gateway, down):
-                raise SupersededError(f"gateway {gateway} has a newer connection")
-            return await commands.take_waiting(connection, gateway, down, again=again)
-
-    def woken(self, topics: frozenset[str]) -> None:
-        """Something changed in these topics; an empty set: anything may have."""
-        for gateway, event in self._waiting.items():
-            if not topics or f"gateway:{gateway}" in topics:
-                event.set()
-
-    def close(self) -> None:
-        """Ends all streams, so that the server can stop."""
-        waiting, self._waiting = self._waiting, {}
-        for event in waiting.values():
-            event.set()
-
     async def answer(self, connection: Connection, gateway: UUID, results: Sequence[CommandResult]) -> set[str]:
         """Keeps the box's answers in the transaction of their records; returns the topics to wake."""
         answers = []
@@ -150,8 +89,3 @@ class Commands:
                 log.warning("cannot look for expired commands", problem=str(e))
                 continue
             await self._database.wake(f"device:{device}" for device in expired)
-
-
-def _line(item: WaitingCommand) -> bytes:
-    not_after_ns = int(item.not_after.timestamp() * 1e6) * 1000
-    return msgspec.json.encode(Command(str(item.id), item.device, item.point, item.args, not_after_ns)) + b"\n"

@@ -13,9 +13,19 @@ from cloud.store.sql import load_queries
 _SQL = load_queries("commands")
 
 
-class WaitingCommand(msgspec.Struct, frozen=True):
-    """A command to hand to its box."""
+class Down(msgspec.Struct, frozen=True):
+    """A box's connection that its commands go down: its name, by which session it was opened, and whether it is new."""
 
+    id: UUID
+    gateway: UUID
+    session: bytes
+    is_new: bool
+
+
+class WaitingCommand(msgspec.Struct, frozen=True):
+    """A command to hand to its box, by this connection."""
+
+    down: UUID
     id: UUID
     device: str
     point: str
@@ -47,19 +57,21 @@ async def put(
     await connection.execute(_SQL["put"], command, gateway, device, point, dict(args), not_after, person, who)
 
 
-async def hold_down(connection: Connection, gateway: UUID, down: UUID) -> None:
-    """This connection is the box's newest: from now on only it is given commands."""
-    await connection.execute(_SQL["hold_down"], gateway, down)
+async def open_downs(connection: Connection, downs: Sequence[Down]) -> None:
+    """These connections are their boxes' newest: from now on only they are given commands."""
+    await connection.execute(_SQL["open_downs"], [down.gateway for down in downs], [down.id for down in downs])
 
 
-async def holds_down(connection: Connection, gateway: UUID, down: UUID) -> bool:
-    """Whether this connection is still the box's newest."""
-    return bool(await connection.fetchval(_SQL["holds_down"], gateway, down))
+async def standing_downs(connection: Connection, downs: Sequence[Down]) -> set[UUID]:
+    """Those of these connections that are still their boxes' newest, and whose session holds."""
+    rows = await connection.fetch(_SQL["standing_downs"], [d.id for d in downs], [d.session for d in downs])
+    return {row["down"] for row in rows}
 
 
-async def take_waiting(connection: Connection, gateway: UUID, down: UUID, *, again: bool) -> list[WaitingCommand]:
-    """What a box has to be told now; `again` also what was sent on an earlier connection and not answered."""
-    return rows_as(WaitingCommand, await connection.fetch(_SQL["take_waiting"], gateway, again, down))
+async def take_waiting(connection: Connection, downs: Sequence[Down]) -> list[WaitingCommand]:
+    """What boxes have to be told now; new connections also what was sent on an earlier one and not answered."""
+    asked = [d.gateway for d in downs], [d.id for d in downs], [d.is_new for d in downs]
+    return rows_as(WaitingCommand, await connection.fetch(_SQL["take_waiting"], *asked))
 
 
 async def expire(connection: Connection) -> set[int]:

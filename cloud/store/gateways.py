@@ -27,11 +27,12 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Gateway(msgspec.Struct, frozen=True):
-    """A box that has proved itself, its estate, and when the session was opened that it speaks in."""
+    """A box that has proved itself, its estate, and the session that it speaks in: since when, and its token's hash."""
 
     id: UUID
     estate: int
     session_at: datetime
+    session: bytes
 
 
 class Revoked(msgspec.Struct, frozen=True):
@@ -103,7 +104,7 @@ async def open_session(connection: Connection, token_hash: bytes, gateway: UUID,
 async def session_gateway(connection: Connection, token_hash: bytes) -> Gateway | None:
     """The box of a token that holds."""
     row = await connection.fetchrow(_SQL["session_gateway"], token_hash)
-    return Gateway(row["id"], row["estate"], row["session_at"]) if row else None
+    return Gateway(row["id"], row["estate"], row["session_at"], token_hash) if row else None
 
 
 async def seen(

@@ -10,7 +10,7 @@ import pytest
 
 from cloud.alarms.engine import NoSuchAlarmError
 from cloud.ingest.refused import RefusedError
-from cloud.store import Connection, alarms, boxes, commands, devices
+from cloud.store import Connection, alarms, boxes, commands, devices, gateways
 from contract.columns import Row
 from contract.errors import BlockError
 from contract.kinds import Lane
@@ -312,15 +312,30 @@ async def test_a_box_answers_with_final_words_only(estate: Estate) -> None:
 async def test_orders_go_to_the_newest_connection_only(estate: Estate) -> None:
     await settled(estate)
     ((door,),) = await estate.rows("SELECT id FROM device WHERE key = 'door-0'")
-    old, new = uuid4(), uuid4()
+    old, new = (commands.Down(uuid4(), estate.gateway, b"", is_new) for is_new in (True, False))
     async with estate.store.transaction() as connection:
-        await commands.hold_down(connection, estate.gateway, old)
-        await commands.hold_down(connection, estate.gateway, new)
+        await commands.open_downs(connection, [old])
+        await commands.open_downs(connection, [new])
     await estate.commands.order(door, "unlock", {"seconds": 5}, [estate.area], estate.person, "王芳")
     async with estate.store.transaction() as connection:
-        assert not await commands.holds_down(connection, estate.gateway, old)
-        assert await commands.take_waiting(connection, estate.gateway, old, again=True) == []
-        assert len(await commands.take_waiting(connection, estate.gateway, new, again=False)) == 1
+        assert await commands.take_waiting(connection, [old]) == []
+        (waiting,) = await commands.take_waiting(connection, [old, new])
+        assert waiting.down == new.id
+
+
+async def test_a_down_stream_stands_while_its_session_holds_and_no_newer_one_is_there(estate: Estate) -> None:
+    old, new, foreign = (commands.Down(uuid4(), estate.gateway, session, True) for session in (b"s", b"s", b"x"))
+    async with estate.store.transaction() as connection:
+        await gateways.open_session(connection, b"s", estate.gateway, timedelta(minutes=1))
+        await commands.open_downs(connection, [old])
+        assert await commands.standing_downs(connection, [old, new, foreign]) == {old.id}
+        await commands.open_downs(connection, [new])
+        assert await commands.standing_downs(connection, [old, new, foreign]) == {new.id}
+        await commands.open_downs(connection, [foreign])
+        assert await commands.standing_downs(connection, [old, new, foreign]) == set()
+        await commands.open_downs(connection, [new])
+        await gateways.revoke(connection, estate.gateway, "test", "test")
+        assert await commands.standing_downs(connection, [new]) == set()
 
 
 async def test_a_state_that_is_lost_neither_raises_nor_clears(estate: Estate) -> None:
@@ -356,12 +371,13 @@ async def test_a_command_goes_down_once_and_its_answer_comes_up(estate: Estate) 
     ((door,),) = await estate.rows("SELECT id FROM device WHERE key = 'door-0'")
     order = await estate.commands.order(door, "unlock", {"seconds": 5}, [estate.area], estate.person, "王芳")
     async with estate.store.transaction() as connection:
-        down = uuid4()
-        await commands.hold_down(connection, estate.gateway, down)
-        (waiting,) = await commands.take_waiting(connection, estate.gateway, down, again=False)
+        new = commands.Down(uuid4(), estate.gateway, b"", True)
+        down = msgspec.structs.replace(new, is_new=False)
+        await commands.open_downs(connection, [new])
+        (waiting,) = await commands.take_waiting(connection, [down])
         assert (waiting.device, waiting.point, waiting.args) == ("door-0", "unlock", {"seconds": 5})
-        assert await commands.take_waiting(connection, estate.gateway, down, again=False) == []
-        assert len(await commands.take_waiting(connection, estate.gateway, down, again=True)) == 1
+        assert await commands.take_waiting(connection, [down]) == []
+        assert len(await commands.take_waiting(connection, [new])) == 1
     result = CommandResult(str(order), CommandStatus.EXECUTED, "", AT)
     await send(estate, urgent, urgent.urgent(result, result))
     async with estate.store.connect() as connection:

@@ -633,7 +633,7 @@ def routes_of(app: object) -> Iterator[tuple[str, str]]:
 
 
 async def test_every_route_is_public_by_decision_or_refuses_strangers(cloud: RunningCloud) -> None:
-    found = set(routes_of(cloud.cloud.app))
+    found = set(routes_of(cloud.cloud.pages))
     assert len(found) > 25
     assert found >= PUBLIC, "PUBLIC names a route that is gone"
     browser = Browser(cloud)
@@ -650,7 +650,7 @@ async def test_a_post_from_elsewhere_is_refused(cloud: RunningCloud) -> None:
     await cloud.person()
     browser = Browser(cloud)
     await browser.log_in()
-    for method, path in sorted(routes_of(cloud.cloud.app)):
+    for method, path in sorted(routes_of(cloud.cloud.pages)):
         if method == "POST" and not path.startswith("/edge/"):
             address = re.sub(r"\{(\w+)[^}]*\}", lambda name: ARGUMENTS[name[1]], path)
             answer = await cloud.post(address, {"csrf": "guessed"}, browser._headers())

@@ -4,26 +4,33 @@ INSERT INTO command (id, gateway, device, point, args, not_after, status, person
 VALUES ($1, $2, $3, $4, $5, $6, 'queued', $7, $8)
 
 -- name: take_waiting
--- What a box has to be told on its newest connection ($3): queued, and at first ($2) also what was sent on the one before.
--- The box does each once.
+-- What boxes have to be told on their newest connections: queued, and at first also what was sent on the one before.
+-- A box does each once.
 UPDATE command SET status = 'sent', sent_at = coalesce(sent_at, clock_timestamp())
-FROM device JOIN gateway ON gateway.id = device.gateway
-WHERE command.gateway = $1 AND (command.status = 'queued' OR $2 AND command.status = 'sent') AND command.not_after > now()
-  AND device.id = command.device AND gateway.down_connection = $3
-RETURNING command.id, device.key AS device, command.point, command.args, command.not_after
+FROM unnest($1::uuid[], $2::uuid[], $3::boolean[]) AS asked (gateway, down, is_first)
+JOIN gateway ON gateway.id = asked.gateway AND gateway.down_connection = asked.down
+JOIN device ON device.gateway = gateway.id
+WHERE command.gateway = asked.gateway AND command.status IN ('queued', 'sent') AND (command.status = 'queued' OR asked.is_first)
+  AND command.not_after > now() AND device.id = command.device
+RETURNING asked.down, command.id, device.key AS device, command.point, command.args, command.not_after
 
 -- name: expire
 -- No answer before the not-after: the box would refuse it now.
 UPDATE command SET status = 'expired', reason = 'no answer before its time was up', answered_at = clock_timestamp()
 WHERE status IN ('queued', 'sent') AND not_after < now() - INTERVAL '5 seconds' RETURNING device, gateway
 
--- name: hold_down
--- The box's newest connection, whichever process has it: the only one that is given its commands.
-UPDATE gateway SET down_connection = $2 WHERE id = $1
+-- name: open_downs
+-- The boxes' newest connections, whichever process has them: the only ones that are given their commands.
+WITH locked AS (SELECT id FROM gateway WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE)
+UPDATE gateway SET down_connection = opened.down
+FROM unnest($1::uuid[], $2::uuid[]) AS opened (gateway, down) JOIN locked ON locked.id = opened.gateway
+WHERE gateway.id = opened.gateway
 
--- name: holds_down
--- Whether this connection is still the newest of its box.
-SELECT down_connection = $2 FROM gateway WHERE id = $1
+-- name: standing_downs
+-- Which connections go on: those that are still their box's newest, and whose session holds.
+SELECT asked.down FROM unnest($1::uuid[], $2::bytea[]) AS asked (down, session)
+JOIN gateway_session ON gateway_session.token_hash = asked.session AND gateway_session.expires_at > now()
+JOIN gateway ON gateway.id = gateway_session.gateway AND gateway.revoked_at IS NULL AND gateway.down_connection = asked.down
 
 -- name: answer
 -- A box's answers, also when they come after we gave up waiting. Each command is answered once, by the first.
