@@ -36,7 +36,7 @@ _MILLION: Final = 10**MAX_DECIMALS
 _MOST: Final = 2**52 / _MILLION
 """Below it a value's millionths are whole numbers that a float holds exactly."""
 _NO_DECIMAL: Final = 2**53 + 1
-"""Stands for the millionths of a value that has none. What divides it divides no million."""
+"""Stands for the millionths of a value that has none; it has no divisor in common with a million."""
 _DECIMALS: Final = {
     2**twos * 5**fives: MAX_DECIMALS - min(twos, fives)
     for twos in range(MAX_DECIMALS + 1)

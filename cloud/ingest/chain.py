@@ -16,8 +16,10 @@ import msgspec
 from contract.block import CHECKSUM_BYTES, HEADER, Header, checksum_of, inflate, split_block
 from contract.session import Cursor, RefusalReason
 
-MAX_TAKEN_BYTES = 8 << 20
-"""What a request's blocks may be after decompression; what is beyond waits for the next request."""
+MAX_TAKEN_BYTES = 12 << 20
+"""What a request's blocks may become in memory; what is beyond waits for the next request."""
+READING_BYTES = 4 + 8 + 8 + 1
+"""A reading in memory. A few bytes of body may be 100,000 readings that are all alike."""
 
 
 class Incoming(msgspec.Struct, frozen=True):
@@ -27,6 +29,11 @@ class Incoming(msgspec.Struct, frozen=True):
     header: Header
     checksum: int
     body_bytes: int
+
+    @property
+    def size(self) -> int:
+        """Bytes that it becomes in memory, about."""
+        return max(self.body_bytes, self.header.items * READING_BYTES)
 
     def body(self) -> bytes:
         """The decompressed body. Raises BlockError where it makes no sense."""
@@ -76,7 +83,7 @@ def walk(cursor: Cursor, blocks: Sequence[Incoming], known_epochs: frozenset[int
             refused = RefusalReason.GAP
         else:
             opens_epoch = True
-        size += block.body_bytes
+        size += block.size
         if refused or (taken and size > MAX_TAKEN_BYTES):
             break
         taken.append(block)

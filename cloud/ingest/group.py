@@ -58,7 +58,7 @@ class Request:
         self.gateway = gateway
         self.estate = estate
         self.blocks = blocks
-        self.bytes = sum(block.body_bytes for block in blocks)
+        self.bytes = min(MAX_TAKEN_BYTES, sum(block.size for block in blocks))
         self.decoded: dict[int, Columns | BlockError] = {}
         self.answer: asyncio.Future[BlocksReply] = asyncio.get_running_loop().create_future()
 
@@ -66,7 +66,7 @@ class Request:
         """Decodes ahead of the transaction what one may take at most."""
         size = 0
         for i, block in enumerate(self.blocks):
-            size += block.body_bytes
+            size += block.size
             if i and size > MAX_TAKEN_BYTES:
                 break
             self.decoded[i] = _columns(block)

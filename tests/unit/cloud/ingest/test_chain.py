@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.ingest.chain import Incoming, read_block, walk
-from contract.block import Header, checksum_bytes, encode_block
+from cloud.ingest.chain import MAX_TAKEN_BYTES, READING_BYTES, Incoming, read_block, walk
+from contract.block import MAX_ITEMS, Header, checksum_bytes, encode_block
 from contract.errors import BlockError
 from contract.kinds import Lane
 from contract.session import NO_CURSOR, Cursor, RefusalReason
@@ -185,3 +185,15 @@ def test_damage_on_the_way_is_refused_but_a_bad_body_is_told_apart() -> None:
     with pytest.raises(BlockError, match=r"does not decompress|another size"):
         found.body()
     assert checksum_bytes(sound[:-8]) == sound[-8:]
+
+
+def test_a_request_of_tiny_blocks_is_bounded_by_what_they_become() -> None:
+    blocks = []
+    for number in range(1, 51):
+        header = Header(Lane.BULK, 1, number, number - 1, bytes(16), 1, 0, number, MAX_ITEMS)
+        blocks.append(Incoming(b"", header, number, 20))
+    assert blocks[0].size == MAX_ITEMS * READING_BYTES
+    walked = walk(NO_CURSOR, blocks, frozenset())
+    assert 0 < sum(b.size for b in walked.taken) <= MAX_TAKEN_BYTES
+    assert len(walked.taken) < len(blocks)
+    assert walked.refused is None
