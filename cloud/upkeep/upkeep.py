@@ -33,15 +33,16 @@ _Drop = Callable[[Connection, datetime], Awaitable[tuple[int, bool]]]
 
 
 class Upkeep:
-    """Rolls up and drops; any number of processes may."""
+    """Rolls up and drops; any number of processes may. `every_s` is shorter in tests."""
 
-    def __init__(self, database: Database, keep: Keep) -> None:
+    def __init__(self, database: Database, keep: Keep, every_s: float = ROLL_UP_EVERY_S) -> None:
         self._database = database
         self._keep = keep
+        self._every_s = every_s
 
     async def roll_up(self) -> None:
         """Rolls up hours that are over, and those that late data came into, for ever."""
-        await _for_ever("roll up", self.roll_up_ripe, ROLL_UP_EVERY_S)
+        await _for_ever("roll up", self.roll_up_ripe, self._every_s)
 
     async def retain(self) -> None:
         """Drops what is older than it is to be kept, for ever."""

@@ -1,17 +1,24 @@
 """What is too old goes at every tier: summed up before, never what is still to be kept, and late rows are not lost."""
 
+import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from cloud.settings import Keep
+from cloud.store import Database as Store
 from cloud.store import landing, streams
 from cloud.upkeep import upkeep
 from cloud.upkeep.upkeep import Upkeep
+from contract.errors import Retryable
 from contract.kinds import KINDS, PERSONAL_FIELDS, Lane
 from contract.messages import Event, Quality
 from contract.records import StateRecord
-from tests.contract.conftest import Estate
+from tests.contract.conftest import Estate, make_estate
 from tests.support.blocks import Chain, body, clock, inventory
 from tests.support.rows import as_readings
+from tests.support.servers import PlainServer
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -105,7 +112,9 @@ def test_the_events_that_say_who_it_was_are_those_that_the_store_knows() -> None
     assert {"credential", "plate"} == PERSONAL_FIELDS
 
 
-async def test_a_box_that_sends_nonsense_cannot_fill_the_disk_and_old_losses_go(estate: Estate) -> None:
+async def test_a_box_that_sends_nonsense_cannot_fill_the_disk_and_old_losses_go(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     block = bytes(1000)
     for number in range(5):
         async with estate.store.transaction() as connection:
@@ -117,12 +126,8 @@ async def test_a_box_that_sends_nonsense_cannot_fill_the_disk_and_old_losses_go(
         " VALUES ($1, 'bulk', 1, 1, 1, 1, 'full', $2), ($1, 'bulk', 2, 1, 1, 1, 'full', $3) RETURNING id",
         estate.gateway, NOW, NOW - 1101 * DAY,
     )  # fmt: skip
-    keep, most = Upkeep(estate.store, Keep()), upkeep.MOST_QUARANTINE_BYTES
-    try:
-        upkeep.MOST_QUARANTINE_BYTES = 3500
-        assert await keep.drop_old(NOW) == {"quarantine": 2, "losses": 1}
-    finally:
-        upkeep.MOST_QUARANTINE_BYTES = most
+    monkeypatch.setattr(upkeep, "MOST_QUARANTINE_BYTES", 3500)
+    assert await Upkeep(estate.store, Keep()).drop_old(NOW) == {"quarantine": 2, "losses": 1}
     assert await estate.rows("SELECT number FROM quarantine ORDER BY id") == [(2,), (3,), (4,)]
 
 
@@ -142,3 +147,32 @@ async def test_states_are_kept_for_years_and_alarms_for_ever(estate: Estate) -> 
     assert await estate.rows("SELECT (SELECT count(*) FROM states), (SELECT count(*) FROM events)") == [(0, 0)]
     assert await estate.rows("SELECT count(*) FROM alarm_transition") == [(1,)]
     assert await estate.rows("SELECT count(*) > 0 FROM states_day") == [(True,)]
+
+
+async def test_the_task_rolls_up_by_itself_and_outlives_a_database_that_goes_away(
+    fresh_plain_server: Callable[[], PlainServer],
+) -> None:
+    server = await asyncio.to_thread(fresh_plain_server)
+    async with Store.open(server.url, 2) as store:
+        estate = await make_estate(store)
+        series, old = await bulk_series(estate), datetime.now(UTC) - 3 * DAY
+        rolling = asyncio.create_task(Upkeep(store, Keep(), every_s=0.02).roll_up())
+
+        async def rolled_up(hours: int) -> None:
+            async with asyncio.timeout(20):
+                while await estate.rows("SELECT count(*) FROM readings_hour") != [(hours,)]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+
+        try:
+            await put(estate, series, (old, 1.0))
+            await rolled_up(1)
+            await asyncio.to_thread(server.kill)
+            with pytest.raises(Retryable):
+                await estate.rows("SELECT 1")
+            await asyncio.to_thread(server.start)
+            await put(estate, series, (old + DAY, 2.0))
+            await rolled_up(2)
+            assert not rolling.done()
+        finally:
+            rolling.cancel()
+            await asyncio.gather(rolling, return_exceptions=True)

@@ -188,11 +188,11 @@ async def test_late_data_of_weeks_land_in_chunks_that_are_columns_already(databa
         for _ in range(20):
             await put(store, known, *some_rows(chance, known))
         await roll_up_all(store)
-        for table in ("readings", "readings_hour"):
+        for table in ("readings", "readings_hour", "states"):
             assert await estate.rows("SELECT compress_chunk(show_chunks($1::text::regclass))", table)
         columns = "SELECT count(*) FILTER (WHERE is_compressed), count(*) FROM timescaledb_information.chunks"
-        of_both = "WHERE hypertable_name IN ('readings', 'readings_hour')"
-        ((compressed, of_all),) = await estate.rows(f"{columns} {of_both}")
+        of_these = "WHERE hypertable_name IN ('readings', 'readings_hour', 'states')"
+        ((compressed, of_all),) = await estate.rows(f"{columns} {of_these}")
         assert compressed == of_all > 0
         for _ in range(20):
             await put(store, known, *some_rows(chance, known))
