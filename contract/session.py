@@ -166,9 +166,8 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BeatReply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The cloud's time (UTC, nanoseconds), and whether it hears two boxes under this one's identity."""
+    """Whether the cloud hears two boxes under this one's identity."""
 
-    time_ns: int
     is_identity_shared: bool = False
 
 

@@ -16,6 +16,7 @@ from contract.kinds import Lane
 from contract.messages import Sample
 from contract.records import ConfigReport
 from contract.service import Hangups, keep_watchdog, notify, until_stopped
+from contract.session import GatewayReport
 from contract.site import AnyBus, ResolvedDevice, inventory_of
 from contract.version import VERSION
 from edge.buses import Buses
@@ -24,14 +25,16 @@ from edge.drivers import DRIVERS, Driver
 from edge.guard import Guard
 from edge.health import BoxStatus, Tally, Wear, parse_listen, serve_health
 from edge.health.status import written_bytes
+from edge.http.client import Traffic
 from edge.kept import estate_key_or_other, keep_counters, load_counters
 from edge.linkage import Linkage
 from edge.normalise import Normaliser, tokeniser
 from edge.outbox import Outbox
 from edge.reload import NO_WORD, TRIAL_S, Config, Online, Reloader, Trial, kept_good, start_config
+from edge.report import report_of
 from edge.seams import CounterState, Signer
 from edge.settings import only_one, proxy_of, trust_of, warning_in_clear
-from edge.uplink import CloudClock, Uplink, keep_system_time
+from edge.uplink import CloudClock, Meter, Uplink, keep_system_time, terms_of
 
 log = structlog.get_logger(__name__)
 
@@ -135,7 +138,7 @@ class Box:
             )
             self._uplink = Uplink(
                 site.cloud.url, self._identity, outbox, self._clock, commands.take, version=VERSION, ca=self._ca,
-                proxy=self._proxy,
+                proxy=self._proxy, terms=terms_of(site.cloud), meter=self._make_meter, report=self._report,
             )  # fmt: skip
             self._linkage = await stack.enter_async_context(
                 Linkage.open(
@@ -181,6 +184,12 @@ class Box:
     def _make_driver(self, bus: AnyBus, devices: Sequence[ResolvedDevice]) -> Driver:
         return DRIVERS[bus.protocol](bus, devices, self._consume, self._state_dir)
 
+    def _make_meter(self, traffic: Traffic) -> Meter:
+        site = self._config.site
+        budget_bytes = terms_of(site.cloud).month_bytes
+        self._meter = Meter(self._state_dir, site.estate.timezone, budget_bytes, traffic, self._clock.utc_ns)
+        return self._meter
+
     # The way of a reading
 
     async def _consume(self, samples: Sequence[Sample]) -> None:
@@ -221,6 +230,7 @@ class Box:
         report = ConfigReport(VERSION, self._config.digest, self._started_ns)
         return {
             "config report": self._outbox.record(report),
+            "data budget": self._meter.keep(),
             "system clock": keep_system_time(self._clock, self._outbox.record, asyncio.sleep),
         }
 
@@ -251,6 +261,10 @@ class Box:
 
     def _online(self, since_ns: int) -> Online:
         return Online(self._normaliser.online(since_ns), self._uplink.status.connected)
+
+    def _report(self) -> GatewayReport:
+        config = self._reloader.config
+        return report_of(self._snapshot(), self._uplink, self._clock, config.buses, config.devices, self._state_dir)
 
     def _snapshot(self) -> BoxStatus:
         outbox, tally = self._outbox, self._tally

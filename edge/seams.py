@@ -49,7 +49,10 @@ class BootTime(msgspec.Struct, frozen=True):
 
 
 class UplinkStatus(msgspec.Struct, frozen=True):
-    """How the uplink is: connected or not, since when (monotonic), and what was in the way last."""
+    """How the uplink is: connected or not, since when (monotonic), and what was in the way last.
+
+    `is_bulk_held`: telemetry waits, because the rest of the month's data budget is kept for what is urgent.
+    """
 
     connected: bool
     since_ns: int
@@ -58,6 +61,7 @@ class UplinkStatus(msgspec.Struct, frozen=True):
     sent_bytes: int = 0
     quarantined: int = 0
     sessions: int = 0
+    is_bulk_held: bool = False
 
 
 class CounterState(msgspec.Struct, frozen=True):

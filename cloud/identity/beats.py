@@ -49,14 +49,14 @@ class Beats:
         self._shared: set[UUID] = set()
 
     def take(self, gateway: Gateway, beat: Beat) -> BeatReply:
-        """The box lives. The answer has no time yet; it says whether two boxes were heard as this one."""
+        """The box lives. The answer says whether two boxes were heard as this one."""
         pending = self._pending.get(gateway.id)
         if pending is None:
             pending = self._pending[gateway.id] = _Pending(gateway.session_at)
         pending.take(gateway.session_at, beat)
         if beat.report is not None:
             self._reports[gateway.id] = beat.report
-        return BeatReply(0, gateway.id in self._shared)
+        return BeatReply(gateway.id in self._shared)
 
     async def run(self) -> None:
         """Writes what has come, for ever; at the end once more."""

@@ -1,7 +1,7 @@
 """The site file: what is connected to one box, by protocol, and how it is loaded and checked."""
 
 from contract.site.ble import BleBus, BleDevice
-from contract.site.common import Bus, Cloud, Device, Estate, Proxy, Secret, SitePlace, Storage
+from contract.site.common import SEAL_S, Bus, Cloud, Device, Estate, Proxy, Secret, SitePlace, Storage
 from contract.site.linkage import GuardPage, Rule, RuleAction, Zone
 from contract.site.load import (
     LINK_HEARTBEAT_S,
@@ -23,6 +23,7 @@ from contract.site.mqtt import MqttBus, MqttDevice
 
 __all__ = [
     "LINK_HEARTBEAT_S",
+    "SEAL_S",
     "AnyBus",
     "AnyModbusBus",
     "BleBus",

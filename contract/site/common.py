@@ -55,11 +55,16 @@ class Bus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Names it in logs and on the box's page. Once in the file."""
 
 
+SEAL_S = 5.0
+METERED_SEAL_S = 60.0
+
+
 class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much the box keeps while it cannot send, and how often it seals bulk (the loss bound of a power cut)."""
 
-    seal_s: Annotated[float, msgspec.Meta(ge=0.1, le=600)] = 5.0
-    """Telemetry is put on disk this often, in seconds: so much of it a power cut may cost. States go at once."""
+    seal_s: Annotated[float, msgspec.Meta(ge=0.1, le=600)] | None = None
+    """Telemetry is put on disk this often, in seconds: so much of it a power cut may cost. States go at once.
+    Every 5 s unless it is said otherwise, on a metered link every 60 s."""
     urgent_mb: Annotated[int, msgspec.Meta(ge=8, le=100_000)] = 256
     """MB for states, events and answers that the cloud does not have yet."""
     bulk_mb: Annotated[int, msgspec.Meta(ge=8, le=1_000_000)] = 2048
@@ -88,9 +93,9 @@ class Proxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Cloud(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where the box sends. `ca` names a PEM file of an own certificate authority.
+    """Where the box sends, and on what terms. `ca` names a PEM file of an own certificate authority.
 
-    Without `proxy` the usual variables (HTTPS_PROXY, NO_PROXY) count.
+    Without `proxy` the usual variables (HTTPS_PROXY, NO_PROXY) count. Alarms and states go at once on any terms.
     """
 
     proxy: Proxy | None = None
@@ -104,6 +109,14 @@ class Cloud(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """The cloud this box was enrolled with."""
     ca: str | None = None
     """PEM file of an own certificate authority, relative to the site file."""
+    metered: bool = False
+    """The way there is paid for by the byte (4G): the box keeps in touch each minute, repeats each quarter of an hour
+    what did not change, and sends telemetry together."""
+    max_kbit_s: Annotated[int, msgspec.Meta(ge=16, le=1_000_000)] | None = None
+    """Telemetry may take so much of the link, in kbit/s; alarms and states are not held back by it."""
+    budget_mb_month: Annotated[int, msgspec.Meta(ge=50, le=1_000_000)] | None = None
+    """MB that a month may cost in both directions. Telemetry stops, and is kept, where the rest is needed for what is
+    urgent; a quiet box needs 1 MB a day."""
 
 
 class Estate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -23,7 +23,7 @@ from contract.profile import (
 )
 from contract.records import DeviceEntry, InventoryRecord, Place, SeriesEntry
 from contract.site.ble import BleBus, BleDevice, check_ble_bus
-from contract.site.common import Cloud, Device, Estate, Storage, Where, name_problem
+from contract.site.common import METERED_SEAL_S, SEAL_S, Cloud, Device, Estate, Storage, Where, name_problem
 from contract.site.linkage import GuardPage, Rule, Zone, check_linkage
 from contract.site.modbus import (
     AnyModbusBus,
@@ -70,6 +70,12 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """The box's own page for the guard on duty."""
 
 
+LINK_HEARTBEAT_S: Seconds = 300.0
+"""How often the box repeats each device's link state, so that the cloud can tell silence from calm."""
+METERED_HEARTBEAT_S: Seconds = 900.0
+"""On a metered link nothing that did not change is repeated more often. That the box itself lives its beats say."""
+
+
 D_co = TypeVar("D_co", bound=Device, covariant=True)
 B_co = TypeVar("B_co", covariant=True)
 P_co = TypeVar("P_co", bound=Profile, covariant=True)
@@ -81,6 +87,8 @@ class Resolved(msgspec.Struct, Generic[D_co, B_co, P_co], frozen=True):
     device: D_co
     bus: B_co
     profile: P_co
+    link_heartbeat_s: float = LINK_HEARTBEAT_S
+    """How often the device's link state is repeated."""
 
     def point(self, name: str) -> PointMap:
         """The profile's map of a point. Raises KeyError when the model has none of that name."""
@@ -186,16 +194,42 @@ def _closest(name: str, profiles: Mapping[str, AnyProfile]) -> str:
 
 
 def load_site(path: Path, profiles: Mapping[str, AnyProfile]) -> Site:
-    """The site in a file, checked whole before any I/O. Raises ConfigError with every mistake, its line and a hint."""
+    """The site in a file, checked whole before any I/O. Raises ConfigError with every mistake, its line and a hint.
+
+    How often it seals is filled in, by the link, where the file does not say it.
+    """
     loaded: Loaded[Site] = load_file(
         path, Site, refuse_secret=_SECRET_WORDS, check=lambda site: check_site(site, profiles)
     )
-    return loaded.value
+    site = loaded.value
+    if site.storage.seal_s is not None:
+        return site
+    storage = msgspec.structs.replace(site.storage, seal_s=METERED_SEAL_S if site.cloud.metered else SEAL_S)
+    return msgspec.structs.replace(site, storage=storage)
 
 
 def resolve(site: Site, profiles: Mapping[str, AnyProfile]) -> list[ResolvedDevice]:
-    """The devices of a checked site, in the file's order."""
-    return [Resolved(device, bus, profiles[device.profile]) for bus in site.buses for device in bus.devices]
+    """The devices of a checked site, in the file's order; with a metered link their heartbeats are far between."""
+    if not site.cloud.metered:
+        return [Resolved(device, bus, profiles[device.profile]) for bus in site.buses for device in bus.devices]
+    calm = {name: _calmed(profiles[name]) for name in {device.profile for bus in site.buses for device in bus.devices}}
+    return [
+        Resolved(device, bus, calm[device.profile], max(LINK_HEARTBEAT_S, METERED_HEARTBEAT_S))
+        for bus in site.buses
+        for device in bus.devices
+    ]
+
+
+def _calmed(profile: AnyProfile) -> AnyProfile:
+    """A profile whose points repeat what did not change each METERED_HEARTBEAT_S at most."""
+    replace = msgspec.structs.replace
+    points = {
+        name: replace(
+            point, report=replace(point.report, heartbeat_s=max(point.report.heartbeat_s, METERED_HEARTBEAT_S))
+        )
+        for name, point in profile.points.items()
+    }
+    return replace(profile, points=points)
 
 
 def inventory_of(site: Site, profiles: Mapping[str, AnyProfile]) -> InventoryRecord:
@@ -215,17 +249,13 @@ def inventory_of(site: Site, profiles: Mapping[str, AnyProfile]) -> InventoryRec
             )
         )
         # Each device has a link point, whether or not its profile maps one: the box itself knows.
-        series.append(SeriesEntry(item.device.id, "link", kind.points["link"].lane, LINK_HEARTBEAT_S * 2.5))
+        series.append(SeriesEntry(item.device.id, "link", kind.points["link"].lane, item.link_heartbeat_s * 2.5))
         series.extend(
             SeriesEntry(item.device.id, name, kind.points[name].lane, item.profile.stale_after_s(name))
             for name in sorted(item.profile.points)
             if name != "link" and kind.points[name].type in {PointType.STATE, PointType.TELEMETRY}
         )
     return InventoryRecord(site.estate.name, tuple(devices), tuple(series))
-
-
-LINK_HEARTBEAT_S: Seconds = 300.0
-"""How often the box repeats each device's link state, so that the cloud can tell silence from calm."""
 
 
 def site_digest(path: Path) -> str:

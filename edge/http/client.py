@@ -5,11 +5,10 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import h11
 
-from contract.version import VERSION
 from edge.http.address import Address
 from edge.http.dial import dial
 from edge.http.proxy import HttpProxy, environment_proxy
@@ -24,7 +23,50 @@ MAX_LINE: Final = 64 << 10
 MAX_INTERIM: Final = 10
 """Interim answers (1xx) before the answer itself."""
 CLOSE_S: Final = 0.5
+LOOK_S: Final = 0.005
+"""How often it is looked whether the other side has more of a body that goes at a pace."""
 _REPEATABLE: Final = frozenset({"GET", "HEAD"})
+
+
+class Pace(Protocol):
+    """How a body goes that must not be in the way of others: in parts, with a bound on what is under way."""
+
+    part_bytes: int
+    window_bytes: int
+    """So much may be under way at most, of the body alone."""
+
+    async def let_through(self, size: int) -> None:
+        """Returns when so many bytes may go."""
+
+    def drained(self, size: int, took_s: float, rtt_s: float) -> None:
+        """So much went through while the window was full, over a way of so long at least."""
+
+
+class Traffic:
+    """Bytes on the wire of all connections of a client, headers of IP and TCP counted in (see TcpCounts).
+
+    What a connection carried after it was last looked at is missed where the other side ends it.
+    """
+
+    def __init__(self) -> None:
+        self.sent_bytes = self.received_bytes = 0
+        self._counted: dict[Wire, tuple[int, int]] = {}
+
+    def look(self) -> None:
+        """Counts what has come to it on the connections that are open."""
+        for wire in list(self._counted):
+            self.count(wire)
+
+    def count(self, wire: Wire, *, is_last: bool = False) -> None:
+        """Counts what has come to it on one connection."""
+        counts = wire.counts()
+        if counts is not None:
+            sent, received = self._counted.get(wire, (0, 0))
+            self.sent_bytes += counts.sent_bytes - sent
+            self.received_bytes += counts.received_bytes - received
+            self._counted[wire] = counts.sent_bytes, counts.received_bytes
+        if is_last:
+            self._counted.pop(wire, None)
 
 
 class Client:
@@ -33,16 +75,30 @@ class Client:
     What is in the way is an OSError with a sentence: TimeoutError, ssl.SSLCertVerificationError, ConnectionError.
     """
 
-    def __init__(self, url: str, *, trust: ssl.SSLContext | None = None, proxy: HttpProxy | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        trust: ssl.SSLContext | None = None,
+        proxy: HttpProxy | None = None,
+        keep_s: float = KEEP_S,
+    ) -> None:
         """Trusts the system's authorities where `trust` names no others; without a proxy the environment may name one.
 
-        Raises NotAnAddressError.
+        Connections are kept unused for `keep_s`. Raises NotAnAddressError.
         """
+        self.traffic = Traffic()
+        self._keep_s = keep_s
         self._address = Address.parse(url)
         self._proxy = proxy or environment_proxy(self._address)
         self._trust = (trust or ssl.create_default_context()) if self._address.is_tls else None
         self._room = asyncio.Semaphore(MAX_CONNECTIONS)
         self._kept: list[tuple[Wire, asyncio.Task[None]]] = []
+
+    @property
+    def proxy(self) -> HttpProxy | None:
+        """The proxy that all goes through, if there is one."""
+        return self._proxy
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,7 +110,7 @@ class Client:
         kept, self._kept = self._kept, []
         for wire, watch in kept:
             watch.cancel()
-            wire.abort()
+            self._drop(wire)
         if kept:
             await asyncio.wait([watch for _, watch in kept], timeout=CLOSE_S)
 
@@ -69,12 +125,13 @@ class Client:
         total_s: float | None,
         silence_s: float | None = None,
         is_repeatable: bool = False,
+        pace: Pace | None = None,
     ) -> AsyncIterator["Answer"]:
         """Sends a request and gives the answer's head; the body is read within the context.
 
         All of it may take `total_s`, and each part of the answer `silence_s`. A kept connection that turns out to be
-        gone before anything was answered is replaced once, where doing the request twice does no harm. Raises
-        ValueError for headers that are none.
+        gone before anything was answered is replaced once, where doing the request twice does no harm. A body goes at
+        once, or at a `pace`. Raises ValueError for headers that are none.
         """
         async with _within(total_s, "no whole answer"), self._room:
             request = self._head(method, path, body, headers or {})
@@ -82,18 +139,19 @@ class Client:
             try:
                 if wire is not None:
                     try:
-                        answer = await _ask(wire, request, body, silence_s)
+                        answer = await _ask(wire, request, body, silence_s, pace)
                     except TimeoutError:
                         raise
                     except OSError:
                         if wire.has_heard or not (is_repeatable or method in _REPEATABLE):
                             raise
-                        wire.abort()
+                        self._drop(wire)
                         wire = None
                 if wire is None:
                     async with _within(CONNECT_S, "no connection"):
                         wire = await dial(self._address, self._proxy, self._trust)
-                    answer = await _ask(wire, request, body, silence_s)
+                    self.traffic.count(wire)
+                    answer = await _ask(wire, request, body, silence_s, pace)
                 yield answer
             finally:
                 if wire is not None:
@@ -102,9 +160,7 @@ class Client:
     def _head(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> h11.Request:
         address, target = self._address, f"{self._address.path}{path}"
         all_headers = {
-            "Host": address.authority,
-            "User-Agent": f"anju/{VERSION}",
-            "Accept-Encoding": "identity",  # answers are small; nothing of them is to be decompressed
+            "Host": address.authority,  # and nothing that nobody reads: on a metered link each byte is paid for
             **headers,
         }
         if body or method == "POST":
@@ -129,31 +185,36 @@ class Client:
                 try:
                     await asyncio.wait([watch])
                 except BaseException:
-                    wire.abort()
+                    self._drop(wire)
                     raise
                 if watch.cancelled():
                     wire.has_heard = False
                     return wire
-            wire.abort()
+            self._drop(wire)
         return None
 
     def _give_back(self, wire: Wire) -> None:
         """Keeps a connection whose answer was read to its end; lets go of any other."""
         engine = wire.engine
         if engine.our_state is not h11.DONE or engine.their_state is not h11.DONE or engine.trailing_data[0]:
-            wire.abort()
+            self._drop(wire)
             return
+        self.traffic.count(wire)
         engine.start_next_cycle()
         self._kept.append((wire, asyncio.create_task(self._watch(wire), name="kept connection")))
 
     async def _watch(self, wire: Wire) -> None:
         """Whatever comes on a connection that nobody uses, its end or a late word, it is no good any more."""
         try:
-            async with asyncio.timeout(KEEP_S):
+            async with asyncio.timeout(self._keep_s):
                 await wire.reader.read(1)
         except OSError:  # a TimeoutError is one
             pass
         self._kept = [(kept, watch) for kept, watch in self._kept if kept is not wire]
+        self._drop(wire)
+
+    def _drop(self, wire: Wire) -> None:
+        self.traffic.count(wire, is_last=True)
         wire.abort()
 
 
@@ -199,12 +260,54 @@ class Answer:
         return b""
 
 
-async def _ask(wire: Wire, request: h11.Request, body: bytes, silence_s: float | None) -> Answer:
+async def _ask(
+    wire: Wire, request: h11.Request, body: bytes, silence_s: float | None, pace: Pace | None = None
+) -> Answer:
     """Sends a request and waits for the head of its answer.
 
     It does not wait until the body has gone: a server that refuses one may answer without reading it.
     """
-    wire.send(request, h11.Data(body), h11.EndOfMessage())
+    if pace is None:
+        wire.send(request, h11.Data(body), h11.EndOfMessage())
+        return await _head_of(wire, silence_s)
+    wire.send(request)
+    sending = asyncio.create_task(_send_at(pace, wire, body), name="body")
+    try:
+        return await _head_of(wire, silence_s)
+    finally:
+        sending.cancel()
+        await asyncio.wait([sending])
+
+
+async def _send_at(pace: Pace, wire: Wire, body: bytes) -> None:
+    """Sends a body in parts, until it has gone or the connection has; its answer says which."""
+    before, sent = wire.counts(), 0
+    while sent < len(body):
+        part = body[sent : sent + pace.part_bytes]
+        await pace.let_through(len(part))
+        if wire.writer.transport.is_closing():
+            return
+        wire.send(h11.Data(part))
+        sent += len(part)
+        if before is not None and sent < len(body):
+            await _until_within(pace, wire, sent + before.acked_bytes)
+    wire.send(h11.EndOfMessage())
+
+
+async def _until_within(pace: Pace, wire: Wire, sent: int) -> None:
+    """Returns once no more is under way than the pace has for its window; `sent` counts as the kernel's acked bytes."""
+    await asyncio.sleep(0)  # whoever writes to the socket gets to it
+    clock = asyncio.get_running_loop().time
+    began, first = clock(), wire.counts()
+    now = first
+    while now is not None and first is not None and sent - now.acked_bytes > pace.window_bytes:
+        await asyncio.sleep(LOOK_S)
+        now = wire.counts()
+    if now is not None and first is not None and now.acked_bytes > first.acked_bytes:
+        pace.drained(now.acked_bytes - first.acked_bytes, clock() - began, now.min_rtt_s)
+
+
+async def _head_of(wire: Wire, silence_s: float | None) -> Answer:
     for _ in range(MAX_INTERIM):
         event = await _next(wire, silence_s)
         if isinstance(event, h11.Response):

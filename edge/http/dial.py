@@ -20,6 +20,8 @@ STAGGER_S: Final = 0.25
 asyncio's own create_connection offers it, uvloop's does not.
 """
 MAX_ADDRESSES: Final = 8
+NO_LOGIN: Final = "it wants a login: name one (cloud.proxy.user and .password in the site file, or in HTTPS_PROXY)"
+WRONG_LOGIN: Final = "it does not take its login: mend it (cloud.proxy.user and .password in the site file)"
 _Found = tuple[Any, ...]
 """An answer of getaddrinfo: family, type, protocol, canonical name, socket address."""
 
@@ -34,7 +36,7 @@ async def dial(address: Address, proxy: HttpProxy | None, trust: ssl.SSLContext 
     try:
         if proxy is None and trust is not None:
             reader, writer = await asyncio.open_connection(sock=sock, ssl=trust, server_hostname=address.host)
-            return Wire(h11.CLIENT, reader, writer)
+            return Wire(h11.CLIENT, reader, writer, sock)
         reader, writer = await asyncio.open_connection(sock=sock)
     except BaseException:
         sock.close()
@@ -46,7 +48,7 @@ async def dial(address: Address, proxy: HttpProxy | None, trust: ssl.SSLContext 
         except BaseException:
             writer.transport.abort()
             raise
-    return Wire(h11.CLIENT, reader, writer)
+    return Wire(h11.CLIENT, reader, writer, sock)
 
 
 async def _tunnel(wire: Wire, address: Address, proxy: HttpProxy) -> None:
@@ -63,10 +65,15 @@ async def _tunnel(wire: Wire, address: Address, proxy: HttpProxy) -> None:
     assert isinstance(answer, h11.Response | h11.InformationalResponse)
     if not 200 <= answer.status_code < 300:
         reason = bytes(answer.reason).decode("latin-1")[:100]
-        hint = "; check its login" if answer.status_code == 407 else ""
+        hint = f"; {login_hint(proxy)}" if answer.status_code == 407 else ""
         raise ConnectionError(f"the proxy {proxy.with_port} answered {answer.status_code} {reason}{hint}")
     if wire.engine.trailing_data[0]:
         raise ConnectionError(f"the proxy {proxy.with_port} said more than that it connects us")
+
+
+def login_hint(proxy: HttpProxy) -> str:
+    """What to do about a proxy that answered 407."""
+    return WRONG_LOGIN if proxy.authorization else NO_LOGIN
 
 
 async def _connect(host: str, port: int) -> socket.socket:

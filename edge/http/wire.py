@@ -1,10 +1,13 @@
 """One connection: h11's engine fed from and emptied into asyncio's streams."""
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from typing import Final
 
 import h11
+
+from edge.http.tcp import TcpCounts, tcp_counts
 
 MAX_HEAD: Final = 16 << 10
 """Bytes of a request or status line with its headers, on either side."""
@@ -15,15 +18,19 @@ Happening = h11.Request | h11.InformationalResponse | h11.Response | h11.Data | 
 
 
 class Wire:
-    """Events of h11 instead of bytes. `role` is h11.CLIENT or h11.SERVER: ours."""
+    """Events of h11 instead of bytes. `role` is h11.CLIENT or h11.SERVER: ours. `sock` has the kernel's counts."""
 
-    __slots__ = ("engine", "has_heard", "is_listening", "reader", "writer")
+    __slots__ = ("engine", "has_heard", "is_listening", "reader", "sock", "writer")
 
     def __init__(
-        self, role: type[h11.CLIENT | h11.SERVER], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        role: type[h11.CLIENT | h11.SERVER],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        sock: socket.socket | None = None,
     ) -> None:
         self.engine = h11.Connection(role, max_incomplete_event_size=MAX_HEAD)
-        self.reader, self.writer = reader, writer
+        self.reader, self.writer, self.sock = reader, writer, sock
         self.has_heard = False
         """Whether anything came since `forget`."""
         self.is_listening = False
@@ -52,6 +59,10 @@ class Wire:
             self.engine.receive_data(data)
         assert isinstance(event, Happening), "nothing is asked for between two messages"
         return event
+
+    def counts(self) -> TcpCounts | None:
+        """What the kernel counts of this connection; None where it is gone."""
+        return tcp_counts(self.sock) if self.sock is not None else None
 
     @property
     def remote(self) -> str:

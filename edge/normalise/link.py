@@ -14,13 +14,21 @@ class Link:
     """One device's link. `word` is None until anything is known. Its readings never go back in time."""
 
     __slots__ = (
-        "_device", "_failed_ns", "_failures", "_good_ns", "_is_own", "_is_seen", "_limit_ns", "_reported_ns", "word",
+        "_beat_ns", "_device", "_failed_ns", "_failures", "_good_ns", "_is_own", "_is_seen", "_limit_ns",
+        "_reported_ns", "word",
     )  # fmt: skip
 
-    def __init__(self, device: str, silent_after_s: float, word: str | None = None, reported_ns: int = 0) -> None:
+    def __init__(
+        self,
+        device: str,
+        silent_after_s: float,
+        word: str | None = None,
+        reported_ns: int = 0,
+        heartbeat_s: float = LINK_HEARTBEAT_S,
+    ) -> None:
         self.word = word
         self._device = device
-        self._limit_ns = round(silent_after_s * _S)
+        self._limit_ns, self._beat_ns = round(silent_after_s * _S), round(heartbeat_s * _S)
         self._reported_ns = reported_ns
         self._good_ns = 0
         """Time of the last good value, or of the first look at this link."""
@@ -66,7 +74,7 @@ class Link:
         if self.word != OFFLINE and now_ns - self._good_ns > self._limit_ns:
             return self._become(OFFLINE, now_ns)
         # A state restored from another boot has a time this boot has not reached: it is due at once.
-        is_due = now_ns - self._reported_ns >= LINK_HEARTBEAT_S * _S or self._reported_ns > now_ns
+        is_due = now_ns - self._reported_ns >= self._beat_ns or self._reported_ns > now_ns
         if self.word is None or not is_due or (self.word == ONLINE and not self._is_seen):
             return None
         return self._become(self.word, now_ns)

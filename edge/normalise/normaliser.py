@@ -97,7 +97,7 @@ class Normaliser:
         device, points = item.device.id, KINDS[item.profile.kind].points
         record = before.get((device, "link"))
         before_word, before_ns = (record.value, record.mono_ns) if record is not None else (None, 0)
-        link = Link(device, item.silent_after_s, before_word, before_ns)
+        link = Link(device, item.silent_after_s, before_word, before_ns, item.link_heartbeat_s)
         here = _Device(link)
         is_polled = isinstance(item.profile, ModbusProfile)
         for name, mapped in item.profile.points.items():

@@ -1,13 +1,22 @@
 """How long to wait before the next attempt."""
 
 import random
+from typing import Final
 
-FIRST_S = 0.5
-CAP_S = 60.0
+FIRST_S: Final = 1.0
+CAP_S: Final = 120.0
+SPREAD: Final = 0.5
+"""Who was told when to come back comes later by up to this share of it: all were told the same."""
+MOST_TOLD_S: Final = 600.0
+"""Nobody is obeyed beyond this: a box must not be sent away for a day."""
 
 
 class Backoff:
-    """Waits that double up to a minute, each with jitter, so that boxes do not all return at the same moment."""
+    """Waits that double up to two minutes, each with jitter, so that boxes do not all return at the same moment.
+
+    30,000 boxes that lost one cloud for an hour come back at 333 a second on average, at most 410 in any second, and
+    all within two minutes (tests/unit/edge/uplink/test_backoff.py).
+    """
 
     def __init__(self, first_s: float = FIRST_S, cap_s: float = CAP_S) -> None:
         self._first_s, self._cap_s = first_s, cap_s
@@ -17,8 +26,11 @@ class Backoff:
         """The last attempt worked."""
         self._next_s = self._first_s
 
-    def next_s(self, at_least_s: float | None = None) -> float:
-        """Seconds to wait now; never less than the other side asked for."""
-        wait = self._next_s * random.uniform(0.5, 1.0)  # noqa: S311  # jitter, no secret
+    def next_s(self, told_s: float | None = None) -> float:
+        """Seconds to wait now; never less than the other side asked for, and then with jitter above it."""
+        own_s = self._next_s * random.uniform(0.5, 1.0)  # noqa: S311  # jitter, no secret
         self._next_s = min(self._next_s * 2, self._cap_s)
-        return max(wait, min(at_least_s or 0.0, 10 * self._cap_s))
+        if not told_s:
+            return own_s
+        told_s = min(told_s, MOST_TOLD_S)
+        return told_s + random.uniform(0.0, max(SPREAD * told_s, own_s))  # noqa: S311  # likewise

@@ -14,22 +14,32 @@ from contract.clock import mono_ns
 from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.messages import Command
-from contract.session import BEAT_S, BlocksReply, Cursor, Refusal, RefusalReason
+from contract.session import Beat, BlocksReply, Cursor, GatewayReport, Refusal, RefusalReason
 from edge.disk import DiskError
-from edge.http.client import Client
+from edge.http.client import KEEP_S, Client, Traffic
 from edge.http.proxy import HttpProxy
 from edge.seams import Backlog, Signer, Standing, UplinkStatus
 from edge.uplink.backoff import Backoff
 from edge.uplink.clock import CloudClock, clock_for
+from edge.uplink.meter import Meter
+from edge.uplink.pace import BulkPace
 from edge.uplink.session import Busy, Opened, Requests, SessionLost, Unsound, decode_command
+from edge.uplink.terms import PLAIN, Terms
 
 log = structlog.get_logger(__name__)
 
 REQUEST_BYTES: Final = 1 << 20
 MIN_REQUEST_BYTES: Final = 16 << 10
-"""Blocks of one request; fewer while requests fail, so that a slow link commits something within its time-out."""
+"""Urgent blocks of one request; fewer while requests fail, so that a slow link commits something within its time-out.
+How much bulk goes at once is its pace's matter."""
 BULK_PATIENCE_S: Final = 10.0
-"""So long bulk waits for urgent to be delivered; then it goes too, so that neither can stop the other for ever."""
+"""So long a request of bulk waits for urgent to be delivered, all in all; then it goes too, so that neither can stop
+the other for ever."""
+CATCH_UP_BLOCKS: Final = 16
+"""Where more wait, bulk does not go at its leisure even on a metered link: one head carries as many anyway."""
+BUDGET_LOOK_S: Final = 60.0
+REPORT_EVERY_S: Final = 3600.0
+"""How often the box reports how it is; sooner when something of weight changed."""
 STEADY_NS: Final = 30_000_000_000
 """A session that lived this long was a good one: the next attempt comes soon."""
 DISK_PATIENCE_S: Final = 5.0
@@ -57,11 +67,22 @@ class Uplink:
         ca: ssl.SSLContext | None = None,
         proxy: HttpProxy | None = None,
         backoff: Callable[[], Backoff] = Backoff,
+        terms: Terms = PLAIN,
+        meter: Callable[[Traffic], Meter] | None = None,
+        report: Callable[[], GatewayReport] | None = None,
     ) -> None:
+        """`meter` makes the count of a month's bytes, `report` says how the box is; without them neither is told."""
         self._url, self._identity, self._outbox, self._clock = url, identity, outbox, clock
         self._on_command, self._version, self._make_backoff = on_command, version, backoff
-        self._http = Client(url, trust=ca, proxy=proxy)
-        self._request_bytes = REQUEST_BYTES
+        self.terms, self._report = terms, report
+        # Longer than the pause between two beats, so that a beat needs no new connection.
+        self._http = Client(url, trust=ca, proxy=proxy, keep_s=max(KEEP_S, 2 * terms.beat_s))
+        self.traffic = self._http.traffic
+        self.meter = meter(self.traffic) if meter is not None else None
+        self._pace = BulkPace(self._let_urgent_pass, terms.max_bytes_s)
+        self._patience_s = BULK_PATIENCE_S
+        self._bulk_at: float | None = None
+        self._urgent_bytes = REQUEST_BYTES
         self._gap: Cursor | None = None
         self._waiting: set[Lane] = set()
         self._shared_ns: int | None = None
@@ -72,9 +93,9 @@ class Uplink:
         backoff = self._make_backoff()
         async with self._http as http:
             while True:
-                requests = Requests(http, self._url)
+                requests = Requests(http, self._url, self._clock.utc_ns)
                 try:
-                    opened = await requests.open(self._identity, self._version)
+                    opened = await requests.open(self._identity, self._version, self.terms.beat_s)
                     # A task of its own: a TaskGroup leaves its marks on the task it is in (see below).
                     await asyncio.create_task(self._serve(requests, opened, backoff), name="uplink session")
                 except* Retryable as group:
@@ -114,16 +135,25 @@ class Uplink:
     async def _renew(self, requests: Requests, opened: Opened) -> Never:
         while True:
             await asyncio.sleep(opened.expires_s * RENEW_AT)
-            opened = await requests.open(self._identity, self._version)
+            opened = await requests.open(self._identity, self._version, self.terms.beat_s)
             await self._keep_clock(opened)
 
     async def _beat(self, requests: Requests) -> Never:
-        """Says that the box lives, also when it has nothing else to say."""
+        """Says that the box lives, also when it has nothing else to say; now and then also how it is."""
+        said, said_ns = None, 0
         while True:
             kept = {lane: self._outbox.status(lane).pending_blocks for lane in Lane}
+            report = self._report() if self._report is not None else None
+            weight = _weight(report)
+            if said == weight and mono_ns() - said_ns < REPORT_EVERY_S * 1e9:
+                report = None
             with suppress(Busy):  # the loops of the streams wait as long as the cloud asks for
-                await requests.beat(kept[Lane.URGENT], kept[Lane.BULK])
-            await asyncio.sleep(BEAT_S)
+                reply = await requests.beat(Beat(kept[Lane.URGENT], kept[Lane.BULK], report))
+                if reply.is_identity_shared:
+                    self._heard_another()
+                if report is not None:
+                    said, said_ns = weight, mono_ns()
+            await asyncio.sleep(self.terms.beat_s)
 
     # Down
 
@@ -131,7 +161,7 @@ class Uplink:
         """Hands over each command. A down stream that the cloud (or a proxy) ends is opened again in the session."""
         backoff = self._make_backoff()
         while True:
-            async with aclosing(requests.listen()) as lines:
+            async with aclosing(requests.listen(self.terms.heartbeat_s)) as lines:
                 async for line in lines:
                     backoff.reset()
                     try:
@@ -157,8 +187,10 @@ class Uplink:
                     agreed = True
                 await self._outbox.wait_for_blocks(stream)
                 if stream is Lane.BULK:
-                    await self._let_urgent_pass()
-                blocks = await self._outbox.peek(stream, self._request_bytes)
+                    await self._until_bulk_may_go()
+                blocks = await self._outbox.peek(
+                    stream, self._pace.request_bytes if stream is Lane.BULK else self._urgent_bytes
+                )
                 if not blocks:
                     continue
                 answer = await self._send(requests, stream, blocks)
@@ -188,21 +220,50 @@ class Uplink:
             await self._outbox.open_epoch(stream)
 
     async def _send(self, requests: Requests, stream: Lane, blocks: list[bytes]) -> BlocksReply | Refusal:
-        """One request. After one that failed the next is half as large, for slow links and strict proxies."""
+        """One request, of bulk at its pace. After one that failed the next is smaller."""
+        if stream is Lane.URGENT:
+            try:
+                answer = await requests.send(stream, blocks)
+            except Retryable:
+                self._urgent_bytes = max(self._urgent_bytes // 2, MIN_REQUEST_BYTES)
+                raise
+            self._urgent_bytes = min(self._urgent_bytes * 2, REQUEST_BYTES)
+            return answer
+        clock = asyncio.get_running_loop().time
+        self._bulk_at = began = clock()
+        patience_s = self._patience_s
         try:
-            answer = await requests.send(stream, blocks)
+            answer = await requests.send(stream, blocks, self._pace)
         except Retryable:
-            self._request_bytes = max(self._request_bytes // 2, MIN_REQUEST_BYTES)
+            self._pace.failed()
             raise
-        self._request_bytes = min(self._request_bytes * 2, REQUEST_BYTES)
+        self._pace.answered(sum(map(len, blocks)), clock() - began - (patience_s - self._patience_s))
         return answer
 
+    async def _until_bulk_may_go(self) -> None:
+        """Waits while bulk is held back: by the month's budget, by a metered link's leisure, by what is urgent."""
+        while self.meter is not None and self.meter.holds_bulk:
+            self.status = msgspec.structs.replace(self.status, is_bulk_held=True)
+            await asyncio.sleep(BUDGET_LOOK_S)
+        if self.status.is_bulk_held:
+            self.status = msgspec.structs.replace(self.status, is_bulk_held=False)
+        if self._bulk_at is not None and self._outbox.status(Lane.BULK).pending_blocks < CATCH_UP_BLOCKS:
+            await asyncio.sleep(self._bulk_at + self.terms.bulk_every_s - asyncio.get_running_loop().time())
+        self._patience_s = BULK_PATIENCE_S
+        await self._let_urgent_pass()
+
     async def _let_urgent_pass(self) -> None:
+        """Waits until nothing urgent is pending, for as long as the patience of this request of bulk lasts."""
+        if not self._outbox.status(Lane.URGENT).pending_blocks or self._patience_s <= 0:
+            return
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
-            async with asyncio.timeout(BULK_PATIENCE_S):
+            async with asyncio.timeout(self._patience_s):
                 await self._outbox.wait_until_delivered(Lane.URGENT)
         except TimeoutError:
             log.info("urgent blocks wait for long; bulk goes on beside them")
+        self._patience_s -= clock() - began
 
     async def _committed(self, stream: Lane, blocks: list[bytes], reply: BlocksReply) -> None:
         if reply.quarantined:
@@ -237,12 +298,7 @@ class Uplink:
         elif refusal.reason == RefusalReason.FORK:
             await self._outbox.open_epoch(stream)
         elif refusal.reason == RefusalReason.CLOSED_EPOCH:
-            log.error(
-                "another box speaks under this box's identity, or this disk was restored: a new epoch is opened",
-                stream=stream, gateway=self._identity.gateway,
-                hint="if two boxes share this identity, enrol one of them anew",
-            )  # fmt: skip
-            self._shared_ns = mono_ns()
+            self._heard_another()
             await self._outbox.open_epoch(stream)
         elif refusal.reason == RefusalReason.INVENTORY:
             inventory = await self._outbox.inventory(refusal.inventory)
@@ -266,6 +322,7 @@ class Uplink:
             standing = Standing.DIVERGED  # what was on its way then has arrived, and the gap is still there
         elif standing is Standing.BEHIND:
             # Receipts for what was given up may be on their way: sent again only once they are there.
+            self._patience_s = BULK_PATIENCE_S
             await self._let_urgent_pass()
             if not self._outbox.status(Lane.URGENT).pending_blocks:
                 self._gap = cursor
@@ -294,6 +351,21 @@ class Uplink:
         if not self._waiting:
             self.status = msgspec.structs.replace(self.status, problem=self._shared())
 
+    def _heard_another(self) -> None:
+        if not self._shared():
+            log.error(
+                "another box speaks under this box's identity, or this disk was restored",
+                gateway=self._identity.gateway, hint="if two boxes share this identity, enrol one of them anew",
+            )  # fmt: skip
+        self._shared_ns = mono_ns()
+        if not self._waiting:
+            self.status = msgspec.structs.replace(self.status, problem=self._shared())
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another box was heard under this one's identity within the last hour."""
+        return bool(self._shared())
+
     def _shared(self) -> str:
         """What people are told for an hour after another box was heard under this one's identity."""
         if self._shared_ns is None or mono_ns() - self._shared_ns > SHARED_SAID_NS:
@@ -308,6 +380,16 @@ class Uplink:
         elif said != self.status.problem:
             log.warning("cloud not connected", problem=said)
         self.status = msgspec.structs.replace(self.status, problem=said)
+
+
+def _weight(report: GatewayReport | None) -> object:
+    """What of a report is news at once; the rest can wait for its hour."""
+    if report is None:
+        return None
+    is_spent = bool(report.budget_bytes) and report.month_bytes >= report.budget_bytes
+    buses = tuple((bus.id, bus.is_up) for bus in report.buses)
+    return (report.version, report.is_in_memory, is_spent, report.is_bulk_held, report.clock_source,
+            report.is_identity_shared, bool(report.lost_items), buses)  # fmt: skip
 
 
 def _raise_if_cancelled() -> None:

@@ -186,7 +186,7 @@ def session_seeds() -> list[bytes]:
     cursor = Cursor(1, 2, 3)
     each = (
         EnrolReply("g", "e"), ChallengeReply(bytes(32)), SessionReply("t", 900.0, 10**18, cursor, cursor),
-        BlocksReply(cursor, 1), Refusal("gap", cursor, 7), BeatReply(10**18),
+        BlocksReply(cursor, 1), Refusal("gap", cursor, 7), BeatReply(True),
         EnrolRequest("c", bytes(32), "h", "1"), ChallengeRequest("g"), SessionRequest("g", b"n", b"s", "1"), Beat(1, 2),
     )  # fmt: skip
     seeds = [bytes((n,)) + msgspec.json.encode(one) for n, one in enumerate(each)]

@@ -248,7 +248,7 @@ class FakeCloud:
         if gateway is None:
             return web.Response(status=401)
         gateway.beats.append(msgspec.json.decode(await request.read(), type=Beat))
-        return web.Response(body=msgspec.json.encode(BeatReply(time.time_ns())), content_type="application/json")
+        return web.Response(body=msgspec.json.encode(BeatReply()), content_type="application/json")
 
     async def _down(self, request: web.Request) -> web.StreamResponse:
         gateway = self._authorised(request)

@@ -389,7 +389,7 @@ async def test_https_goes_through_a_proxy_s_tunnel_and_keeps_it(authority):
         assert seen == [LOGIN], "one tunnel for all, and the login in no request within it"
         wrong = HttpProxy.at(proxy, "estate", "guessed")
         async with Client(f"https://127.0.0.1:{port}", trust=trust, proxy=wrong) as client:
-            with pytest.raises(ConnectionError, match=r"proxy 127.0.0.1:\d+ answered 407 .*; check its login") as told:
+            with pytest.raises(ConnectionError, match=r"proxy 127.0.0.1:\d+ answered 407 .*; it does not take its login") as told:
                 await get(client)
             assert "guessed" not in str(told.value)
         async with Client(f"https://127.0.0.1:{port}", proxy=way) as client:

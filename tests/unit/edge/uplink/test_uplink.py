@@ -26,6 +26,7 @@ from edge.uplink import CloudClock, Uplink, session
 from edge.uplink import uplink as uplink_module
 from edge.uplink.backoff import Backoff
 from edge.uplink.system_clock import SystemTime, keep_system_time
+from edge.uplink.terms import Terms
 from tests.support.fake_cloud import FakeCloud
 from tests.support.waiting import eventually
 from tests.unit.edge.outbox.examples import BOOT, INVENTORY, state, telemetry
@@ -35,7 +36,7 @@ STORAGE = Storage(seal_s=0.1, urgent_mb=8, bulk_mb=8)
 
 
 @asynccontextmanager
-async def box(folder, cloud, *, boot=BOOT, commands=None, proxy=None):
+async def box(folder, cloud, *, boot=BOOT, commands=None, proxy=None, **more):
     """An outbox and an uplink that serves it."""
     folder.mkdir(exist_ok=True)
     cloud.gateways.get("gw") or cloud.enrol("gw", public_bytes(KEY))
@@ -48,7 +49,7 @@ async def box(folder, cloud, *, boot=BOOT, commands=None, proxy=None):
         identity = Identity(Enrolment("gw", "Test estate", cloud.url), KEY)
         uplink = Uplink(
             cloud.url, identity, outbox, CloudClock(boot, restored), on_command, version="0", proxy=proxy,
-            backoff=lambda: Backoff(0.02, 0.1),
+            backoff=lambda: Backoff(0.02, 0.1), **more,
         )  # fmt: skip
         task = asyncio.create_task(uplink.run())
         outbox.uplink = uplink
@@ -344,9 +345,8 @@ async def test_commands_come_down_and_a_dead_stream_is_opened_again(tmp_path):
         assert cloud.sessions == 1
 
 
-async def test_a_silent_down_stream_is_dead_after_three_heartbeats(tmp_path, monkeypatch):
-    monkeypatch.setattr("edge.uplink.session.DOWN_SILENCE_S", 0.3)
-    async with FakeCloud(heartbeat_s=60) as cloud, box(tmp_path, cloud):
+async def test_a_silent_down_stream_is_dead_after_three_heartbeats(tmp_path):
+    async with FakeCloud(heartbeat_s=60) as cloud, box(tmp_path, cloud, terms=Terms(heartbeat_s=0.1)):
         await cloud.until(lambda: cloud.sessions >= 2)
 
 
@@ -519,9 +519,8 @@ async def test_it_can_be_stopped_in_the_moment_its_session_fails(tmp_path, monke
         await serving.wait()
 
 
-async def test_it_says_that_it_lives_and_what_it_keeps(tmp_path, monkeypatch):
-    monkeypatch.setattr(uplink_module, "BEAT_S", 0.05)
-    async with FakeCloud() as cloud, box(tmp_path / "box", cloud) as outbox:
+async def test_it_says_that_it_lives_and_what_it_keeps(tmp_path):
+    async with FakeCloud() as cloud, box(tmp_path / "box", cloud, terms=Terms(beat_s=0.05)) as outbox:
         await outbox.put([state("smoke", 1)])
         await delivered(outbox)
         beats = cloud.gateways["gw"].beats

@@ -1,0 +1,43 @@
+"""On what terms the box uses its way to the cloud: as it likes, or as one that is paid for by the byte."""
+
+from typing import Final
+
+import msgspec
+
+from contract.session import BEAT_S, HEARTBEAT_S, METERED_BEAT_S
+from contract.site import Cloud
+
+METERED_BULK_S: Final = 300.0
+"""Between two requests of bulk on a metered link, so that a handful of readings does not carry a head each minute."""
+MB: Final = 1_000_000
+"""As those who sell mobile data count."""
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """How often the box beats and is beaten at, how often bulk goes while there is little of it, and what it may cost.
+
+    `max_bytes_s` bounds bulk alone (None: nothing does), `month_bytes` is the budget of a month (0: there is none).
+    """
+
+    is_metered: bool = False
+    beat_s: float = BEAT_S
+    heartbeat_s: float = HEARTBEAT_S
+    bulk_every_s: float = 0.0
+    max_bytes_s: float | None = None
+    month_bytes: int = 0
+
+
+PLAIN: Final = Terms()
+
+
+def terms_of(cloud: Cloud) -> Terms:
+    """What the site file says of the link."""
+    plain = Terms(
+        max_bytes_s=None if cloud.max_kbit_s is None else cloud.max_kbit_s * 1000 / 8,
+        month_bytes=(cloud.budget_mb_month or 0) * MB,
+    )
+    if not cloud.metered:
+        return plain
+    return msgspec.structs.replace(
+        plain, is_metered=True, beat_s=METERED_BEAT_S, heartbeat_s=METERED_BEAT_S, bulk_every_s=METERED_BULK_S
+    )
