@@ -17,8 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.box_at_rest import box_at_rest
+from tests.bench.burst import burst
 from tests.bench.codec import codec
 from tests.bench.figures import Figure
+from tests.bench.ingest import ingest
 from tests.bench.linkage import linkage
 from tests.bench.modbus_read import modbus_read
 from tests.bench.path import path
@@ -37,6 +39,8 @@ BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "smoke_to_page": smoke_to_page,
     "box_at_rest": box_at_rest,
     "codec": codec,
+    "ingest": ingest,
+    "burst": burst,
 }
 OUT = Path("build/bench.json")
 
