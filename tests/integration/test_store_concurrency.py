@@ -78,6 +78,6 @@ async def test_a_database_that_moves_to_timescaledb_gets_hypertables_with_its_da
         async with Store.open(loaded.url, 2) as store, store.connect() as connection:
             assert store.tier == "apache"
             assert await connection.fetchval("SELECT count(*) FROM states") == 1
-            assert await connection.fetchval("SELECT count(*) FROM timescaledb_information.hypertables") == 3
+            assert await connection.fetchval("SELECT count(*) FROM timescaledb_information.hypertables") == 7
     finally:
         await asyncio.to_thread(loaded.remove)
