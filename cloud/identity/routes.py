@@ -44,8 +44,7 @@ async def _decode(request: Request, model: type[M], most: int = _MAX_BYTES) -> M
 
 
 def _json(message: msgspec.Struct) -> Response:
-    # No header that a box does not need: it may pay for each byte. Nobody may keep an answer to a POST for later.
-    return Response(msgspec.json.encode(message))
+    return Response(msgspec.json.encode(message), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 async def authenticate(gateways: Gateways, request: Request) -> Gateway:
@@ -85,7 +84,8 @@ def router(gateways: Gateways, beats: Beats) -> APIRouter:
     async def beat(request: Request) -> Response:
         """A sign of life."""
         gateway = await authenticate(gateways, request)
-        return _json(beats.take(gateway, await _decode(request, Beat, _MAX_BEAT_BYTES)))
+        reply = beats.take(gateway, await _decode(request, Beat, _MAX_BEAT_BYTES))
+        return Response(msgspec.json.encode(reply))  # no header that a box does not need: it may pay for each byte
 
     return routes
 
