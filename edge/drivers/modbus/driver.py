@@ -12,17 +12,17 @@ from contract.errors import Permanent, Retryable
 from contract.messages import Outcome, Sample
 from contract.modbus_plan import plan_unit, split_read
 from contract.profile import ModbusLimits
-from contract.site import AnyModbusBus, ModbusRtuBus, ModbusTcpBus, ResolvedModbus
+from contract.site import AnyModbusBus, ResolvedModbus
 from edge.backoff import backoff_s
 from edge.counts import BusCounts
 from edge.drivers.modbus.command import execute
 from edge.drivers.modbus.config import DEFAULT_TIMING, Timing
 from edge.drivers.modbus.errors import ILLEGAL_ADDRESS, Busy, Disconnected, GivenUp, Refused, Silent, Unreachable
-from edge.drivers.modbus.plan import Planned, Write, planned
+from edge.drivers.modbus.held import Held
+from edge.drivers.modbus.plan import Planned, Write, patient_points, planned
 from edge.drivers.modbus.poll import Poll, S, Schedule
-from edge.drivers.modbus.tcp import TcpWire
 from edge.drivers.modbus.turn import Answer, Turn
-from edge.drivers.modbus.wire import Wire
+from edge.drivers.modbus.wires import wire_of
 
 MAX_ORDERS = 64
 """Orders that may wait for the bus; more are turned away at once."""
@@ -63,6 +63,7 @@ class ModbusDriver:
         self._all_reads: list[Planned] = []
         self._wire = wire_of(bus)
         self._schedule = Schedule(self._make_polls(), bus.timeout_s, timing)
+        self._held = Held()
         self._orders: deque[_Order] = deque()
         self._mute: set[int] = set()
         """Units that did not answer the last order."""
@@ -173,12 +174,15 @@ class ModbusDriver:
         """
         self._restart_schedule()
         while True:
-            await self._serve_order()
-            poll = self._schedule.take(mono_ns())
+            if self._orders:
+                await self._serve_order()
+            now_ns = mono_ns()
+            poll = self._schedule.take(now_ns)
+            if self._held and not self._held.may_wait_for(poll, now_ns):
+                await self._hand_on([])
             if poll is not None:
                 await self._make_poll(poll)
-                continue
-            if not self._orders:
+            elif not self._orders:
                 await self._sleep_until(self._schedule.next_ns)
 
     async def _sleep_until(self, due_ns: int | None) -> None:
@@ -248,9 +252,13 @@ class ModbusDriver:
             answer = await self._ask_poll(poll, read)
             now_ns = mono_ns()
             if len(poll.reads) == 1 and isinstance(answer, bytes):  # as most are; what follows costs more than the read
-                samples = read.decode(answer, now_ns)
                 self._note_answer(poll, read, now_ns - asked_ns)
                 self._schedule.put_back(poll, now_ns)
+                if read.is_patient:
+                    self._held.add(read, answer, now_ns)
+                    self.last_poll_ns, self._own_failures = now_ns, 0
+                    return
+                samples = read.decode(answer, now_ns)
             else:
                 turn = Turn(poll)
                 self._take(turn, poll, read, answer, asked_ns, now_ns)
@@ -342,6 +350,9 @@ class ModbusDriver:
             log.info("bus is back", bus=self.bus_id)
 
     async def _hand_on(self, samples: list[Sample]) -> None:
+        """What was read, after what is held, which is older."""
+        if self._held:
+            samples = self._held.take() + samples
         if samples:
             await self._consume(samples)
             self.samples += len(samples)
@@ -354,8 +365,9 @@ class ModbusDriver:
         for unit, group in groupby(by_unit, key=lambda d: d.device.unit):
             devices = list(group)
             channels = [(item.device.id, item.device.channel) for item in devices]
+            patient = patient_points(devices[0].profile.kind)
             for read in plan_unit(unit, devices[0].profile, channels, self._limits[unit]):
-                polls.setdefault((unit, read.every_s or self._bus.poll_s), []).append(planned(read, line))
+                polls.setdefault((unit, read.every_s or self._bus.poll_s), []).append(planned(read, line, patient))
         self._all_reads = [read for reads in polls.values() for read in reads]
         return [Poll(unit, reads, now_ns, period_s) for (unit, period_s), reads in polls.items()]
 
@@ -368,18 +380,6 @@ class ModbusDriver:
     def _refuse_orders(self, why: str) -> None:
         while self._orders:
             _settle(self._orders.popleft(), Disconnected(why, sent=False))
-
-
-def wire_of(bus: AnyModbusBus) -> Wire:
-    """The connection that a bus of the site file means. A box without serial lines does not load what they need."""
-    if isinstance(bus, ModbusTcpBus):
-        return TcpWire(bus.host, bus.port)
-    from edge.drivers.modbus.line import RtuWire
-    from edge.drivers.modbus.port import SerialPort, TcpPort
-
-    if isinstance(bus, ModbusRtuBus):
-        return RtuWire(SerialPort(bus.port, bus.baud, bus.parity, bus.stop_bits), bus.line)
-    return RtuWire(TcpPort(bus.host, bus.port), bus.line)
 
 
 def _failed(read: Planned, error: str, now_ns: int) -> list[Sample]:

@@ -10,6 +10,9 @@ from edge.drivers.modbus.plan import Planned
 S = 1_000_000_000
 _NOW_NS = 1_000_000
 """What is due so soon is due now: the loop's timers count milliseconds, and would be set again and again for less."""
+_EARLY_SHARE = 50
+_EARLY_MAX_NS = 20_000_000
+"""A bus that is awake asks so early, as a part of the period, what would else be a waking of its own."""
 _SLOW_FACTOR = 3.0
 """A question to a silent unit waits this many times the slowest recent answer."""
 _KNOWN_FACTOR = 5.0
@@ -25,13 +28,17 @@ class Poll:
     were cut short for a command.
     """
 
-    __slots__ = ("cuts", "due_ns", "failures", "has_phase", "period_ns", "pleas", "reads", "seen", "slowest_s", "unit")
+    __slots__ = (
+        "cuts", "due_ns", "early_ns", "failures", "has_phase", "period_ns", "pleas", "reads", "seen", "slowest_s",
+        "unit",
+    )  # fmt: skip
 
     def __init__(self, unit: int, reads: Sequence[Planned], due_ns: int, period_s: float) -> None:
         self.unit = unit
         self.reads = list(reads)
         self.due_ns = due_ns
         self.period_ns = round(period_s * S)
+        self.early_ns = max(_NOW_NS, min(_EARLY_MAX_NS, self.period_ns // _EARLY_SHARE))
         self.failures = self.pleas = self.cuts = 0
         self.has_phase = False
         self.seen = False
@@ -79,8 +86,11 @@ class Schedule:
     def take(self, now_ns: int) -> Poll | None:
         """The poll whose turn it is, taken out of the order; None when it is nobody's yet."""
         soon_ns = now_ns + _NOW_NS
-        while self._heap and self._heap[0][0] <= soon_ns:
-            poll = heapq.heappop(self._heap)[2]
+        while self._heap:
+            due_ns, _, poll = self._heap[0]
+            if due_ns > (soon_ns if poll.failures else now_ns + poll.early_ns):
+                return None
+            heapq.heappop(self._heap)
             if poll.failures and soon_ns < self._no_probe_before_ns:
                 poll.due_ns = self._no_probe_before_ns
                 self.add(poll)
