@@ -23,6 +23,7 @@ from cloud.console.backend.alarms import Alarms
 from cloud.console.backend.devices import Devices
 from cloud.console.backend.gateways import Gateways as ConsoleGateways
 from cloud.console.backend.identity import CookieIdentity
+from cloud.console.backend.quarantine import Quarantine
 from cloud.console.live.hub import Hub
 from cloud.identity import routes as identity_routes
 from cloud.identity.beats import Beats
@@ -94,6 +95,7 @@ class Cloud:
             Alarms(self.database, self.engine),
             Devices(self.database, self.commands),
             ConsoleGateways(self.database),
+            Quarantine(self.database, None),
             self.hub,
             https=settings.https,
         )

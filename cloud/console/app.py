@@ -13,17 +13,19 @@ from starlette.types import ASGIApp, Scope
 from cloud.console.alarm import routes as alarm
 from cloud.console.alarms import routes as alarms
 from cloud.console.command import routes as command
-from cloud.console.data import AlarmsData, DevicesData, GatewaysData, Identity
+from cloud.console.data import AlarmsData, DevicesData, GatewaysData, Identity, QuarantineData
 from cloud.console.device import routes as device
 from cloud.console.devices import routes as devices
 from cloud.console.errors.handlers import add_handlers
 from cloud.console.frame import routes as frame
+from cloud.console.gateway import routes as gateway
 from cloud.console.gateways import routes as gateways
 from cloud.console.live import routes as live
 from cloud.console.live.hub import Hub
 from cloud.console.live.seats import Seats
 from cloud.console.login import routes as login
 from cloud.console.more import routes as more
+from cloud.console.quarantine import routes as quarantine
 from cloud.console.security import SecurityHeaders
 from cloud.console.web import Web
 
@@ -46,6 +48,7 @@ def console(
     alarms_data: AlarmsData,
     devices_data: DevicesData,
     gateways_data: GatewaysData,
+    quarantine_data: QuarantineData,
     hub: Hub,
     *,
     https: bool,
@@ -71,6 +74,8 @@ def console(
         device.router(pages, devices_data),
         command.router(pages, devices_data),
         gateways.router(pages, gateways_data),
+        gateway.router(pages, gateways_data),
+        quarantine.router(pages, quarantine_data),
         live.router(pages, devices_data, hub, seats or Seats(), beat_s=beat_s),
     ):
         app.include_router(router)

@@ -15,7 +15,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from contract.block import Header
 from contract.messages import CommandStatus, Quality
+from contract.session import GatewayReport
 
 Value = float | str | None
 """A telemetry number, a state's code, or nothing known."""
@@ -45,6 +47,8 @@ class Action(StrEnum):
 
     ACKNOWLEDGE = "acknowledge"
     COMMAND = "command"
+    MANAGE = "manage"
+    """Decide what becomes of data that could not be stored."""
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -202,6 +206,117 @@ class GatewayRow(msgspec.Struct, frozen=True):
     backlog: int | None = None
     clock_error_s: float | None = None
     devices: int = 0
+    shared: bool = False
+    lost: int = 0
+    quarantined: int = 0
+
+
+class StreamNow(msgspec.Struct, frozen=True):
+    """A stream of a box: blocks that wait on it (None: it has not said), the last one stored, and when that was."""
+
+    stream: str
+    waiting: int | None
+    number: int | None = None
+    stored_at: datetime | None = None
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A run of a box's machine, when the cloud first heard of it, and how well its time is known, if at all."""
+
+    at: datetime
+    error_s: float | None
+    source: str
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """A chain of a box's blocks. One that is not the first of its stream had a reason."""
+
+    stream: str
+    opened_at: datetime
+    closed_at: datetime | None
+    last_number: int | None
+    is_first: bool
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """What a box had to give up, and who has looked at that."""
+
+    id: int
+    stream: str
+    items: int
+    reason: str
+    at: datetime
+    seen_at: datetime | None = None
+    seen_by: str | None = None
+
+
+class Unseen(msgspec.Struct, frozen=True):
+    """What a box gave up that nobody has looked at: receipts, what they held, the newest of them."""
+
+    count: int = 0
+    items: int = 0
+    last: int = 0
+
+
+class Gateway(msgspec.Struct, frozen=True):
+    """One box with all that is known of it. `report` is its own newest, None where it never sent one."""
+
+    row: GatewayRow
+    enrolled_at: datetime
+    site_digest: str = ""
+    shared_at: datetime | None = None
+    replaced_by: str = ""
+    replaced: tuple[str, ...] = ()
+    streams: tuple[StreamNow, ...] = ()
+    runs: tuple[Run, ...] = ()
+    chains: tuple[Chain, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    unseen: Unseen = Unseen()
+    reported_at: datetime | None = None
+    report: GatewayReport | None = None
+
+
+class SetAside(msgspec.Struct, frozen=True):
+    """A block that could not be stored, why, and when it was after all, if it was."""
+
+    id: int
+    gateway_id: str
+    gateway_name: str
+    estate: str
+    stream: str
+    epoch: int
+    number: int
+    bytes: int
+    reason: str
+    at: datetime
+    replayed_at: datetime | None = None
+
+
+class Readable(msgspec.Struct, frozen=True):
+    """What can still be read of such a block: its header, and its body's size or why that cannot be read.
+
+    `problem` is why not even the header can be; then there is nothing else.
+    """
+
+    header: Header | None = None
+    body_bytes: int | None = None
+    problem: str = ""
+
+
+class ReplayOutcome(StrEnum):
+    """Whether a block that was set aside is stored now."""
+
+    STORED = "stored"
+    ALREADY = "already"
+    REFUSED = "refused"
+    MISSING = "missing"
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """What came of storing a block once more. `reason` says why it was refused again."""
+
+    outcome: ReplayOutcome
+    reason: str = ""
 
 
 class SilentGateway(msgspec.Struct, frozen=True):
@@ -307,6 +422,35 @@ class GatewaysData(Protocol):
 
     async def silent(self, person: Person) -> Sequence[SilentGateway]:
         """Those that say nothing, named in the same way."""
+
+    async def gateway(self, person: Person, gateway_id: UUID) -> Gateway | None:
+        """One box, also one that was revoked."""
+
+    async def see_losses(self, person: Person, gateway_id: UUID, last: int) -> bool:
+        """Mark what a box gave up as looked at, up to receipt `last`, with a line in the audit log; False: no such box.
+
+        Wakes the topic `gateways` after the commit.
+        """
+
+
+class QuarantineData(Protocol):
+    """Blocks that could not be stored, as the person may see them."""
+
+    @property
+    def can_replay(self) -> bool:
+        """Whether storing them once more can be asked for here."""
+
+    async def set_aside(self, person: Person, gateway_id: UUID | None, limit: int) -> tuple[Sequence[SetAside], int]:
+        """Those of one box or of all, newest first, and how many there are. What was stored since is left out."""
+
+    async def block(self, person: Person, block_id: int) -> tuple[SetAside, Readable] | None:
+        """One of them, with what can be read of it."""
+
+    async def replay(self, person: Person, block_id: int) -> Replay:
+        """Try to store it once more, with a line in the audit log."""
+
+    async def drop(self, person: Person, block_id: int) -> bool:
+        """Let it go for good, with a line in the audit log; False: no such block."""
 
 
 class Identity(Protocol):

@@ -25,26 +25,39 @@ from cloud.console.data import (
     Action,
     AlarmRow,
     AlarmState,
+    Chain,
     CommandRow,
     DeviceRow,
     EventRow,
+    Gateway,
     GatewayRow,
+    Loss,
     Person,
     Place,
     PointNow,
     Priority,
+    Readable,
+    Replay,
+    ReplayOutcome,
+    Run,
     Series,
     SessionState,
+    SetAside,
     SignedOut,
     SignIn,
     SilentGateway,
+    StreamNow,
     Transition,
+    Unseen,
 )
 from cloud.console.live.hub import Hub
 from cloud.console.live.routes import BEAT_S
 from cloud.console.live.seats import Seats
+from contract.block import Header
 from contract.errors import Retryable
+from contract.kinds import Lane
 from contract.messages import CommandStatus, Quality
+from contract.session import BusReport, GatewayReport
 
 ONLINE, OFFLINE, NEVER = SessionState.ONLINE, SessionState.OFFLINE, SessionState.NEVER
 UNACK, ACKED, RTNUN = AlarmState.UNACK, AlarmState.ACKED, AlarmState.RTNUN
@@ -55,8 +68,9 @@ LINKAGE = {"zone": "b3-u2", "rule": "fire-b3-u2", "action": "release", "by": "ru
 GOOD, STALE, FAULT, UNKNOWN = Quality.GOOD, Quality.STALE, Quality.FAULT, Quality.UNKNOWN
 
 PEOPLE = {
-    "operator": Person("1", "王敏", "operator", frozenset(Action)),
+    "operator": Person("1", "王敏", "operator", frozenset({Action.ACKNOWLEDGE, Action.COMMAND})),
     "auditor": Person("2", "陈静", "auditor"),
+    "manager": Person("3", "周伟", "manager", frozenset(Action)),
 }
 
 
@@ -108,6 +122,8 @@ class FakeEstate:
         self.broken = False
         self.away = False
         self.silent_rows = [] if quiet else _silent(self.start)
+        self.boxes = _boxes(self.start)
+        self.aside = {} if quiet else _aside(self.start)
         self.estates = [1]
         """Whose wake-ups a person may hear."""
 
@@ -255,20 +271,132 @@ class FakeEstate:
     # gateways
 
     async def gateways(self, person: Person) -> Sequence[GatewayRow]:
-        now = self.start
-        return [
-            GatewayRow("gw-1", "消控室网关", ESTATE, ONLINE, now - timedelta(seconds=3), "0.1.0", 0, 0.021, 36),
-            GatewayRow("gw-2", "3号楼弱电间", ESTATE, ONLINE, now - timedelta(seconds=7), "0.1.0", 128, 0.4, 24),
-            GatewayRow("gw-3", "地下车库", ESTATE, OFFLINE, now - timedelta(minutes=47), "0.1.0", 1933, None, 12),
-            GatewayRow("gw-4", "北门岗亭", ESTATE, NEVER),
-        ]  # fmt: skip
+        return [box.row for box in self.boxes.values()]
 
     async def silent(self, person: Person) -> Sequence[SilentGateway]:
         return self.silent_rows
 
+    async def gateway(self, person: Person, gateway_id: UUID) -> Gateway | None:
+        return self.boxes.get(str(gateway_id))
+
+    async def see_losses(self, person: Person, gateway_id: UUID, last: int) -> bool:
+        box = self.boxes.get(str(gateway_id))
+        if box is None:
+            return False
+        now = datetime.now(UTC)
+        losses = tuple(
+            msgspec.structs.replace(loss, seen_at=now, seen_by=person.name)
+            if loss.id <= last and loss.seen_at is None
+            else loss
+            for loss in box.losses
+        )
+        left = [loss for loss in losses if loss.seen_at is None]
+        self.boxes[box.row.id] = msgspec.structs.replace(
+            box, losses=losses, unseen=Unseen(len(left), sum(loss.items for loss in left), left[0].id if left else 0)
+        )
+        self.hub.publish(["gateways"])
+        return True
+
+    # quarantine
+
+    can_replay = True
+
+    async def set_aside(self, person: Person, gateway_id: UUID | None, limit: int) -> tuple[Sequence[SetAside], int]:
+        rows = [row for row in self.aside.values() if gateway_id is None or row.gateway_id == str(gateway_id)]
+        return rows[:limit], len(rows)
+
+    async def block(self, person: Person, block_id: int) -> tuple[SetAside, Readable] | None:
+        row = self.aside.get(block_id)
+        return (row, READABLE if row.stream == "urgent" else Readable(problem="not a block (magic)")) if row else None
+
+    async def replay(self, person: Person, block_id: int) -> Replay:
+        row = self.aside.get(block_id)
+        if row is None:
+            return Replay(ReplayOutcome.MISSING)
+        if row.stream == "bulk":
+            return Replay(ReplayOutcome.REFUSED, "there is no inventory 7")
+        self.aside[block_id] = msgspec.structs.replace(row, replayed_at=datetime.now(UTC))
+        return Replay(ReplayOutcome.STORED)
+
+    async def drop(self, person: Person, block_id: int) -> bool:
+        return self.aside.pop(block_id, None) is not None
+
+
+GW = [str(uuid5(SPACE, f"gateway {n}")) for n in range(5)]
+READABLE = Readable(Header(Lane.URGENT, 3, 1204, 1, bytes(range(16)), 0, 0, 7_421_000_000_000, 12), 4096)
+
+
+def _report(**over) -> GatewayReport:
+    return GatewayReport(
+        **{
+            "version": "0.1.0", "uptime_s": 1_036_800.0, "sent_bytes": 41_000_000, "received_bytes": 3_100_000,
+            "month_bytes": 27_400_000, "budget_bytes": 0, "is_metered": False, "is_bulk_held": False,
+            "written_bytes_a_day": 210_000_000, "disk_free_bytes": 24_600_000_000, "disk_total_bytes": 31_900_000_000,
+            "is_in_memory": False, "clock_source": "session", "clock_uncertainty_ns": 21_000_000,
+            "machine_clock_off_ns": -3_000_000, "lost_items": 0, "is_identity_shared": False,
+            "buses": (
+                BusReport("rs485-a", "modbus", is_up=True, devices=24, silent=0, poll_p99_ms=38.0),
+                BusReport("ble", "ble", is_up=True, devices=12, silent=0, poll_p99_ms=0),
+            ),
+        } | over
+    )  # fmt: skip
+
+
+def _boxes(now):
+    ago = lambda **kw: now - timedelta(**kw)  # noqa: E731
+    streams = (StreamNow("urgent", 0, 20_481, ago(minutes=2)), StreamNow("bulk", 0, 15_003, ago(seconds=50)))
+    first = (
+        Chain("urgent", ago(days=40), None, None, is_first=True),
+        Chain("bulk", ago(days=40), None, None, is_first=True),
+    )
+    again = Chain("urgent", ago(days=2), None, None, is_first=False)
+    runs = (Run(ago(days=12), 0.021, "session"), Run(ago(days=40), 0.4, "system"))
+    losses = (
+        Loss(9, "bulk", 18_220, "storage was full", ago(hours=5)),
+        Loss(4, "bulk", 0, "bulk.db was damaged, moved aside as bulk.db.damaged-1", ago(days=9), ago(days=9), "李强"),
+    )
+
+    def row(n, name, session, seen, backlog=None, error=None, devices=0, **more):
+        return GatewayRow(GW[n], name, ESTATE, session, seen, "0.1.0" if seen else "", backlog, error, devices, **more)
+
+    boxes = [
+        Gateway(row(0, "消控室网关", ONLINE, ago(seconds=3), 0, 0.021, 36), ago(days=40), "6f1c0d2a99aa",
+                streams=streams, runs=runs, chains=first, reported_at=ago(minutes=4), report=_report()),
+        Gateway(row(1, "3号楼弱电间", ONLINE, ago(seconds=7), 128, 0.4, 24, shared=True, lost=18_220, quarantined=2),
+                ago(days=90), "9a0c11ffee01", shared_at=ago(seconds=9), replaced=(GW[4],),
+                streams=(StreamNow("urgent", 0, 88, ago(seconds=7)), StreamNow("bulk", 128, 90_211, ago(hours=5))),
+                runs=runs, chains=(again, *first), losses=losses, unseen=Unseen(1, 18_220, 9),
+                reported_at=ago(seconds=7),
+                report=_report(
+                    is_metered=True, budget_bytes=300_000_000, month_bytes=291_000_000, is_bulk_held=True,
+                    written_bytes_a_day=9_800_000_000, disk_free_bytes=900_000_000, is_identity_shared=True,
+                    machine_clock_off_ns=412_000_000_000,
+                    buses=(
+                        BusReport("rs485-a", "modbus", is_up=True, devices=24, silent=3, poll_p99_ms=1204.0),
+                        BusReport("rs485-b", "modbus", is_up=False, devices=8, silent=8, poll_p99_ms=0,
+                                  problem="there is no such port; is the adapter plugged in? (/dev/ttyUSB1)"),
+                    ))),
+        Gateway(row(2, "地下车库", OFFLINE, ago(minutes=47), 1933, None, 12), ago(days=20),
+                streams=(StreamNow("urgent", 3), StreamNow("bulk", 1930))),
+        Gateway(row(3, "北门岗亭", NEVER, None), ago(minutes=9)),
+    ]  # fmt: skip
+    return {box.row.id: box for box in boxes}
+
+
+def _aside(now):
+    rows = [
+        SetAside(7, GW[1], "3号楼弱电间", ESTATE, "urgent", 3, 1204, 812,
+                 "1 records cannot be kept. The first holds a name that the inventory does not have: StateRecord("
+                 "device='smoke-9', point='smoke', value='smoke', quality=<Quality.GOOD: 0>, at_ns=7421000000)",
+                 now - timedelta(hours=2)),
+        SetAside(5, GW[1], "3号楼弱电间", ESTATE, "bulk", 3, 771, 40_960, "a body that is no columns",
+                 now - timedelta(days=3)),
+    ]  # fmt: skip
+    return {row.id: row for row in rows}
+
 
 def _silent(now):
-    return [SilentGateway("gw-3", "地下车库", ESTATE, now - timedelta(minutes=47), 12)]
+    return [SilentGateway(GW[2], "地下车库", ESTATE, now - timedelta(minutes=47), 12)]
 
 
 def _smoke(device_id, name, place, now, **over):
@@ -417,7 +545,7 @@ def application(
     async def smoke(building: str = "7", floor: str = "12") -> dict[str, str]:
         return {"id": str(estate.raise_smoke(building, floor).id)}
 
-    root.mount("/", console(identity, estate, estate, estate, hub, https=False, beat_s=beat_s, seats=seats))
+    root.mount("/", console(identity, estate, estate, estate, estate, hub, https=False, beat_s=beat_s, seats=seats))
     return root, estate, identity, hub
 
 

@@ -26,6 +26,9 @@ SCREENS = (
     ("/more", "nav-more", N_("More", "screen")),
 )
 
+_BENEATH = {"/gateways": ("/quarantine",)}
+"""Pages of a screen that have addresses of their own."""
+
 
 class Count(msgspec.Struct, frozen=True):
     """How many alarms of a priority nobody has acknowledged."""
@@ -84,7 +87,12 @@ def frame(
         person_role=role_word(voice, person.role),
         clock=moment(voice, voice.now),
         screens=tuple(
-            Screen(url, icon, voice.t.p("screen", word), path == url or path.startswith(f"{url}/"))
+            Screen(
+                url,
+                icon,
+                voice.t.p("screen", word),
+                path == url or path.startswith((f"{url}/", *_BENEATH.get(url, ()))),
+            )
             for url, icon, word in SCREENS
         ),
     )

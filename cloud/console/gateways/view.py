@@ -1,6 +1,6 @@
 """View of the gateway list."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -16,7 +16,7 @@ SESSION_WORDS = {
     SessionState.NEVER: N_("never seen", "session"),
     SessionState.REVOKED: N_("revoked", "session"),
 }
-_TONES = {
+TONES = {
     SessionState.ONLINE: "normal",
     SessionState.OFFLINE: "fault",
     SessionState.NEVER: "unknown",
@@ -37,6 +37,8 @@ class GatewayLine(msgspec.Struct, frozen=True):
     clock: str
     version: str
     devices: int
+    url: str
+    troubles: tuple[str, ...]
 
 
 class SilentLine(msgspec.Struct, frozen=True):
@@ -68,8 +70,8 @@ def silent_lines(voice: Voice, rows: Sequence[SilentGateway]) -> tuple[SilentLin
 
 
 def gateway_lines(voice: Voice, rows: Sequence[GatewayRow]) -> tuple[GatewayLine, ...]:
-    """The boxes that are not connected first, then as given."""
-    ordered = sorted(rows, key=lambda row: row.session is not SessionState.OFFLINE)
+    """The boxes that two speak as and those that are not connected first, then as given."""
+    ordered = sorted(rows, key=lambda row: (not row.shared, row.session is not SessionState.OFFLINE))
     return tuple(_line(voice, row) for row in ordered)
 
 
@@ -79,13 +81,25 @@ def _line(voice: Voice, row: GatewayRow) -> GatewayLine:
         name=row.name,
         estate=row.estate,
         session=voice.t.p("session", SESSION_WORDS[row.session]),
-        tone=_TONES[row.session],
+        tone=TONES[row.session],
         seen=moment(voice, row.last_seen_at) if row.last_seen_at else None,
         backlog=_backlog(voice, row.backlog),
         clock=_clock(voice, row),
         version=row.version or "—",
         devices=row.devices,
+        url=f"/gateways/{row.id}",
+        troubles=tuple(_troubles(voice, row)),
     )
+
+
+def _troubles(voice: Voice, row: GatewayRow) -> Iterator[str]:
+    """What somebody should look at on the box's own page."""
+    if row.shared:
+        yield voice.t("two speak as one")
+    if row.lost:
+        yield voice.t("gave up data")
+    if row.quarantined:
+        yield voice.t.n("%(n)s block not stored", "%(n)s blocks not stored", row.quarantined)
 
 
 def _backlog(voice: Voice, blocks: int | None) -> str:
