@@ -17,6 +17,8 @@ _FINEST_S = 1
 _HOUR_S = 3600
 _DAYS_FROM_S = 12 * _HOUR_S
 """Buckets of half a day and more are drawn as days."""
+_MOST_ROWS = 100_000
+"""A chart reads no more rows than about these: a series with more of them is drawn by the hour."""
 _FRESH_HOURS = 48
 """How many hours that are not rolled up yet are read from their rows; of older ones what is known is good enough."""
 
@@ -47,11 +49,11 @@ class TimeInState(msgspec.Struct, frozen=True):
 async def chart(connection: Connection, series: int, start: datetime, end: datetime, most: int) -> Curve:
     """A series from `start` to before `end` in at most about `most` stretches, with all that has been read so far.
 
-    Shorter ones than an hour come from the rows, longer ones from the hours or days. Call it outside a
-    transaction: it needs views of its own that hold still.
+    Shorter ones than an hour come from the rows where those are not too many, longer ones from the hours or days.
+    Call it outside a transaction: it needs views of its own that hold still.
     """
     bucket_s = max(_FINEST_S, ceil((end - start).total_seconds() / most))
-    if bucket_s < _HOUR_S:
+    if bucket_s < _HOUR_S and await _how_many(connection, series, start, end) <= _MOST_ROWS:
         return Curve(bucket_s, await devices.chart(connection, series, start, end, timedelta(seconds=bucket_s)))
     if bucket_s < _DAYS_FROM_S:
         bucket_s = ceil(bucket_s / _HOUR_S) * _HOUR_S
@@ -61,6 +63,10 @@ async def chart(connection: Connection, series: int, start: datetime, end: datet
     days = rows_as(Bucket, await connection.fetch(_SQL["days"], series, start - timedelta(days=1), fresh))
     hours = await _hours(connection, series, fresh, end, timedelta(hours=1))
     return Curve(86_400, days + _as_days(hours, fresh))
+
+
+async def _how_many(connection: Connection, series: int, start: datetime, end: datetime) -> int:
+    return int(await connection.fetchval(_SQL["how_many"], series, start, end))
 
 
 async def _hours(connection: Connection, series: int, start: datetime, end: datetime, width: timedelta) -> list[Bucket]:

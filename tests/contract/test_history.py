@@ -66,6 +66,19 @@ async def test_a_chart_has_all_that_was_read_whether_it_is_rolled_up_or_not(
         await roll_up(estate)
 
 
+async def test_a_series_of_very_many_readings_is_drawn_by_the_hour(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series, _ = await series_of(estate)
+    await put(estate, series, *((MIDNIGHT + n * HOUR / 4, float(n)) for n in range(96)))
+    await roll_up(estate)
+    monkeypatch.setattr(history, "_MOST_ROWS", 95)
+    async with estate.store.connect() as connection:
+        curve = await history.chart(connection, series, MIDNIGHT, MIDNIGHT + DAY, 600)
+    assert curve.bucket_s == 3600
+    assert [(b.min, b.max) for b in curve.buckets] == [(4.0 * n, 4.0 * n + 3) for n in range(24)]
+
+
 async def test_what_counters_counted_by_day_and_month(estate: Estate) -> None:
     series, _ = await series_of(estate)
     counted = [0.0, 10.0, 12.0, 12.0, 30.0]

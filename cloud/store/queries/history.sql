@@ -18,6 +18,10 @@ SELECT extract(epoch FROM date_bin($4, at, 'epoch'))::float8 AS t, min(min) AS m
        sum(mean * count) / sum(count) AS mean, sum(count) AS count
 FROM part GROUP BY 1 ORDER BY 1
 
+-- name: how_many
+-- How many good readings a series has between two times, by its hours.
+SELECT coalesce(sum(count), 0)::bigint FROM readings_hour WHERE series = $1 AND at >= $2 AND at < $3
+
 -- name: days
 -- The same from days of the estate's own time, up to $3. `t` is a day's midnight.
 SELECT extract(epoch FROM at)::float8 AS t, min, max, mean, count
@@ -34,22 +38,28 @@ FROM series JOIN device ON device.id = series.device JOIN area ON area.id = devi
 
 -- name: consumption
 -- What counters ($1, of one estate) went up by in each $4 (day, month) of the estate's time from $2 to before $3, all together.
--- A counter that was exchanged or set back adds nothing for the time in which nobody read it.
-WITH day AS (
-    SELECT series, at, first, last, min, max, lag(last) OVER (PARTITION BY series ORDER BY at) AS before
-    FROM readings_day WHERE series = ANY($1::int[]) AND at >= $2::timestamptz - INTERVAL '31 days' AND at < $3 AND count > 0
-)
-SELECT date_trunc($4, at, $5) AS at,
-       sum(greatest(first - coalesce(before, first), 0)
-           + CASE WHEN last >= first THEN last - first ELSE max - first + last - min END) AS used
-FROM day WHERE at >= $2 GROUP BY 1 ORDER BY 1
+-- A counter that was exchanged or set back adds nothing for the time in which nobody read it. Series by series, as the
+-- index has them in order of time.
+SELECT of_series.at, sum(of_series.used) AS used FROM unnest($1::int[]) AS counter (id) CROSS JOIN LATERAL (
+    SELECT date_trunc($4, at, $5) AS at,
+           sum(greatest(first - coalesce(before, first), 0)
+               + CASE WHEN last >= first THEN last - first ELSE max - first + last - min END) AS used
+    FROM (
+        SELECT at, first, last, min, max, lag(last) OVER (ORDER BY at) AS before
+        FROM readings_day WHERE series = counter.id AND at >= $2::timestamptz - INTERVAL '31 days' AND at < $3 AND count > 0
+    ) AS day WHERE at >= $2 GROUP BY 1
+) AS of_series GROUP BY 1 ORDER BY 1
 
 -- name: time_in_state_hours
 -- For how many seconds each series said what in the hours from $2 to before $3.
-SELECT series, quality, value, sum(seconds) AS seconds
-FROM states_hour WHERE series = ANY($1::int[]) AND at >= $2 AND at < $3 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+SELECT asked.id AS series, quality, value, seconds FROM unnest($1::int[]) AS asked (id) CROSS JOIN LATERAL (
+    SELECT quality, value, sum(seconds) AS seconds FROM states_hour
+    WHERE series = asked.id AND at >= $2 AND at < $3 GROUP BY 1, 2
+) AS said ORDER BY 1, 2, 3
 
 -- name: time_in_state_days
--- The same for the days of the estate's own time from $2 to before $3.
-SELECT series, quality, value, sum(seconds) AS seconds
-FROM states_day WHERE series = ANY($1::int[]) AND at >= $2 AND at < $3 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+-- The same for the days of the estate's own time from $2 to before $3. In order of time, that they be read from the index.
+SELECT asked.id AS series, quality, value, seconds FROM unnest($1::int[]) AS asked (id) CROSS JOIN LATERAL (
+    SELECT quality, value, sum(seconds) AS seconds
+    FROM (SELECT * FROM states_day WHERE series = asked.id AND at >= $2 AND at < $3 ORDER BY at) AS day GROUP BY 1, 2
+) AS said ORDER BY 1, 2, 3
