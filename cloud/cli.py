@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -13,13 +14,17 @@ from contract.service import configure_logging
 
 if TYPE_CHECKING:
     from cloud.identity.people import People
+    from cloud.store.boxes import BoxRow
     from cloud.store.people import ListedPerson
+    from cloud.store.quarantine import BlockRow, WholeBlock
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 user_app = typer.Typer(no_args_is_help=True, help="People who log in to the console.")
 app.add_typer(user_app, name="user")
 gateway_app = typer.Typer(no_args_is_help=True, help="Boxes in the estates.")
 app.add_typer(gateway_app, name="gateway")
+quarantine_app = typer.Typer(no_args_is_help=True, help="Blocks of boxes that could not be stored.")
+app.add_typer(quarantine_app, name="quarantine")
 
 T = TypeVar("T")
 Estate = Annotated[str, typer.Option(help="Name of the estate; it is made when there is none of that name.")]
@@ -140,15 +145,25 @@ def list_users() -> None:
 
 
 @app.command()
-def claim(estate: Estate) -> None:
-    """Make a one-time claim code with which a box enrols in an estate."""
+def claim(
+    estate: Annotated[str, typer.Option(help="Name of the estate; it is made when there is none of that name.")] = "",
+    replaces: Annotated[
+        UUID | None, typer.Option(help="Gateway whose place the new one takes: its devices keep their history.")
+    ] = None,
+) -> None:
+    """Make a one-time claim code with which a box enrols in an estate, or in the place of another box."""
+    if (replaces is None) == (not estate):
+        raise AnjuError("say either --estate, or with --replaces which gateway the new one takes the place of")
 
     async def work(settings: Settings) -> str:
         from cloud.identity.gateways import Gateways
         from cloud.store import Database
 
         async with Database.open(settings.database_url, 1) as database:
-            return await Gateways(database, settings.public_url).make_claim(estate, BY)
+            gateways = Gateways(database, settings.public_url)
+            if replaces is not None:
+                return await gateways.make_replacing_claim(replaces, BY)
+            return await gateways.make_claim(estate, BY)
 
     typer.echo(_run(work(read_settings())))
 
@@ -184,3 +199,132 @@ def revoke_gateway(gateway: UUID) -> None:
     if not _run(work(read_settings())):
         raise AnjuError(f"there is no gateway {gateway} that could be revoked")
     typer.echo(f"Gateway {gateway} is revoked.")
+
+
+@gateway_app.command("replace")
+def replace_gateway(old: UUID, new: UUID) -> None:
+    """Give a box's devices, with their history, to another box that has none yet, and revoke the old one."""
+
+    async def work(settings: Settings) -> int:
+        from cloud.identity.gateways import Gateways
+        from cloud.store import Database
+
+        async with Database.open(settings.database_url, 1) as database:
+            return await Gateways(database, settings.public_url).replace(old, new, BY)
+
+    devices = _run(work(read_settings()))
+    typer.echo(f"Gateway {new} has the {devices} devices of {old}, which is revoked.")
+
+
+@gateway_app.command("list")
+def list_gateways(estate: Annotated[str, typer.Option(help="Only those of this estate.")] = "") -> None:
+    """List the boxes: number, estate, host name, version, how they stand, what waits, and what is wrong."""
+
+    async def work(settings: Settings) -> "list[BoxRow]":
+        from cloud.store import Database, boxes
+
+        async with Database.open(settings.database_url, 1) as database, database.connect() as connection:
+            return await boxes.list_boxes(connection, None)
+
+    for box in _run(work(read_settings())):
+        if estate and box.estate != estate:
+            continue
+        typer.echo("\t".join((str(box.id), box.estate, box.hostname, box.version, _standing(box))))
+
+
+def _standing(box: "BoxRow") -> str:
+    seen = f"{box.seen_at:%Y-%m-%d %H:%M:%S} UTC" if box.seen_at else "never"
+    said = [f"silent since {seen}" if box.silent else "connected"]
+    if waiting := (box.urgent_backlog or 0) + (box.bulk_backlog or 0):
+        said.append(f"{waiting} blocks wait")
+    if box.shared:
+        said.append("TWO BOXES SPEAK AS ONE")
+    if box.lost_items:
+        said.append(f"{box.lost_items} entries lost")
+    if box.quarantined:
+        said.append(f"{box.quarantined} blocks in quarantine")
+    return ", ".join(said)
+
+
+@quarantine_app.command("list")
+def list_quarantine(
+    gateway: Annotated[UUID | None, typer.Option(help="Only those of this box.")] = None,
+    replayed: Annotated[bool, typer.Option(help="Also those that were stored since.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the newest first.")] = 100,
+) -> None:
+    """List blocks that could not be stored: number, when, whose, stream, chain and number, size, why."""
+
+    async def work(settings: Settings) -> "tuple[list[BlockRow], int]":
+        from cloud.store import Database, quarantine
+
+        async with Database.open(settings.database_url, 1) as database, database.connect() as connection:
+            rows = await quarantine.list_blocks(connection, None, gateway, limit, replayed=replayed)
+            return rows, await quarantine.count_blocks(connection, None, gateway, replayed=replayed)
+
+    rows, count = _run(work(read_settings()))
+    for row in rows:
+        stored = f" (stored {row.replayed_at:%Y-%m-%d %H:%M:%S} UTC)" if row.replayed_at else ""
+        block, at = f"{row.stream} {row.epoch}/{row.number}", f"{row.at:%Y-%m-%d %H:%M:%S} UTC"
+        fields = (str(row.id), at, row.estate, f"{row.hostname} {row.gateway}", block, f"{row.bytes} B", row.reason)
+        typer.echo("\t".join(fields) + stored)
+    if count > len(rows):
+        typer.echo(f"and {count - len(rows)} older ones; see --limit", err=True)
+
+
+@quarantine_app.command("show")
+def show_quarantine(
+    block: int,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Also write the block, as it came, to this file.")
+    ] = None,
+) -> None:
+    """Say all that is known of a block that could not be stored, and what can be read of it."""
+
+    async def work(settings: Settings) -> "WholeBlock | None":
+        from cloud.store import Database, quarantine
+
+        async with Database.open(settings.database_url, 1) as database, database.connect() as connection:
+            return await quarantine.get_block(connection, block, None)
+
+    found = _run(work(read_settings()))
+    if found is None:
+        raise AnjuError(f"there is no block {block} in quarantine")
+    from cloud.console.backend.quarantine import readable
+
+    read = readable(found.block)
+    typer.echo(f"gateway\t{found.gateway} {found.hostname}, {found.estate}")
+    typer.echo(f"came\t{found.at:%Y-%m-%d %H:%M:%S} UTC, {found.bytes} B on the {found.stream} stream")
+    typer.echo(f"reason\t{found.reason}")
+    if read.header is not None:
+        for name in read.header.__struct_fields__:
+            value = getattr(read.header, name)
+            typer.echo(f"{name}\t{value.hex() if isinstance(value, bytes) else value}")
+    typer.echo(f"body\t{read.problem or f'{read.body_bytes} B, decompresses'}")
+    if output is not None:
+        try:
+            output.write_bytes(found.block)
+        except OSError as e:
+            raise AnjuError(f"{output}: {e.strerror or e}") from e
+
+
+@quarantine_app.command("drop")
+def drop_quarantine(blocks: list[int]) -> None:
+    """Let blocks go for good; that it was done is in the audit log."""
+
+    async def work(settings: Settings) -> list[int]:
+        from cloud.store import Database, people, quarantine
+
+        missing = []
+        async with Database.open(settings.database_url, 1) as database:
+            for block in blocks:
+                async with database.transaction() as connection:
+                    dropped = await quarantine.drop_block(connection, block, None)
+                    if dropped is None:
+                        missing.append(block)
+                        continue
+                    await people.audit(connection, None, BY, "drop block", f"gateway {dropped.gateway}", dropped.detail)
+        return missing
+
+    if missing := _run(work(read_settings())):
+        raise AnjuError(f"not in quarantine: {', '.join(map(str, missing))}")
+    typer.echo(f"Dropped {len(blocks)}.")

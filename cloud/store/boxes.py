@@ -186,9 +186,10 @@ async def names(connection: Connection, estates: Sequence[int]) -> dict[UUID, st
     return {row["id"]: row["hostname"] for row in await connection.fetch(_SQL["names"], list(estates))}
 
 
-async def list_boxes(connection: Connection, estates: Sequence[int]) -> list[BoxRow]:
-    """The boxes of these estates that are not revoked."""
-    return rows_as(BoxRow, await connection.fetch(_SQL["list_boxes"], list(estates)))
+async def list_boxes(connection: Connection, estates: Sequence[int] | None) -> list[BoxRow]:
+    """The boxes of these estates, or of all, that are not revoked."""
+    rows = await connection.fetch(_SQL["list_boxes"], None if estates is None else list(estates))
+    return rows_as(BoxRow, rows)
 
 
 async def box(connection: Connection, gateway: UUID, estates: Sequence[int]) -> Box | None:

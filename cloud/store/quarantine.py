@@ -36,6 +36,24 @@ class WholeBlock(BlockRow, frozen=True):
     block: bytes
 
 
+class Dropped(msgspec.Struct, frozen=True):
+    """What is left of a block that was let go: whose it was, and what."""
+
+    gateway: UUID
+    estate_id: int
+    stream: str
+    epoch: int
+    number: int
+    bytes: int
+    reason: str
+
+    @property
+    def detail(self) -> dict[str, object]:
+        """What the audit log keeps."""
+        names = ("stream", "epoch", "number", "bytes", "reason")
+        return {name: getattr(self, name) for name in names}
+
+
 async def list_blocks(
     connection: Connection, estates: Sequence[int] | None, gateway: UUID | None, limit: int, *, replayed: bool = False
 ) -> list[BlockRow]:
@@ -59,12 +77,12 @@ async def get_block(connection: Connection, block: int, estates: Sequence[int] |
     return WholeBlock(**dict(row)) if row else None
 
 
-async def drop_block(connection: Connection, block: int, estates: Sequence[int] | None) -> tuple[UUID, int] | None:
-    """Lets a block go for good; returns whose it was (box, estate), None where there is none in these estates."""
+async def drop_block(connection: Connection, block: int, estates: Sequence[int] | None) -> Dropped | None:
+    """Lets a block go for good; None where there is none in these estates."""
     if not 0 < block <= MOST_ID:
         return None
     row = await connection.fetchrow(_SQL["drop_block"], block, _list(estates))
-    return (row["gateway"], row["estate_id"]) if row else None
+    return Dropped(**dict(row)) if row else None
 
 
 def _list(estates: Sequence[int] | None) -> list[int] | None:

@@ -1,11 +1,18 @@
 """`anju-cloud` as an administrator meets it, on a real database."""
 
+import asyncio
 import os
 import subprocess
 import sys
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from cloud.store import Database as Store
+from cloud.store import gateways, people, streams
+from contract.kinds import Lane
+from tests.support.blocks import Chain
 from tests.support.servers import Database
 
 PASSWORD = "a long enough password\n"
@@ -49,3 +56,40 @@ def test_people_are_added_shown_disabled_and_given_passwords(run: Terminal) -> N
 def test_a_claim_makes_its_estate(run: Terminal) -> None:
     assert len(run("claim", "--estate", "西苑小区")) == 14
     assert run("history", "--estate", "西苑小区") == ""
+
+
+def test_a_claim_is_for_an_estate_or_in_the_place_of_a_gateway(run: Terminal) -> None:
+    nobody = "6f1c8f0e-0000-4000-8000-000000000001"
+    assert "say either --estate, or with --replaces" in run("claim", fails=True)
+    assert f"there is no gateway {nobody}" in run("claim", "--replaces", nobody, fails=True)
+    assert f"there is no gateway {nobody}" in run("gateway", "replace", nobody, nobody, fails=True)
+
+
+def test_gateways_and_what_they_said_that_could_not_be_stored(run: Terminal, tmp_path: Path) -> None:
+    assert run("gateway", "list") == ""
+    gateway = asyncio.run(_with_quarantine(run.environment["DATABASE_URL"]))
+    (line,) = run("gateway", "list", "--estate", "西苑小区").splitlines()
+    assert line == f"{gateway}\t西苑小区\tbox\t0.1.0\tconnected, 2 blocks in quarantine"
+    assert run("gateway", "list", "--estate", "东苑") == ""
+    newest, oldest = (line.split("\t") for line in run("quarantine", "list").splitlines())
+    assert newest[2:] == ["西苑小区", f"box {gateway}", "bulk 1/2", "9 B", "not a block"]
+    shown = run("quarantine", "show", oldest[0], "--output", str(tmp_path / "block"))
+    assert "reason\ta record too many" in shown
+    assert "number\t1" in shown
+    assert "body\t" in shown
+    assert (tmp_path / "block").stat().st_size > 50
+    assert "body\t9 bytes are too few for a block" in run("quarantine", "show", newest[0])
+    assert run("quarantine", "drop", newest[0]) == "Dropped 1."
+    assert "not in quarantine: 999" in run("quarantine", "drop", oldest[0], "999", fails=True)
+    assert run("quarantine", "list") == ""
+    assert "there is no block" in run("quarantine", "show", oldest[0], fails=True)
+
+
+async def _with_quarantine(url: str) -> UUID:
+    chain = Chain(Lane.URGENT)
+    async with Store.open(url, 1) as store, store.transaction() as connection:
+        area = await people.put_area(connection, None, "estate", "西苑小区", "Asia/Shanghai")
+        gateway = await gateways.put_gateway(connection, area, bytes(32), "box", "0.1.0")
+        await streams.quarantine(connection, gateway, Lane.URGENT, 1, 1, chain.urgent(), "a record too many")
+        await streams.quarantine(connection, gateway, Lane.BULK, 1, 2, b"not ours!", "not a block")
+    return gateway

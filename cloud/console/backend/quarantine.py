@@ -61,21 +61,15 @@ class Quarantine:
     async def drop(self, person: Person, block_id: int) -> bool:
         """For good, in the name of somebody who manages the block's estate."""
         who = signed_in(person)
-        estates = who.estates(Right.MANAGE)
         async with self._database.transaction() as connection:
-            found = await quarantine.get_block(connection, block_id, estates)
-            dropped = await quarantine.drop_block(connection, block_id, estates)
-            if found is None or dropped is None:
+            dropped = await quarantine.drop_block(connection, block_id, who.estates(Right.MANAGE))
+            if dropped is None:
                 return False
-            gateway, estate = dropped
-            detail = {
-                "stream": found.stream, "epoch": found.epoch, "number": found.number, "bytes": found.bytes,
-                "reason": found.reason,
-            }  # fmt: skip
             await people.audit(
-                connection, who.known.id, who.name, "drop block", f"gateway {gateway}", detail, who.address
-            )
-        await self._database.wake({f"gateways:{estate}"})
+                connection, who.known.id, who.name, "drop block", f"gateway {dropped.gateway}", dropped.detail,
+                who.address,
+            )  # fmt: skip
+        await self._database.wake({f"gateways:{dropped.estate_id}"})
         return True
 
 

@@ -133,6 +133,7 @@ class BusLine(msgspec.Struct, frozen=True):
     state: str
     tone: str
     devices: str
+    devices_tone: str
     slowest: str
     problem: str
 
@@ -244,7 +245,7 @@ def _troubles(voice: Voice, box: Gateway) -> Iterator[Trouble]:
         yield trouble("held", "medium")
     for bus in report.buses if report else ():
         if bus.problem or not bus.is_up:
-            words = bus.problem or t("Its devices cannot be reached. Check its cable, its converter, and their power.")
+            words = t("Its devices cannot be reached. Check its cable, its converter, and their power.")
             yield Trouble(f"bus {bus.id}", t("Bus %(bus)s has trouble", bus=bus.id), words, "medium")
     if report and (life_s := _life_s(report)) is not None and life_s < WEAR_SHORT_S:
         yield trouble("wear", "medium", time=span(voice, life_s))
@@ -351,8 +352,9 @@ def _bus(voice: Voice, bus: BusReport) -> BusLine:
         id=bus.id,
         protocol=bus.protocol,
         state=t.p("bus", "connected") if bus.is_up else t.p("bus", "not connected"),
-        tone="fault" if not bus.is_up else "odd" if bus.silent or bus.problem else "normal",
+        tone="normal" if bus.is_up else "fault",
         devices=devices,
+        devices_tone="odd" if bus.silent else "normal",
         slowest=f"{number(bus.poll_p99_ms)} ms" if bus.poll_p99_ms else "—",
         problem=bus.problem,
     )
@@ -367,7 +369,7 @@ def _loss(voice: Voice, loss: Loss) -> LossLine:
     return LossLine(
         loss.id,
         moment(voice, loss.at),
-        f"{stream_word(voice, loss.stream)}: {lost}",
+        t("%(what)s: %(how)s", what=stream_word(voice, loss.stream), how=lost),
         loss_words(voice, loss.reason),
         seen,
     )
@@ -375,7 +377,6 @@ def _loss(voice: Voice, loss: Loss) -> LossLine:
 
 def _chain(voice: Voice, chain: Chain) -> ChainLine:
     t = voice.t
-    what = stream_word(voice, chain.stream)
     if chain.last_number is not None:
         ended = t.n("ended after %(n)s block", "ended after %(n)s blocks", chain.last_number)
     else:
@@ -386,5 +387,8 @@ def _chain(voice: Voice, chain: Chain) -> ChainLine:
         else t("a new one, since its disk was wiped or restored, the cloud was restored, or two gateways speak as one")
     )
     return ChainLine(
-        f"{chain.stream}-{chain.opened_at.timestamp()}", moment(voice, chain.opened_at), f"{what}: {ended}", why
+        f"{chain.stream}-{chain.opened_at.timestamp()}",
+        moment(voice, chain.opened_at),
+        t("%(what)s: %(how)s", what=stream_word(voice, chain.stream), how=ended),
+        why,
     )

@@ -88,6 +88,10 @@ DOUBTS: Final = {
 
 WHYS: Final = (
     (r"in alarm: (?P<devices>[^;]+)(?:; (?P<rest>.+))?", N_("in alarm: %(devices)s", "linkage")),
+    (
+        r"alarmed, then lost: (?P<doubts>[^;]+)(?:; (?P<rest>.+))?",
+        N_("alarmed before it was lost, and counted: %(doubts)s", "linkage"),
+    ),
     (r"not counted: (?P<doubts>.+)", N_("not counted: %(doubts)s", "linkage")),
     (r"for (?P<minutes>\d+) min", N_("for %(minutes)s min", "linkage")),
     (r"stopped", N_("stopped by hand", "linkage")),

@@ -30,7 +30,7 @@ WHERE gateway.silent AND gateway.estate = ANY($1) ORDER BY area.name, gateway.ho
 SELECT id, hostname FROM gateway_now WHERE estate = ANY($1)
 
 -- name: list_boxes
--- The boxes a person may see, with how far their streams are and what they gave up that nobody has looked at.
+-- The boxes of these estates (NULL: of all), with how far their streams are and what they gave up that nobody has looked at.
 SELECT gateway.id, area.name AS estate, gateway.hostname, gateway.version, gateway.enrolled_at, gateway.seen_at,
        clock.uncertainty_ns, clock.source AS clock_source, gateway.silent, gateway.shared, gateway.urgent_backlog, gateway.bulk_backlog,
        (SELECT count(*) FROM device WHERE device.gateway = gateway.id AND active) AS devices,
@@ -42,7 +42,7 @@ LEFT JOIN LATERAL (
     SELECT uncertainty_ns, source FROM boot WHERE boot.gateway = gateway.id AND utc_ns IS NOT NULL
     ORDER BY first_seen_at DESC LIMIT 1
 ) AS clock ON true
-WHERE gateway.estate = ANY($1)
+WHERE $1::int[] IS NULL OR gateway.estate = ANY($1)
 ORDER BY area.name, gateway.hostname, gateway.id
 
 -- name: box

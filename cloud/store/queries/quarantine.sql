@@ -21,4 +21,4 @@ WHERE quarantine.id = $1 AND ($2::int[] IS NULL OR gateway.estate = ANY($2))
 -- name: drop_block
 -- What nobody will need any more.
 DELETE FROM quarantine USING gateway WHERE quarantine.id = $1 AND gateway.id = quarantine.gateway AND ($2::int[] IS NULL OR gateway.estate = ANY($2))
-RETURNING gateway.id AS gateway, gateway.estate AS estate_id
+RETURNING gateway.id AS gateway, gateway.estate AS estate_id, stream, epoch, number, octet_length(block) AS bytes, reason
