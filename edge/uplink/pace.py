@@ -78,11 +78,11 @@ class BulkPace:
 
     def answered(self, size: int, took_s: float) -> None:
         """A request of so many bytes was answered: the next is as large as takes REQUEST_S, or nearly."""
+        if 2 * size < self.request_bytes:  # a small one says nothing of a large one
+            return
         fits = size * REQUEST_S / max(took_s, 1e-3)
-        if fits < self.request_bytes:
-            self.request_bytes = int(max(MIN_REQUEST_BYTES, self.request_bytes // 2, fits))
-        elif 2 * size >= self.request_bytes:  # a small one says nothing of a large one
-            self.request_bytes = int(min(MAX_REQUEST_BYTES, self.request_bytes * 2, fits))
+        fits = min(max(fits, self.request_bytes // 2), 2 * self.request_bytes)
+        self.request_bytes = int(min(max(fits, MIN_REQUEST_BYTES), MAX_REQUEST_BYTES))
 
     def failed(self) -> None:
         """A request failed: the next is half as large, for slow links and strict proxies."""

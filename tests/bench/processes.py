@@ -78,12 +78,12 @@ async def broker(folder: Path, acl: str) -> AsyncIterator[int]:
         await ended(process)
 
 
-async def until_open(port: int, within_s: float = 10.0) -> None:
+async def until_open(port: int, within_s: float = 10.0, host: str = "127.0.0.1") -> None:
     """Waits until something listens on a port of this machine. Raises TimeoutError."""
     async with asyncio.timeout(within_s):
         while True:
             try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                _, writer = await asyncio.open_connection(host, port)
             except OSError:
                 await asyncio.sleep(0.02)
             else:
