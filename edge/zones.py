@@ -45,7 +45,10 @@ class Doubt(StrEnum):
 
 
 class TriggerView(msgspec.Struct, frozen=True):
-    """A device that can trigger: since when it is in alarm, or why it would not count."""
+    """A device that can trigger: since when it is in alarm, or why it would not count.
+
+    `is_lost`: in alarm, and counted, because it was when it was lost; `doubt` says how.
+    """
 
     device: str
     name: str
@@ -55,6 +58,7 @@ class TriggerView(msgspec.Struct, frozen=True):
     is_alarm: bool
     since_ns: int
     doubt: Doubt
+    is_lost: bool = False
 
 
 class ActView(msgspec.Struct, frozen=True):

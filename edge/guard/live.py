@@ -111,6 +111,7 @@ def _alarms(view: GuardView, clock: Clock, form_token: str) -> str:
         return f'<p class="band calm">{pair("当前没有报警", "nothing is in alarm")}</p>'
     lines = [
         f"<b>{escape(known(words.HAZARDS, alarm.hazard)[0])}</b> {_named(alarm)} · {clock.at(alarm.since_ns)}"
+        f"{_lost(alarm)}"
         for alarm in sorted(view.alarms, key=lambda alarm: -alarm.since_ns)
     ]
     silence = ""
@@ -130,8 +131,8 @@ def _zone(zone: ZoneView, clock: Clock, form_token: str) -> str:
         left = max(0, int((zone.mode_until_ns - clock.now_ns) / S / 60)) + 1
         rest = pair(f"剩 {left} 分钟", "min left")
         parts.append(f'<p class="band mode">{say(words.MODES[zone.mode])} · {rest}</p>')
-    alarmed = [f"{_named(t)} · {clock.at(t.since_ns)}" for t in zone.triggers if t.is_alarm]
-    doubtful = [f"{_named(t)}：{pair(*words.DOUBTS[t.doubt])}" for t in zone.triggers if t.doubt]
+    alarmed = [f"{_named(t)} · {clock.at(t.since_ns)}{_lost(t)}" for t in zone.triggers if t.is_alarm]
+    doubtful = [f"{_named(t)}：{pair(*words.DOUBTS[t.doubt])}" for t in zone.triggers if t.doubt and not t.is_lost]
     parts += [_list(("触发", "triggered"), alarmed), _list(("不计入", "not counted"), doubtful)]
     parts.append(_list(("联动", "done"), [_act(act) for act in zone.acts]))
     parts.append(_buttons(zone, form_token))
@@ -171,6 +172,13 @@ def _button(action: str, name: str, text: Words, form_token: str, kind: str = ""
 
 def _ask(href: str, name: str, text: Words, kind: str = "") -> str:
     return f'<a class="button {kind}" id="{name}" href="{href}">{pair(*text)}</a>'
+
+
+def _lost(trigger: TriggerView) -> str:
+    """That it counts although it is gone: what it warned of may have destroyed it."""
+    if not trigger.is_lost:
+        return ""
+    return f" · {pair(f'报警后{words.DOUBTS[trigger.doubt][0]}，仍计入', 'alarmed, then lost: still counts')}"
 
 
 def _doubtful(view: GuardView) -> str:

@@ -345,6 +345,7 @@ class Linkage:
             is_alarm=trigger.is_alarm,
             since_ns=trigger.since_ns,
             doubt=trigger.doubt(now_ns),
+            is_lost=trigger.is_lost,
         )
 
     def _zone_view(self, zone: str, name: str, devices: Sequence[str], triggers: dict[str, TriggerView]) -> ZoneView:

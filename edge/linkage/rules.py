@@ -3,7 +3,8 @@
 It is given readings, ticks and a person's wishes, each with the time, and gives orders and notes. What it promises:
 
 - A rule confirms only while as many independent triggers as it needs are in alarm together, each heard in this run of
-  the box and not offline, in fault, stale or under test. All manual call points of a zone together are one trigger.
+  the box and not offline, in fault, stale or under test; or in alarm when it was lost, no longer than ten minutes ago
+  (`triggers.py`). All manual call points of a zone together are one trigger.
 - A fire that is confirmed stays so until a person resets it, over restarts too. What it held released stays so while
   the power does; all else, and all of it after a power cut, is done only once its triggers were heard in alarm anew.
 - What follows one rule's end takes nothing back that another rule, which is confirmed, still does with the device.
@@ -19,7 +20,7 @@ from contract.site.linkage import Cause, strength
 from edge.linkage.orders import Begin, End, Kept, KeptMode, KeptRule, Key, Note, Output
 from edge.linkage.plan import CUT_OFF_RULE, Act, Plan, RulePlan
 from edge.linkage.sounding import Sounding
-from edge.linkage.triggers import Trigger
+from edge.linkage.triggers import LIFE_SAFETY, Trigger
 from edge.zones import Doubt, Mode, Phase, Refusal
 
 _S = 1_000_000_000
@@ -29,7 +30,6 @@ BY_HAND_NS: Final = 60 * _S
 """What a person orders, and what follows a reset, is tried so long."""
 RULE, PAGE, BOX = "rule", "guard page", "box"
 """Who did it."""
-_LIFE_SAFETY = frozenset({"fire", "gas"})
 
 
 class _Rule:
@@ -166,18 +166,20 @@ class Machine:
         return None
 
     def reset(self, zone: str, now_ns: int) -> Refusal | None:
-        """Ends what is confirmed in a zone; not while its triggers still agree."""
+        """Ends what is confirmed in a zone; not while its triggers still agree. What was lost in alarm is then over."""
         confirmed = [rule for rule in self._rules.get(zone, ()) if rule.phase is Phase.CONFIRMED]
         if not confirmed:
             return Refusal("该分区没有需要复位的确认报警", "nothing is confirmed in this zone")
         for rule in confirmed:
-            alarmed = rule.alarmed(now_ns)
+            alarmed = [trigger for trigger in rule.alarmed(now_ns) if not trigger.is_lost]
             if rule.strength(alarmed) >= rule.plan.needs:
                 names = "、".join(trigger.name for trigger in alarmed)
                 return Refusal(
                     f"仍在报警：{names}。报警消失后才能复位", f"still in alarm: {names}; reset it when they are quiet"
                 )
         for rule in confirmed:
+            for trigger in rule.triggers:
+                trigger.forget_loss()
             self._over(rule, "reset", PAGE, now_ns)
             self._evaluate(rule, now_ns)
         return None
@@ -316,7 +318,7 @@ class Machine:
             rule.phase, rule.since_ns = Phase.QUIET, now_ns
             rule.known.clear()
             self._out.append(End(rule.plan.id, "first"))
-            why = self._not_counted(rule, now_ns)
+            why = self._remarks(rule, now_ns)
             self._note(rule, rule.triggers[0].device, "alert", "over", RULE, why, now_ns)
         if rule.phase is Phase.CONFIRMED and is_confirmed and not rule.is_acting:
             self._perform(rule, alarmed, now_ns)
@@ -327,7 +329,7 @@ class Machine:
         if rule.phase is Phase.QUIET:
             rule.phase, rule.since_ns = Phase.ALERT, now_ns
         for trigger in news:
-            self._note(rule, trigger.device, "alert", "unconfirmed", RULE, self._not_counted(rule, now_ns), now_ns)
+            self._note(rule, trigger.device, "alert", "unconfirmed", RULE, self._remarks(rule, now_ns), now_ns)
         if news:
             self._do(rule, "first", rule.plan.first, now_ns)
 
@@ -339,8 +341,8 @@ class Machine:
         self._out.append(End(rule.plan.id, "first"))
         last = max(news or alarmed, key=lambda trigger: trigger.since_ns)
         why = "in alarm: " + ", ".join(trigger.device for trigger in alarmed)
-        if doubts := self._not_counted(rule, now_ns):
-            why += f"; {doubts}"
+        if remarks := self._remarks(rule, now_ns):
+            why += f"; {remarks}"
         self._note(rule, last.device, "confirmed", status, RULE, why, now_ns)
 
     def _perform(self, rule: _Rule, alarmed: Sequence[Trigger], now_ns: int) -> None:
@@ -409,7 +411,7 @@ class Machine:
         if not trigger.is_alarm:
             self._sounded.discard(trigger.device)
             return
-        if not self._is_cut_off or trigger.cause.hazard not in _LIFE_SAFETY or trigger.device in self._sounded:
+        if not self._is_cut_off or trigger.cause.hazard not in LIFE_SAFETY or trigger.device in self._sounded:
             return
         self._sounded.add(trigger.device)
         kept = self._modes.get(trigger.zone)
@@ -457,9 +459,13 @@ class Machine:
         kept = self._modes.get(zone)
         return kept.mode if kept else ""
 
-    def _not_counted(self, rule: _Rule, now_ns: int) -> str:
-        """The triggers that would not count, named with the reason."""
-        return named_doubts((trigger.device, trigger.doubt(now_ns)) for trigger in rule.triggers)
+    def _remarks(self, rule: _Rule, now_ns: int) -> str:
+        """The triggers that count because they alarmed before they were lost, and those that would not; each why."""
+        lost = [trigger for trigger in rule.triggers if trigger.is_lost]
+        others = [trigger for trigger in rule.triggers if not trigger.is_lost]
+        told = (("alarmed, then lost", lost), ("not counted", others))
+        named = ((words, named_doubts((of.device, of.doubt(now_ns)) for of in which)) for words, which in told)
+        return "; ".join(f"{words}: {doubts}" for words, doubts in named if doubts)
 
     def _note(self, rule: _Rule, device: str, action: str, status: str, by: str, why: str, now_ns: int) -> None:
         mode = self._mode_word(rule.plan.zone)
@@ -471,6 +477,5 @@ class Machine:
 
 
 def named_doubts(doubts: Iterable[tuple[str, Doubt]]) -> str:
-    """Devices that do not count, each with the reason; empty when all do."""
-    named = [f"{device} ({doubt})" for device, doubt in doubts if doubt is not Doubt.NONE]
-    return f"not counted: {', '.join(named)}" if named else ""
+    """Devices that cannot be believed, each with the reason; empty when all can."""
+    return ", ".join(f"{device} ({doubt})" for device, doubt in doubts if doubt is not Doubt.NONE)

@@ -8,14 +8,24 @@ from edge.zones import Doubt
 _S = 1_000_000_000
 EVENT_NS = 60 * _S
 """So long something that only happens (a button pressed) counts."""
+LOST_NS = 600 * _S
+"""So long an alarm still counts whose detector was lost after it."""
+LIFE_SAFETY = frozenset({"fire", "gas"})
+_LOST = frozenset({Doubt.OFFLINE, Doubt.FAULT})
 
 
 class Trigger:
-    """What was heard of one device since the box started. It is in alarm only while it says so and can be believed."""
+    """What was heard of one device since the box started. It is in alarm only while it says so and can be believed.
+
+    With one exception: what it warns of may destroy it. So a detector of fire or gas that was in alarm, and believed,
+    when it went off line or failed still counts for LOST_NS, as the alarm that a fire panel latches does. One that
+    cleared while it could be believed does not, nor one that never alarmed.
+    """
 
     __slots__ = (
-        "_fault", "_happened_ns", "_link", "_quality", "_read_ns", "_stale_ns", "_testing", "_value", "cause", "device",
-        "is_alarm", "kind", "name", "place", "since_ns", "zone",
+        "_alarmed", "_cleared_ns", "_fault", "_happened_ns", "_link", "_lost_ns", "_quality", "_read_ns", "_stale_ns",
+        "_testing", "_told_ns", "_value", "cause", "device", "is_alarm", "is_lost", "kind", "name", "place", "since_ns",
+        "zone",
     )  # fmt: skip
 
     def __init__(self, item: ResolvedDevice, cause: Cause, zone: str = "") -> None:
@@ -25,6 +35,12 @@ class Trigger:
         self.is_alarm = False
         self.since_ns = 0
         """When `is_alarm` became what it is."""
+        self.is_lost = False
+        """Whether it is in alarm only because it was when it was lost."""
+        self._alarmed = False
+        """Whether it was in alarm when it could be believed last."""
+        self._lost_ns = self._told_ns = self._cleared_ns = 0
+        """When it was lost after its alarm (0: it was not); the time of what it said last, and of what cleared it."""
         self._stale_ns = round(item.profile.stale_after_s(cause.point) * _S) if cause.word else 0
         self._value: float | str | None = None
         self._quality = Quality.UNKNOWN
@@ -38,7 +54,7 @@ class Trigger:
         if isinstance(item, Event):
             if point != self.cause.point or self.cause.word:
                 return False
-            self._happened_ns = item.mono_ns
+            self._happened_ns = self._told_ns = item.mono_ns
             return True
         if point == self.cause.point:
             self._value, self._quality, self._read_ns = item.value, item.quality, item.mono_ns
@@ -50,6 +66,7 @@ class Trigger:
             self._testing = item.value == "testing"
         else:
             return False
+        self._told_ns = item.mono_ns
         return True
 
     def doubt(self, now_ns: int) -> Doubt:
@@ -74,10 +91,29 @@ class Trigger:
             says_so = self._value == self.cause.word
         else:
             says_so = bool(self._happened_ns) and now_ns - self._happened_ns <= EVENT_NS
-        is_alarm = says_so and self.doubt(now_ns) is Doubt.NONE
+        doubt = self.doubt(now_ns)
+        self._note_loss(doubt, says_so, now_ns)
+        self.is_lost = bool(self._lost_ns) and now_ns - self._lost_ns <= LOST_NS
+        is_alarm = self.is_lost or (says_so and doubt is Doubt.NONE)
         if is_alarm is not self.is_alarm:
             self.is_alarm, self.since_ns = is_alarm, now_ns
         return is_alarm
+
+    def forget_loss(self) -> None:
+        """A person has seen to it: what was lost before counts no more."""
+        self._alarmed, self._lost_ns, self._cleared_ns = False, 0, 0
+
+    def _note_loss(self, doubt: Doubt, says_so: bool, now_ns: int) -> None:
+        """Whether it was lost in alarm: or by a panel that shows a fault in its place, both in one read."""
+        if doubt is Doubt.NONE:
+            if self._alarmed and not says_so:
+                self._cleared_ns = self._told_ns
+            self._alarmed, self._lost_ns = says_so, 0
+        elif doubt is Doubt.TESTING:
+            self._alarmed, self._lost_ns, self._cleared_ns = False, 0, 0
+        elif doubt in _LOST and not self._lost_ns and self.cause.hazard in LIFE_SAFETY:
+            is_cleared_by_it = bool(self._cleared_ns) and self._cleared_ns == self._told_ns
+            self._lost_ns = now_ns if self._alarmed or is_cleared_by_it else 0
 
 
 def place_words(place: SitePlace) -> str:

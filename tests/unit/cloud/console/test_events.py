@@ -109,6 +109,18 @@ def linkage(action, status, **more):
             "Alarm confirmed, in alarm: 7层烟感 and 8层烟感, not counted: 手报 (in fault) · rule fire-b3-u2",
         ),
         (
+            linkage(
+                "confirmed",
+                "confirmed",
+                why="in alarm: smoke-7, smoke-8; alarmed, then lost: smoke-8 (offline); not counted: call-1 (fault)",
+            ),
+            "报警已确认，报警的有7层烟感、8层烟感，报警后失联、仍计入8层烟感（离线），不计入手报（故障） · 规则 fire-b3-u2",
+            (
+                "Alarm confirmed, in alarm: 7层烟感 and 8层烟感, alarmed before it was lost, and counted: 8层烟感 (offline), "
+                "not counted: 手报 (in fault) · rule fire-b3-u2"
+            ),
+        ),
+        (
             linkage("alert", "cut_off", rule="cut-off", by="box", why="the cloud cannot be reached"),
             "断网期间报警，已就地鸣响 · 分区 b3-u2",
             "In alarm with the cloud out of reach: made heard on the spot · zone b3-u2",

@@ -108,8 +108,11 @@ def test_what_is_in_another_zone_or_in_none_does_not_count():
 )  # fmt: skip
 def test_a_detector_that_cannot_be_believed_does_not_count_and_is_named(spoil, doubt):
     case = Case()
-    case.alarm("smoke-2")
+    if doubt not in {Doubt.OFFLINE, Doubt.FAULT}:  # in alarm before it went: see the next tests
+        case.alarm("smoke-2")
     case.hear(spoil(case.now))
+    if spoil(0).point != "smoke":
+        case.alarm("smoke-2")
     out = case.alarm("smoke-1")
     assert begun(out, "then") == []
     assert case.phase is Phase.ALERT
@@ -118,6 +121,99 @@ def test_a_detector_that_cannot_be_believed_does_not_count_and_is_named(spoil, d
     assert case.machine.triggers["smoke-2"].doubt(case.now) is doubt
     if doubt is Doubt.OFFLINE:
         assert begun(case.hear(link("smoke-2", "online", case.now))) == THEN, "it says so still, and can be believed"
+
+
+LOSSES = [
+    pytest.param(lambda device, at: link(device, "offline", at), "offline", id="offline"),
+    pytest.param(lambda device, at: state(device, "fault", "fault", at), "fault", id="fault"),
+    pytest.param(lambda device, at: says(device, alarm=False, at=at, quality=Quality.FAULT), "fault", id="unreadable"),
+]
+
+
+@pytest.mark.parametrize(("loss", "doubt"), LOSSES)
+def test_a_detector_that_alarmed_and_then_got_lost_counts_for_ten_minutes_and_the_event_says_so(loss, doubt):
+    case = Case()
+    case.alarm("smoke-2")
+    case.tick(5)
+    assert noted(case.hear(loss("smoke-2", case.now))) == [], "its alarm goes on"
+    case.tick(599)
+    assert case.phase is Phase.ALERT
+    out = case.alarm("smoke-1")
+    assert begun(out) == THEN
+    (note,) = [o for o in out if isinstance(o, Note)]
+    assert note.why == f"in alarm: smoke-1, smoke-2; alarmed, then lost: smoke-2 ({doubt})"
+
+
+@pytest.mark.parametrize(("loss", "doubt"), LOSSES)
+def test_ten_minutes_after_it_was_lost_it_counts_no_more(loss, doubt):
+    case = Case()
+    case.alarm("smoke-2")
+    case.hear(loss("smoke-2", case.now))
+    assert noted(case.tick(601)) == [("smoke-1", "alert", "over")]
+    out = case.alarm("smoke-1")
+    assert begun(out, "then") == []
+    assert out[0].why == f"not counted: smoke-2 ({doubt})"
+    assert begun(case.hear(loss("smoke-2", case.now)), "then") == [], "nor when that is said once more"
+
+
+@pytest.mark.parametrize(("loss", "doubt"), LOSSES)
+def test_one_that_cleared_while_it_was_healthy_or_never_alarmed_does_not_count_once_it_is_lost(loss, doubt):
+    case = Case()
+    case.alarm("smoke-2")
+    case.alarm("smoke-2", is_alarm=False)
+    case.tick(1)
+    case.hear(loss("smoke-2", case.now), loss("smoke-3", case.now))
+    out = case.alarm("smoke-1")
+    assert begun(out, "then") == []
+    assert out[0].why == f"not counted: smoke-2 ({doubt}), smoke-3 ({doubt})"
+
+
+def test_a_panel_that_shows_a_fault_in_the_place_of_the_alarm_has_lost_the_detector():
+    case = Case()
+    case.alarm("smoke-2")
+    case.tick(1)
+    case.hear(says("smoke-2", alarm=False, at=case.now), state("smoke-2", "fault", "fault", case.now))
+    assert begun(case.alarm("smoke-1")) == THEN
+
+
+def test_one_that_is_back_and_clear_does_not_count():
+    case = Case()
+    case.alarm("smoke-2")
+    case.hear(link("smoke-2", "offline", case.now))
+    case.tick(60)
+    case.hear(link("smoke-2", "online", case.now), says("smoke-2", alarm=False, at=case.now))
+    assert begun(case.alarm("smoke-1"), "then") == []
+    case.hear(link("smoke-2", "offline", case.now + 1))
+    assert case.phase is Phase.ALERT
+
+
+def test_one_that_was_tested_when_it_was_lost_does_not_count():
+    case = Case()
+    case.alarm("smoke-2")
+    case.hear(state("smoke-2", "test", "testing", case.now), link("smoke-2", "offline", case.now))
+    assert begun(case.alarm("smoke-1"), "then") == []
+
+
+def test_water_destroys_no_detector():
+    case = Case()
+    case.alarm("leak-1")
+    assert case.machine.phase("cellar")[0] is Phase.CONFIRMED
+    case.hear(link("leak-1", "offline", case.now))
+    assert case.machine.phase("cellar")[0] is Phase.QUIET
+
+
+def test_a_person_may_reset_what_only_lost_detectors_still_say_and_it_is_over_then():
+    case = Case()
+    case.alarm("smoke-1")
+    case.alarm("smoke-2")
+    case.hear(link("smoke-1", "offline", case.now), link("smoke-2", "offline", case.now))
+    assert case.machine.reset("b3", case.now) is None
+    case.collect()
+    assert case.tick(1) == []
+    assert case.phase is Phase.QUIET
+    case.hear(link("smoke-1", "offline", case.now))
+    assert case.phase is Phase.QUIET, "what a person has seen to is not lost once more"
+    assert begun(case.alarm("smoke-3"), "then") == []
 
 
 def test_a_value_that_is_too_old_is_none():

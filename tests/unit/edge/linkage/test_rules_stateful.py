@@ -36,14 +36,38 @@ class Linked(RuleBasedStateMachine):
         self.read: dict[str, int] = {}
         self.offline: set[str] = set()
         self.faulty: set[str] = set()
+        self.unreadable: set[str] = set()
+        self.alarmed: set[str] = set()
+        """In alarm when they could be believed last."""
+        self.cleared: dict[str, int] = {}
+        self.lost: dict[str, int] = {}
 
-    def strength(self):
-        believed = {
-            d for d in DEVICES
-            if self.said.get(d) and self.good.get(d) and d not in self.offline | self.faulty
-            and self.now - self.read[d] <= 750 * S
-        }  # fmt: skip
-        return sum(d.startswith("smoke") for d in believed) + any(d.startswith("call") for d in believed)
+    def is_believable(self, device):
+        """Whether what it says counts; fresh, for what a device said long ago says nothing of its health."""
+        return (
+            self.good.get(device, False)
+            and device not in self.offline | self.faulty
+            and self.now - self.read[device] <= 750 * S
+        )
+
+    def note(self, device):
+        """What was just heard of a device makes of its being lost."""
+        if self.is_believable(device):
+            if device in self.alarmed and not self.said[device]:
+                self.cleared[device] = self.now
+            (self.alarmed.add if self.said[device] else self.alarmed.discard)(device)
+            self.lost.pop(device, None)
+        elif device in self.offline | self.faulty | self.unreadable and device not in self.lost:
+            was_alarmed = device in self.alarmed or self.cleared.get(device) == self.now
+            self.lost |= {device: self.now} if was_alarmed else {}
+
+    def in_alarm(self, *, lost=True):
+        believed = {d for d in DEVICES if self.said.get(d) and self.is_believable(d)}
+        return believed | {d for d, since in self.lost.items() if lost and self.now - since <= 600 * S}
+
+    def strength(self, *, lost=True):
+        counted = self.in_alarm(lost=lost)
+        return sum(d.startswith("smoke") for d in counted) + any(d.startswith("call") for d in counted)
 
     def drain(self, *, by_hand=False, is_restart=False):
         """Checks everything that comes out against the model."""
@@ -71,18 +95,22 @@ class Linked(RuleBasedStateMachine):
     @rule(device=device, alarm=st.booleans(), quality=quality)
     def hear(self, device, alarm, quality):
         self.said[device], self.good[device], self.read[device] = alarm, quality is Quality.GOOD, self.now
+        (self.unreadable.add if quality is Quality.FAULT else self.unreadable.discard)(device)
+        self.note(device)
         self.machine.take(says(device, alarm=alarm, at=self.now, quality=quality), self.now)
         self.drain()
 
     @rule(device=device, is_online=st.booleans())
     def hear_link(self, device, is_online):
         (self.offline.discard if is_online else self.offline.add)(device)
+        self.note(device)
         self.machine.take(link(device, "online" if is_online else "offline", self.now), self.now)
         self.drain()
 
     @rule(device=device, is_faulty=st.booleans())
     def hear_fault(self, device, is_faulty):
         (self.faulty.add if is_faulty else self.faulty.discard)(device)
+        self.note(device)
         self.machine.take(state(device, "fault", "fault" if is_faulty else "ok", self.now), self.now)
         self.drain()
 
@@ -96,12 +124,15 @@ class Linked(RuleBasedStateMachine):
 
     @rule()
     def reset(self):
-        strength = self.strength()
+        strength = self.strength(lost=False)
         was = self.machine.phase("b3")[0]
         refused = self.machine.reset("b3", self.now)
         assert (refused is None) is (was is Phase.CONFIRMED and strength < 2)
         if refused is None:
             self.has_acted = False
+            self.lost.clear()
+            self.cleared.clear()
+            self.alarmed = self.in_alarm(lost=False)
         self.drain(by_hand=True)
 
     @rule()
