@@ -19,7 +19,8 @@ KEEP_DAMAGED = 2
 """So many damaged files of one name are kept for people to look at; older ones are removed."""
 CACHE_KIB = 256
 """Memory for pages, each connection; SQLite would take eight times as much."""
-PAGE_BYTES = 4096
+PAGE_BYTES = 1024
+"""A commit writes each page that it changes twice, and most change few bytes: small pages halve what is written."""
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT})
 
 
@@ -105,20 +106,23 @@ def move_aside(path: Path) -> Path:
     The newest KEEP_DAMAGED such files stay, older ones are removed. Raises OSError.
     """
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    before = _damaged(path)
     aside = path.with_name(f"{path.name}.damaged-{stamp}")
-    while aside.exists():
-        aside = aside.with_name(f"{aside.name}x")
+    if before and aside.name <= before[-1].name:  # within the same second, or the clock was set back
+        aside = aside.with_name(f"{before[-1].name}x")
     for source, suffix in _parts(path):
         source.rename(aside.with_name(aside.name + suffix))
-    kept = sorted(
-        (old for old in path.parent.glob(f"{path.name}.damaged-*") if not old.name.endswith(("-wal", "-shm"))),
-        key=lambda old: old.name,
-    )
-    for old in kept[:-KEEP_DAMAGED]:
+    for old in _damaged(path)[:-KEEP_DAMAGED]:
         for part, _ in _parts(old):
             part.unlink()
     sync_folder(path.parent)
     return aside
+
+
+def _damaged(path: Path) -> list[Path]:
+    """The damaged files of a name, the newest last."""
+    found = (old for old in path.parent.glob(f"{path.name}.damaged-*") if not old.name.endswith(("-wal", "-shm")))
+    return sorted(found, key=lambda old: old.name)
 
 
 def _parts(path: Path) -> Iterator[tuple[Path, str]]:

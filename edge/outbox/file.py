@@ -35,6 +35,7 @@ from edge.outbox.beside import (
 )
 from edge.outbox.chain import Loss, new_epoch
 from edge.outbox.room import Room
+from edge.outbox.salvage import Salvage, salvage
 from edge.outbox.store import Store
 from edge.seams import BootTime
 
@@ -83,6 +84,48 @@ class StreamFile(Store):
         self._is_inventory_kept = False
         self._handed = {}
         super()._load(db)
+
+    def replace(self, problem: str) -> Path | None:
+        """As Store does it; what can still be read of the damaged file goes on in the new one."""
+        aside = super().replace(problem)
+        saved = salvage(aside, self.stream) if aside else Salvage()
+        if saved.blocks or saved.boots:
+            try:
+                with self.transaction():
+                    self._take_back(saved)
+            except sqlite3.Error as e:
+                log.warning("what was saved of the damaged file cannot be kept", stream=self.stream, problem=str(e))
+        return aside
+
+    def _take_back(self, saved: Salvage) -> None:
+        chain, db = self.chain, self.db
+        if saved.boots:
+            db.execute("DELETE FROM boots")  # this one comes after them
+            for known in saved.boots:
+                keep_boot(db, known.boot, last_mono_ns=known.last_mono_ns)
+                if known.clock is not None:
+                    keep_boot(db, known.boot, clock=known.clock)
+            keep_boot(db, self._boot)
+        if not saved.blocks:
+            return
+        for seq, (header, block) in enumerate(saved.blocks, chain.head_seq + 1):
+            self._insert(seq, header.items, block)
+        sealed = max((header.sealed_ns for header, _ in saved.blocks if header.boot == self._boot), default=0)
+        head = chain.head_seq + len(saved.blocks)
+        self.move(
+            msgspec.structs.replace(
+                chain,
+                head_seq=head,
+                head_checksum=checksum_of(saved.blocks[-1][1]),
+                sealed_ns=max(sealed, chain.sealed_ns),
+            )
+        )
+        for inventory in saved.inventories:
+            keep_inventory(db, inventory, self.chain)
+        self._is_inventory_kept = False
+        if self.stream is Lane.URGENT:
+            self._announce_first()
+        log.warning("blocks of the damaged file were saved", stream=self.stream, blocks=len(saved.blocks))
 
     # Sealing
 
@@ -240,6 +283,7 @@ class StreamFile(Store):
         self._handed = {}
         self.move(msgspec.structs.replace(self.chain, epoch=new_epoch(), tail_number=0, tail_checksum=0, announced=0))
         if self.stream is Lane.URGENT:
+            self.forget_states()
             self._announce_first()
 
     def _announce_first(self) -> None:

@@ -52,6 +52,7 @@ class Outbox:
         self._places = _places(inventory)
         self._states: list[StateRecord] = []
         self._has_unplaced = False
+        self._tell_anew = asyncio.Event()
 
     @classmethod
     @asynccontextmanager
@@ -209,10 +210,14 @@ class Outbox:
             if receipt is not None:
                 await self.record(receipt)
                 stream.lost_items += receipt.items
+                if lane is Lane.URGENT:
+                    self._tell_anew.set()
             if stream.file.undeclared:
                 for loss_id, loss in await stream.worker.run(StreamFile.losses):
                     await self.record(self._receipt(loss))
                     stream.lost_items += loss.items
+                    if lane is Lane.URGENT:
+                        self._tell_anew.set()
                     await stream.worker.run(lambda file, loss_id=loss_id: file.declared(loss_id))  # type: ignore[misc]
 
     def _take_dropped(self, lane: Lane) -> LossReceipt | None:
@@ -298,7 +303,17 @@ class Outbox:
         of = self._streams[stream]
         await of.worker.run(StreamFile.open_epoch)
         log.warning("a new epoch was opened", stream=stream, epoch=of.file.chain.epoch, pending=of.file.chain.pending)
+        self._tell_anew.set()
         of.changed()
+
+    async def wait_to_tell_anew(self) -> None:
+        """Returns when the cloud may know another past than this box: after a new epoch, or when states were lost.
+
+        A restored card, a restored database and a second box of one identity all end in one; what the cloud then takes
+        for the state of things may be an older one, which nothing would correct until it changes.
+        """
+        await self._tell_anew.wait()
+        self._tell_anew.clear()
 
     async def give_up_first(self, stream: Lane, reason: str) -> None:
         """Gives up the oldest pending block, which nobody will ever take, and declares it."""

@@ -144,20 +144,21 @@ class Store:
             keep_boot(db, self._boot)
             self.move(msgspec.structs.replace(chain, boot=self._boot, sealed_ns=0))
 
-    def replace(self, problem: str) -> None:
+    def replace(self, problem: str) -> Path | None:
         """Moves this file aside as damaged and begins an empty one in a new epoch; what it held is noted as lost.
 
-        Raises sqlite3.Error and OSError where the disk does not let it (see `leave_disk`).
+        Where it is now. Raises sqlite3.Error and OSError where the disk does not let it (see `leave_disk`).
         """
         self.close()
         if self.in_memory:
             self._begin_in_memory(problem)
-            return
+            return None
         aside = move_aside(self.path)
         log.error("outbox file was damaged and moved aside; the box goes on with a new one",
                   file=str(self.path), moved_to=aside.name, problem=problem)  # fmt: skip
         self._load(connect(self.path))
         self._note_unknown(f"{self.path.name} was damaged, moved aside as {aside.name}")
+        return aside
 
     def close(self) -> None:
         """Closes the file, if it is open; all that was committed is in it."""
@@ -290,7 +291,13 @@ class Store:
     def note(self, loss: Loss) -> None:
         """A loss that is to be declared, as part of the transaction."""
         keep_loss(self.db, loss)
+        if self.stream is Lane.URGENT:
+            self.forget_states()
         self.undeclared = True
+
+    def forget_states(self) -> None:
+        """Nobody knows what the cloud knows: the next start says every state anew. As part of the transaction."""
+        self.db.execute("DELETE FROM states")
 
     def _note_unknown(self, reason: str) -> None:
         with self.transaction():

@@ -215,3 +215,42 @@ async def test_a_block_that_stays_unreadable_is_given_up_and_what_comes_before_i
         cloud.pass_over(receipts[0])
         cloud.take(last)
         assert [row.value for row in cloud.items] == [0.0, 2.0]
+
+
+@pytest.mark.parametrize("stream", list(Lane))
+async def test_what_can_be_read_of_a_damaged_file_is_delivered(tmp_path, stream):
+    """Its blocks are each whole or not: one page that is not takes nothing with it but what lay on it."""
+    async with opened(tmp_path) as outbox:
+        await outbox.record(ClockRecord(BOOT, 5, 1_800_000_000_000_000_000, 1_000_000, "session"))
+        for n in range(60):
+            await outbox.put([state(str(n), n), telemetry(float(n), n)])
+            await outbox.flush()
+    path = tmp_path / f"{stream}.db"
+    with sqlite3.connect(path) as db:
+        page_bytes = db.execute("PRAGMA page_size").fetchone()[0]
+        leaves = db.execute(
+            "SELECT pageno FROM dbstat WHERE name = 'blocks' AND pagetype = 'leaf' ORDER BY path"
+        ).fetchall()
+    db.close()
+    assert len(leaves) > 4
+    with path.open("r+b") as file:
+        file.seek((leaves[len(leaves) // 2][0] - 1) * page_bytes)
+        file.write(b"\xa5" * page_bytes)
+    async with opened(tmp_path, boot=b"another boot now") as outbox:
+        await outbox.put([state("clear", 99), telemetry(99.0, 99)])
+        await outbox.flush()
+        items = await all_of(outbox, stream)
+        await eventually(lambda: not (outbox._urgent.file.undeclared or outbox._bulk.file.undeclared))
+        urgent = items if stream is Lane.URGENT else []
+        urgent += await all_of(outbox, Lane.URGENT)
+        known = {boot.boot: boot.clock for boot in await outbox.boots()}
+    found = (
+        [i.value for i in items if isinstance(i, StateRecord)] if stream is Lane.URGENT else [i.value for i in items]
+    )
+    numbers = [int(value) for value in found if value not in {"clear", 99.0}]
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] == 0
+    assert numbers[-1] == 59
+    assert 40 < len(numbers) < 60
+    assert [(r.stream, "moved aside" in r.reason) for r in urgent if isinstance(r, LossReceipt)] == [(stream, True)]
+    assert known[BOOT] is not None
