@@ -1,7 +1,7 @@
 """The body of a bulk block: readings as columns of whole numbers. Layout and reasons in BLOCK.md.
 
 Written for a box that has no numpy: each step is one pass of a list, and what is done for each series is little.
-`cloud/ingest/columns.py` is the quick counterpart of the decoder here.
+`cloud/store/columns.py` is the quick counterpart of the decoder here.
 """
 
 import struct

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.ingest.chain import Incoming
-from cloud.ingest.columns import Columns, decode_columns
+from cloud.store.columns import Columns, decode_columns
 from cloud.store.group import Inventory
 from cloud.store.landing import Arrived, true_quality
 from cloud.store.newest import Newest

@@ -16,11 +16,11 @@ from prometheus_client import Gauge, Histogram
 
 from cloud.ingest.bulk import Bad, Checked, check, decode
 from cloud.ingest.chain import MAX_TAKEN_BYTES, Incoming, Walk, walk
-from cloud.ingest.columns import Columns
 from cloud.ingest.counts import BLOCKS, READINGS, SECONDS
 from cloud.ingest.inventories import Inventories
 from cloud.ingest.refused import RefusedError
 from cloud.store import Connection, Database, UnkeepableError, group, landing, newest, streams
+from cloud.store.columns import Columns
 from cloud.store.newest import Newest
 from cloud.store.streams import Boot
 from contract.errors import AnjuError, BlockError, Retryable

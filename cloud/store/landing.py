@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from cloud.ingest.columns import decode_columns
 from cloud.store import rollups
+from cloud.store.columns import decode_columns
 from cloud.store.copy import COLUMNS, LANDING_COLUMNS, landing_row, readings_as_copy, rows_as_copy
 from cloud.store.database import Connection, rows_as
 from cloud.store.sql import load_queries

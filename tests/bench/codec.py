@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 import zstandard
 
-from cloud.ingest.columns import Columns
-from cloud.ingest.columns import decode_columns as decode_by_numpy
+from cloud.store.columns import Columns
+from cloud.store.columns import decode_columns as decode_by_numpy
 from contract.block import Header, decode_block, encode_block
 from contract.columns import TICK_NS, Row, decode_columns, encode_columns
 from contract.kinds import Lane

@@ -8,7 +8,7 @@ import msgspec
 
 import contract
 from cloud.ingest.checks import problem_of
-from cloud.ingest.columns import decode_columns as decode_by_numpy
+from cloud.store.columns import decode_columns as decode_by_numpy
 from contract.block import (
     CHECKSUM_BYTES,
     HEADER,
@@ -159,7 +159,9 @@ REPLIES: tuple[type[msgspec.Struct], ...] = (
 def session(data: bytes) -> None:
     """Any bytes as an answer of the cloud or a request of a box: the message or msgspec's errors, used as they are."""
     number, data = chosen(data)
-    _retry_after_s(data.decode("latin-1"))
+    for utc_ns in (None, 10**18):
+        after_s = _retry_after_s(data.decode("latin-1"), utc_ns)
+        assert after_s is None or after_s >= 0
     assert len(_detail(data)) <= len(data) + 2
     try:
         for block in iter_blocks(data):

@@ -1,13 +1,16 @@
 """The cloud's numpy decoder reads what contract.columns reads, to the bit."""
 
+import tracemalloc
+
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.ingest import columns
+from cloud.store import columns
 from contract import columns as plain
+from contract.block import MAX_ITEMS
 from contract.columns import Row
 from contract.errors import BlockError
 from contract.messages import Quality
@@ -81,3 +84,17 @@ def test_no_readings_are_empty_columns() -> None:
     found = decode(plain.encode_columns([], BASE_NS), 0, 0)
     assert [len(part) for part in (found.series, found.mono_ns, found.value, found.quality)] == [0] * 4
     assert found.mono_ns.dtype == np.int64
+
+
+@pytest.mark.parametrize("series", [1, MAX_ITEMS])
+def test_what_a_few_bytes_become_is_bounded(series: int) -> None:
+    alike = [Row(n % series, BASE_NS, 0.0, Quality.GOOD) for n in range(MAX_ITEMS)]
+    body = plain.encode_columns(alike, BASE_NS)
+    assert len(body) < 32
+    tracemalloc.start()
+    try:
+        assert len(decode(body, MAX_ITEMS).value) == MAX_ITEMS
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 << 20
