@@ -23,6 +23,7 @@ from tests.bench.figures import Figure
 from tests.bench.ingest import ingest
 from tests.bench.linkage import linkage
 from tests.bench.modbus_read import modbus_read
+from tests.bench.outbox import outbox
 from tests.bench.path import path
 from tests.bench.rest import rest
 from tests.bench.rss import rss
@@ -39,6 +40,7 @@ BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "smoke_to_page": smoke_to_page,
     "box_at_rest": box_at_rest,
     "codec": codec,
+    "outbox": outbox,
     "ingest": ingest,
     "burst": burst,
 }
