@@ -164,7 +164,8 @@ class Box:
             await stack.enter_async_context(serve_health(self._health_listen, self._snapshot))
             await stack.enter_async_context(self._guard.serve(self._linkage))
             async with running({"uplink": self._uplink.run(), "watchdog": keep_watchdog()} | self._records()):
-                async with running({"tick": self._tick(), "counters": self._keep_counters()}):
+                own = {"tick": self._tick(), "counters": self._keep_counters(), "tell anew": self._tell_anew()}
+                async with running(own):
                     self._buses.start(site.buses, devices)
                     log.info("box runs", estate=site.estate.name, gateway=self._identity.gateway, devices=len(devices))
                     notify("READY=1")
@@ -196,6 +197,14 @@ class Box:
         taken = self._normaliser.take(samples)
         self._tally.count(samples, taken)
         await self._linkage.pass_on(taken)
+
+    async def _tell_anew(self) -> Never:
+        """Says every state again whenever the cloud may know another past than this box."""
+        while True:
+            await self._outbox.wait_to_tell_anew()
+            readings = self._normaliser.tell_anew(mono_ns())
+            self._tally.count((), readings)
+            await self._linkage.pass_on(readings)
 
     async def _tick(self) -> Never:
         while True:

@@ -14,7 +14,7 @@ class Link:
     """One device's link. `word` is None until anything is known. Its readings never go back in time."""
 
     __slots__ = (
-        "_beat_ns", "_device", "_failed_ns", "_failures", "_good_ns", "_is_own", "_is_seen", "_limit_ns",
+        "_beat_ns", "_device", "_failed_ns", "_failures", "_good_ns", "_is_due", "_is_own", "_is_seen", "_limit_ns",
         "_reported_ns", "word",
     )  # fmt: skip
 
@@ -38,6 +38,7 @@ class Link:
         """Whether there was a good value in this run; only then is `online` repeated."""
         self._is_own = False
         """Whether `_reported_ns` is a time of this run."""
+        self._is_due = False
 
     def good(self, mono_ns: int) -> Reading | None:
         """A value was read."""
@@ -68,13 +69,17 @@ class Link:
         """Whoever carries its messages says that it went."""
         return self._become(OFFLINE, mono_ns) if self.word != OFFLINE else None
 
+    def tell_anew(self) -> None:
+        """The heartbeat is due, whatever was said before."""
+        self._is_due = True
+
     def tick(self, now_ns: int) -> Reading | None:
         """What time alone brings: off line by silence, or a heartbeat of what is known."""
         self._good_ns = self._good_ns or now_ns
         if self.word != OFFLINE and now_ns - self._good_ns > self._limit_ns:
             return self._become(OFFLINE, now_ns)
         # A state restored from another boot has a time this boot has not reached: it is due at once.
-        is_due = now_ns - self._reported_ns >= self._beat_ns or self._reported_ns > now_ns
+        is_due = self._is_due or now_ns - self._reported_ns >= self._beat_ns or self._reported_ns > now_ns
         if self.word is None or not is_due or (self.word == ONLINE and not self._is_seen):
             return None
         return self._become(self.word, now_ns)
@@ -82,5 +87,5 @@ class Link:
     def _become(self, word: str, mono_ns: int) -> Reading:
         # A read is a little older than the tick that may have come before it is taken.
         self._reported_ns = max(mono_ns, self._reported_ns) if self._is_own else mono_ns
-        self._is_own, self.word = True, word
+        self._is_own, self._is_due, self.word = True, False, word
         return Reading(self._device, "link", word, Quality.GOOD, self._reported_ns, Lane.URGENT)

@@ -23,10 +23,10 @@ MOST_GONE = 1000
 class _Device:
     """A device's link and its points."""
 
-    __slots__ = ("events", "link", "tracks")
+    __slots__ = ("events", "is_polled", "link", "tracks")
 
-    def __init__(self, link: Link) -> None:
-        self.link = link
+    def __init__(self, link: Link, *, is_polled: bool) -> None:
+        self.link, self.is_polled = link, is_polled
         self.tracks: dict[str, StateTrack | NumberTrack] = {}
         self.events: dict[str, EventTrack] = {}
 
@@ -98,8 +98,8 @@ class Normaliser:
         record = before.get((device, "link"))
         before_word, before_ns = (record.value, record.mono_ns) if record is not None else (None, 0)
         link = Link(device, item.silent_after_s, before_word, before_ns, item.link_heartbeat_s)
-        here = _Device(link)
         is_polled = isinstance(item.profile, ModbusProfile)
+        here = _Device(link, is_polled=is_polled)
         for name, mapped in item.profile.points.items():
             point = points[name]
             if name == "link":
@@ -204,6 +204,21 @@ class Normaliser:
                 readings.append(reading)
             if not track.is_pending:
                 self._pending.discard(track)
+        return readings
+
+    def tell_anew(self, now_ns: int) -> list[Reading]:
+        """Everything is news again, since the cloud may know an older state of things (a restored disk or database).
+
+        What is polled is told at its next read; what speaks by itself at once, as it was heard last in this boot.
+        """
+        readings = []
+        for here in self._devices.values():
+            here.link.tell_anew()
+            for track in here.tracks.values():
+                if here.is_polled:
+                    track.tell_anew()
+                elif track.reported_ns <= now_ns and (reading := track.again(now_ns)) is not None:
+                    readings.append(reading)
         return readings
 
     def online(self, since_ns: int = 0) -> frozenset[str]:

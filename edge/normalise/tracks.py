@@ -50,6 +50,16 @@ class Track:
         self.errors = self.failed_ns = 0
         """Failed reads in a row, and the time of the first of them."""
 
+    def tell_anew(self) -> None:
+        """The next sample is reported whatever it says: who knew of the last report may know nothing of it."""
+        self.due_ns = 0
+
+    def again(self, mono_ns: int) -> Reading | None:
+        """What was reported last once more, for a device that may say nothing for hours; None where nothing was."""
+        if not self.reported_ns:
+            return None
+        return self._report(self.value, self.quality, max(mono_ns, self.reported_ns))
+
     def fail(self, mono_ns: int) -> Reading | None:
         """The reading that says that the point cannot be read, if that is news."""
         is_due = not self.reported_ns <= mono_ns < self.due_ns

@@ -96,3 +96,15 @@ def test_a_restored_online_is_not_repeated_before_the_device_was_heard() -> None
     assert normaliser.tick(5 * S) == []
     normaliser.take([smoke(0, 6 * S)])
     assert words(normaliser.tick(7 * S)) == [("online", 7 * S)], "the restored time is of another boot: due at once"
+
+
+def test_told_anew_what_is_polled_is_news_at_its_next_read() -> None:
+    normaliser = Normaliser([detector()], tokenise=TOKENISE)
+    normaliser.take([smoke(0)])
+    assert normaliser.take([smoke(0, NOW + S)]) == []
+    assert normaliser.tell_anew(NOW + S) == []
+    again = normaliser.take([smoke(0, NOW + 2 * S)])
+    assert [(r.point, r.value) for r in again] == [("smoke", "clear")]
+    assert [(r.point, r.value) for r in normaliser.tick(NOW + 2 * S)] == [("link", "online")]
+    assert normaliser.take([smoke(0, NOW + 3 * S)]) == []
+    assert normaliser.tick(NOW + 3 * S) == []

@@ -257,3 +257,11 @@ def test_text_that_the_cloud_would_refuse_costs_no_event() -> None:
     (_, pressed) = button.take([Sample("d", "pressed", 1, S, fields={"place": "3号楼\0\ud800" + "x" * 500})])
     assert isinstance(pressed, Event)
     assert pressed.fields == {"place": "3号楼" + "x" * 195}
+
+
+def test_told_anew_what_speaks_by_itself_is_said_at_once_as_it_was_heard_last() -> None:
+    door = normaliser(heard("door", contact=MqttPoint(states={0: "closed", 1: "open"})))
+    assert door.tell_anew(S) == []
+    door.take([contact(1, 2)])
+    assert states(door.tell_anew(9 * S)) == [("open", 9 * S)]
+    assert states(door.take([contact(1, 10)])) == []
