@@ -263,5 +263,5 @@ def test_told_anew_what_speaks_by_itself_is_said_at_once_as_it_was_heard_last() 
     door = normaliser(heard("door", contact=MqttPoint(states={0: "closed", 1: "open"})))
     assert door.tell_anew(S) == []
     door.take([contact(1, 2)])
-    assert states(door.tell_anew(9 * S)) == [("open", 9 * S)]
+    assert states(door.tell_anew(9 * S)) == [("open", 9)]
     assert states(door.take([contact(1, 10)])) == []
