@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 import structlog
 import uvicorn
@@ -31,6 +32,7 @@ from cloud.identity.gateways import Gateways
 from cloud.identity.people import People
 from cloud.ingest import routes as ingest_routes
 from cloud.ingest.ingest import Ingest
+from cloud.ingest.quarantine import replay
 from cloud.ingest.settle import Settler
 from cloud.settings import Settings
 from cloud.store import Database
@@ -95,7 +97,7 @@ class Cloud:
             Alarms(self.database, self.engine),
             Devices(self.database, self.commands),
             ConsoleGateways(self.database),
-            Quarantine(self.database, None),
+            Quarantine(self.database, partial(replay, self.database, self.engine.evaluate, self.commands.answer)),
             self.hub,
             https=settings.https,
         )

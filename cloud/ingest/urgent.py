@@ -35,6 +35,14 @@ _LITTLE = timedelta(microseconds=1)
 MAX_RECORDS = 20_000
 
 
+class LeftOutError(BlockError):
+    """Some records of a block could not be kept, by their places in it; the others were."""
+
+    def __init__(self, problem: str, places: list[int]) -> None:
+        super().__init__(problem)
+        self.places = places
+
+
 class Applied(msgspec.Struct, frozen=True):
     """What urgent blocks brought: changes for the alarms, topics to wake, and how many blocks were set aside."""
 
@@ -73,7 +81,7 @@ class UrgentWriter:
         await self._load_sources()
         quarantined = 0
         read = [
-            (block, _try_records(block))
+            (block, try_records(block))
             for block in blocks
             if block.header.sealed_ns > self._boots[block.header.boot].sealed_ns  # else known already
         ]
@@ -89,26 +97,27 @@ class UrgentWriter:
                     raise records
                 await self._apply_block(head.boot, records)
             except BlockError as e:
-                raw = block.raw
+                left_out = e.places if isinstance(e, LeftOutError) else None
                 await streams.quarantine(
-                    self._connection, self._gateway, Lane.URGENT, head.epoch, head.number, raw, str(e)
+                    self._connection, self._gateway, Lane.URGENT, head.epoch, head.number, block.raw, str(e), left_out
                 )
                 quarantined += 1
         changes = await self._store()
         return Applied(tuple(changes), frozenset(self._topics), quarantined)
 
     async def _apply_block(self, boot: bytes, records: tuple[Record, ...]) -> None:
-        """Applies what can be; then raises BlockError when some could not, so that people can look at those."""
-        refused: list[tuple[str, Record]] = []
-        for record in records:
+        """Applies what can be; then raises LeftOutError when some could not, so that people can look at those."""
+        refused: list[tuple[int, str]] = []
+        for place, record in enumerate(records):
             problem = problem_of(record)
             if problem is None and not await self._apply_record(boot, record):
                 problem = "a name that the inventory does not have"
             if problem is not None:
-                refused.append((problem, record))
+                refused.append((place, problem))
         if refused:
-            problem, record = refused[0]
-            raise BlockError(f"{len(refused)} records cannot be kept. The first holds {problem}: {record}")
+            place, problem = refused[0]
+            what = f"{len(refused)} records cannot be kept. The first holds {problem}: {records[place]}"
+            raise LeftOutError(what, [place for place, _ in refused])
 
     def _take_first_clocks(self, bodies: list[tuple[Record, ...]]) -> None:
         """What a boot said before its first clock record has its time from that one.
@@ -199,14 +208,20 @@ class UrgentWriter:
         # like history, or a fire would go unheard: each state is stamped after the one it followed,
         # by a microsecond at least: whoever reads them later knows which was the last.
         marks = await streams.latest_at(self._connection, {row.series for _, row in self._states})
+        return await self._store_states(self._stamped(marks))
+
+    def _stamped(self, marks: dict[int, datetime]) -> list[tuple[Source, StateRow]]:
         ordered: list[tuple[Source, StateRow]] = []
         for source, row in self._states:
             at = max(row.at, marks[row.series] + _LITTLE) if row.series in marks else row.at
             marks[row.series] = at
             ordered.append((source, msgspec.structs.replace(row, at=at)))
-            self._topics.add(f"device:{source.device}")
+        return ordered
+
+    async def _store_states(self, ordered: list[tuple[Source, StateRow]]) -> list[Change]:
         await streams.put_states(self._connection, [row for _, row in ordered])
         await streams.put_latest(self._connection, list({row.series: row for _, row in ordered}.values()))
+        self._topics |= {f"device:{source.device}" for source, _ in ordered}
         return [
             Change(
                 series=row.series,
@@ -228,7 +243,7 @@ def _with_clock(boot: Boot, record: ClockRecord) -> Boot:
     )
 
 
-def _try_records(block: Incoming) -> tuple[Record, ...] | BlockError:
+def try_records(block: Incoming) -> tuple[Record, ...] | BlockError:
     """A block's records, or why it has none."""
     try:
         return _records(block)

@@ -51,7 +51,7 @@ async def lock_cursors(
     connection: Connection, gateways: Collection[UUID], stream: Lane, *, wait: bool
 ) -> dict[UUID, Cursor]:
     """How far streams are, locked until the transaction ends; without `wait` only those that nobody has locked."""
-    query = _SQL["wait_for_cursors" if wait else "lock_cursors"]
+    query = _SQL["wait_for_cursors"] if wait else _SQL["lock_cursors"]
     rows = await connection.fetch(query, list(gateways), stream)
     return {row["gateway"]: Cursor(row["epoch"], row["number"], row["checksum"]) for row in rows}
 

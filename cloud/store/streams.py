@@ -187,7 +187,43 @@ async def put_loss(connection: Connection, gateway: UUID, receipt: LossReceipt, 
 
 
 async def quarantine(
-    connection: Connection, gateway: UUID, stream: Lane, epoch: int, number: int, block: bytes, reason: str
+    connection: Connection,
+    gateway: UUID,
+    stream: Lane,
+    epoch: int,
+    number: int,
+    block: bytes,
+    reason: str,
+    left_out: Sequence[int] | None = None,
 ) -> None:
-    """Sets a block aside with its reason, so that the stream goes on and people can look at it."""
-    await connection.execute(_SQL["quarantine"], gateway, stream, epoch, number, block, storable(reason, 500))
+    """Sets a block aside with its reason, so that the stream goes on and people can look at it.
+
+    `left_out` are the places of the records that were not kept where the others were; None: all of it.
+    """
+    await connection.execute(_SQL["quarantine"], gateway, stream, epoch, number, block, storable(reason, 500), left_out)
+
+
+class SetAside(msgspec.Struct, frozen=True):
+    """A block that was set aside: whose, since when, which of its records were left out (None: all), and if it came
+    to be stored after all.
+    """
+
+    gateway: UUID
+    estate: int
+    stream: Lane
+    block: bytes
+    at: datetime
+    left_out: list[int] | None
+    replayed: bool
+    newer_inventory: bool
+
+
+async def lock_set_aside(connection: Connection, number: int) -> SetAside | None:
+    """A block that was set aside, locked until the transaction ends."""
+    row = await connection.fetchrow(_SQL["lock_set_aside"], number)
+    return None if row is None else SetAside(**dict(row) | {"stream": Lane(row["stream"])})
+
+
+async def mark_replayed(connection: Connection, number: int) -> None:
+    """The block is stored now."""
+    await connection.execute(_SQL["mark_replayed"], number)

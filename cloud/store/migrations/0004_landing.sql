@@ -32,3 +32,6 @@ ALTER TABLE latest_readings SET (
     toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 10000,
     toast.autovacuum_vacuum_cost_delay = 0
 );
+
+-- Which records of a block were left out where the others were kept; NULL: it was set aside whole.
+ALTER TABLE quarantine ADD left_out int[];

@@ -108,4 +108,14 @@ INSERT INTO loss (gateway, stream, epoch, first, last, items, reason, at) VALUES
 
 -- name: quarantine
 -- A block that cannot be taken as it is.
-INSERT INTO quarantine (gateway, stream, epoch, number, block, reason) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO quarantine (gateway, stream, epoch, number, block, reason, left_out) VALUES ($1, $2, $3, $4, $5, $6, $7)
+
+-- name: lock_set_aside
+-- A block that was set aside, so that only one person has it stored, and whether its box has said since what it has.
+SELECT gateway, gateway.estate, stream, block, at, left_out, replayed_at IS NOT NULL AS replayed,
+       EXISTS (SELECT FROM inventory WHERE inventory.gateway = quarantine.gateway AND received_at > quarantine.at) AS newer_inventory
+FROM quarantine JOIN gateway ON gateway.id = quarantine.gateway WHERE quarantine.id = $1 FOR UPDATE OF quarantine
+
+-- name: mark_replayed
+-- The block is stored now.
+UPDATE quarantine SET replayed_at = now() WHERE id = $1

@@ -21,8 +21,11 @@ from tests.support.blocks import BOOT, SECOND, Chain
 SERIES = 6
 rows = st.lists(
     st.builds(
-        Row, st.integers(0, SERIES - 1), st.integers(0, 20).map(lambda s: (1000 + s) * SECOND),
-        st.one_of(st.integers(-9, 9).map(float), st.sampled_from([float("nan"), float("inf")])), st.sampled_from(Quality),
+        Row,
+        st.integers(0, SERIES - 1),
+        st.integers(0, 20).map(lambda s: (1000 + s) * SECOND),
+        st.one_of(st.integers(-9, 9).map(float), st.sampled_from([float("nan"), float("inf")])),
+        st.sampled_from(Quality),
     ),
     max_size=8,
 )  # fmt: skip
