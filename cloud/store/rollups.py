@@ -10,11 +10,15 @@ No writer waits for a roll-up and none is missed:
   - A process takes marks away (those that nobody has locked) and reads the rows by a later statement. READ COMMITTED
     gives each statement a view of its own: whatever a taken mark stands for is seen.
   - One process at a time works on a bucket of series, or the older result could be the last to be written.
+
+Days are made from hours in the same way, once a day is over: rolling up an hour marks its day. Days have buckets of
+their own, below zero.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +29,7 @@ _SQL = load_queries("rollups")
 BUCKET = 256
 """Neighbouring series that are rolled up together: about what a box has."""
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 _HOUR_US = 3_600_000_000
 _LOCK = 0x726F6C6C  # "roll": the class of our advisory locks
 _LONGEST_RUN = 24
@@ -32,6 +37,14 @@ _LONGEST_RUN = 24
 MOST_BELIEVED_S = 7 * 86_400.0
 """A state that is not repeated for a week holds no longer, whatever its series says."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Bucket(msgspec.Struct, frozen=True):
+    """A bucket's series, and for how long at most a state of them is believed without being repeated."""
+
+    numbers: list[int]
+    states: list[int]
+    believed_s: float
 
 
 async def mark(connection: Connection, series: npt.NDArray[np.integer], at_us: npt.NDArray[np.integer]) -> None:
@@ -54,39 +67,58 @@ async def mark_rows(connection: Connection, rows: Iterable[tuple[int, datetime]]
 
 
 async def ripe_buckets(connection: Connection, before: datetime, most: int) -> list[int]:
-    """Buckets that have marks of hours begun before that time, the longest waiting first."""
-    return [row["bucket"] for row in await connection.fetch(_SQL["ripe_buckets"], before, most)]
+    """Buckets that have marks of hours begun before that time or of days over by then, the longest waiting first."""
+    return [row["bucket"] for row in await connection.fetch(_SQL["ripe_buckets"], before, before - DAY, most)]
 
 
-async def roll_up(connection: Connection, bucket: int, before: datetime, most_hours: int) -> int:
-    """Rolls up some of a bucket's marked hours that began before that time, in the caller's transaction.
+async def roll_up(connection: Connection, bucket: int, before: datetime, most: int) -> int:
+    """Rolls up a bucket's marked hours that began before that time, at most so many, in the caller's transaction.
 
-    Returns how many; none when another process is at it.
+    Of a bucket below zero it is days. Returns how many; none when another process is at it.
     """
     if not await connection.fetchval(_SQL["lock_bucket"], _LOCK, bucket):
         return 0
-    taken = await connection.fetch(_SQL["take_marks"], bucket, before, most_hours)
-    hours = sorted({row["at"] for row in taken})
-    for start, end in _runs(hours):
-        await roll_up_hours(connection, bucket, start, end)
-    return len(hours)
+    ripe = before if bucket >= 0 else before - DAY
+    marked = sorted({row["at"] for row in await connection.fetch(_SQL["take_marks"], bucket, ripe, most)})
+    if bucket >= 0:
+        for start, end in _runs(marked):
+            await _roll_up_hours(connection, bucket, start, end)
+    else:
+        for midnight in marked:
+            await _roll_up_day(connection, _days_of(bucket), midnight)
+    return len(marked)
 
 
-async def roll_up_hours(connection: Connection, bucket: int, start: datetime, end: datetime) -> None:
-    """Makes the hours from `start` to before `end`, and the days they belong to, from the rows."""
-    ids = (bucket * BUCKET, (bucket + 1) * BUCKET)
+def _days_of(bucket: int) -> int:
+    """The bucket of the days of a bucket of hours, and back: a hole in the numbers keeps the two apart."""
+    return -1 - bucket
+
+
+async def _series(connection: Connection, bucket: int) -> _Bucket:
+    (found,) = await connection.fetch(_SQL["series"], bucket * BUCKET, (bucket + 1) * BUCKET, MOST_BELIEVED_S)
+    return _Bucket(**dict(found))
+
+
+async def _roll_up_hours(connection: Connection, bucket: int, start: datetime, end: datetime) -> None:
+    """Makes the hours from `start` to before `end` from the rows, and has their days made from them."""
+    series = await _series(connection, bucket)
     whole_since = await connection.fetchval(_SQL["whole_since"])
     for part_start, part_end, whole in _split(start, end, whole_since):
         query = _SQL["roll_up_readings"] if whole else _SQL["sum_up_readings"]
-        await connection.execute(query, *ids, part_start, part_end)
-    await connection.execute(_SQL["roll_up_reading_days"], *ids, start, end)
-    believed_s = await connection.fetchval(_SQL["believed_s"], *ids, MOST_BELIEVED_S)
-    if not believed_s:
-        return
+        await connection.execute(query, series.numbers, part_start, part_end)
     # A state goes on into the hours after it until it is no longer believed, so those are made again too.
-    end += HOUR * int(-(-believed_s // 3600))
-    await connection.execute(_SQL["roll_up_states"], *ids, start, end, believed_s)
-    await connection.execute(_SQL["roll_up_state_days"], *ids, start, end)
+    end += HOUR * int(-(-series.believed_s // 3600))
+    if series.states:
+        await connection.execute(_SQL["roll_up_states"], series.states, start, end, series.believed_s)
+    ids = (bucket * BUCKET, (bucket + 1) * BUCKET)
+    await connection.execute(_SQL["mark_days"], *ids, _days_of(bucket), start, end)
+
+
+async def _roll_up_day(connection: Connection, bucket: int, midnight: datetime) -> None:
+    """Makes the days of the estates' own time that the hour from `midnight` belongs to from their hours."""
+    series = await _series(connection, bucket)
+    await connection.execute(_SQL["roll_up_reading_days"], series.numbers, midnight, midnight + HOUR)
+    await connection.execute(_SQL["roll_up_state_days"], series.states, midnight, midnight + HOUR)
 
 
 def _runs(hours: Sequence[datetime]) -> list[tuple[datetime, datetime]]:

@@ -15,7 +15,7 @@ from cloud.store import Connection, Database, Tier, people, retention, rollups
 from contract.errors import Retryable
 
 log = structlog.get_logger()
-_HOURS = Counter("anju_rollup_hours", "Hours of 256 series that were rolled up")
+_HOURS = Counter("anju_rollup_hours", "Hours and days of 256 series that were rolled up")
 _SECONDS = Histogram("anju_rollup_seconds", "Time of a roll-up's transaction")
 _DROPPED = Counter("anju_retention_dropped", "What went as too old: rows, chunks where there are any", ["what"])
 RIPE_AFTER = timedelta(hours=1, minutes=2)
@@ -49,7 +49,7 @@ class Upkeep:
         await _for_ever("drop old data", self.drop_old, RETAIN_EVERY_S)
 
     async def roll_up_ripe(self, now: datetime | None = None) -> int:
-        """Rolls up every marked hour that is over; returns how many. Bucket by bucket, a day of each in turn."""
+        """Rolls up every marked hour and day that is over; returns how many. Bucket by bucket, some of each in turn."""
         before = (now or datetime.now(UTC)) - RIPE_AFTER
         hours = 0
         while True:

@@ -37,8 +37,9 @@ async def put(estate: Estate, series: int, *rows: tuple[datetime, float]) -> Non
 
 async def roll_up(estate: Estate, before: datetime = FAR) -> None:
     async with estate.store.transaction() as connection:
-        for bucket in await rollups.ripe_buckets(connection, before, 100):
-            await rollups.roll_up(connection, bucket, before, 10_000)
+        while buckets := await rollups.ripe_buckets(connection, before, 100):
+            for bucket in buckets:
+                await rollups.roll_up(connection, bucket, before, 10_000)
 
 
 @pytest.mark.parametrize(("days", "most", "bucket_s"), [(2, 600, 288), (30, 600, 7200), (60, 120, 86_400)])

@@ -28,11 +28,12 @@ SELECT extract(epoch FROM at)::float8 AS t, min, max, mean, count
 FROM readings_day WHERE series = $1 AND at >= $2 AND at < $3 AND count > 0 ORDER BY at
 
 -- name: first_fresh_day
--- The day of the estate's own time from which on hours are read: that of the oldest hour between two times, of the newest $4,
--- that is not rolled up yet, and the last day in any case.
+-- The day of the estate's own time from which on hours are read.
+-- That of the oldest hour or day between two times, of the newest $4, that is not rolled up yet; the last day in any case.
 SELECT date_trunc('day', least($3::timestamptz - INTERVAL '1 microsecond', (
     SELECT min(at) FROM (
-        SELECT DISTINCT at FROM rollup_mark WHERE bucket = $1::int / 256 AND at >= $2 AND at < $3 ORDER BY at DESC LIMIT $4
+        SELECT DISTINCT at FROM rollup_mark WHERE bucket IN ($1::int / 256, -1 - $1::int / 256) AND at >= $2 AND at < $3
+        ORDER BY at DESC LIMIT $4
     ) AS marked)), area.timezone)
 FROM series JOIN device ON device.id = series.device JOIN area ON area.id = device.estate WHERE series.id = $1
 
