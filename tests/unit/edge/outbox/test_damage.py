@@ -113,6 +113,19 @@ async def test_a_file_with_other_tables_is_moved_aside(tmp_path):
         assert any("moved aside" in r.reason for r in await all_of(outbox, Lane.URGENT) if isinstance(r, LossReceipt))
 
 
+async def test_a_name_that_is_no_text_any_more_is_damage_too(tmp_path):
+    """SQLite names it in its error, and Python cannot say that."""
+    await filled(tmp_path)
+    path = tmp_path / "urgent.db"
+    path.write_bytes(
+        path.read_bytes().replace(b"tablelosses", b"table\xecosses").replace(b"TABLE losses", b"TABLF losses")
+    )
+    async with opened(tmp_path) as outbox:
+        await outbox.put([state("clear", 9)])
+        await eventually(lambda: not outbox._urgent.file.undeclared)
+        assert any("moved aside" in r.reason for r in await all_of(outbox, Lane.URGENT) if isinstance(r, LossReceipt))
+
+
 @pytest.mark.parametrize(
     "change",
     ["'$.epoch', 0", "'$.epoch', 1e300", "'$.head_seq', -1", "'$.head_seq', 1000", "'$.tail_seq', 1",
