@@ -25,6 +25,7 @@ from tests.bench.linkage import linkage
 from tests.bench.modbus_read import modbus_read
 from tests.bench.outbox import outbox
 from tests.bench.path import path
+from tests.bench.queries import queries
 from tests.bench.rest import rest
 from tests.bench.rss import rss
 from tests.bench.smoke_to_page import smoke_to_page
@@ -40,6 +41,7 @@ BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "smoke_to_page": smoke_to_page,
     "box_at_rest": box_at_rest,
     "codec": codec,
+    "queries": queries,
     "outbox": outbox,
     "ingest": ingest,
     "burst": burst,
