@@ -88,9 +88,9 @@ async def test_a_row_of_a_wrong_type_does_not_end_the_box(tmp_path, column, wron
     assert StateRecord("smoke-1", "smoke", "clear", Quality.GOOD, 9) in urgent
     assert bulk[-1].value == 9.0
     assert any(isinstance(r, LossReceipt) for r in urgent)
-    # Another start finds everything sound.
+    # Another start finds everything sound; after an urgent block was lost it says every state anew.
     async with opened(tmp_path, boot=b"a third boot now") as outbox:
-        assert [s.value for s in outbox.restored_states()] == ["clear"]
+        assert [s.value for s in outbox.restored_states()] == ([] if column == "blocks.bytes" else ["clear"])
 
 
 async def test_a_state_that_came_under_another_name_does_not_hide_the_true_one(tmp_path):
