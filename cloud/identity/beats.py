@@ -70,6 +70,9 @@ class Beats:
                     if not failing:
                         log.warning("beats cannot be written; they are kept until they can", problem=str(e))
                     failing = True
+                except Exception:
+                    log.exception("beats could not be written; they are kept until they can")
+                    failing = True
                 else:
                     failing = False
         finally:
