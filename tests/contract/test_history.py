@@ -21,10 +21,12 @@ MIDNIGHT = datetime(2026, 4, 30, 16, tzinfo=UTC)
 FAR = MIDNIGHT + 400 * DAY
 
 
-async def series_of(estate: Estate) -> tuple[int, int]:
-    """A series of numbers and one of states."""
+async def series_of(estate: Estate, detectors: int = 2) -> tuple[int, int]:
+    """The first series of numbers and the first of states."""
     urgent = Chain(Lane.URGENT)
-    await estate.ingest.take(estate.gateway, estate.area, Lane.URGENT, body(urgent.urgent(inventory(), clock(0))))
+    await estate.ingest.take(
+        estate.gateway, estate.area, Lane.URGENT, body(urgent.urgent(inventory(detectors), clock(0)))
+    )
     ((number,),) = await estate.rows("SELECT min(id) FROM series WHERE lane = 'bulk'")
     ((state,),) = await estate.rows("SELECT min(id) FROM series WHERE lane = 'urgent'")
     return number, state
@@ -42,29 +44,30 @@ async def roll_up(estate: Estate, before: datetime = FAR) -> None:
                 await rollups.roll_up(connection, bucket, before, 10_000)
 
 
-@pytest.mark.parametrize(("days", "most", "bucket_s"), [(2, 600, 288), (30, 600, 7200), (60, 120, 86_400)])
-async def test_a_chart_has_all_that_was_read_whether_it_is_rolled_up_or_not(
-    estate: Estate, days: int, most: int, bucket_s: int
-) -> None:
-    series, _ = await series_of(estate)
-    chance = random.Random(days)
-    start, end = MIDNIGHT, MIDNIGHT + days * DAY
-    rows = [(start + chance.random() * (end - start), chance.random()) for _ in range(300)]
-    await put(estate, series, *rows[:200])
-    await roll_up(estate, end - DAY)
-    await put(estate, series, *rows[200:230])  # late ones, most of them within hours that are rolled up
-    for _ in range(2):
-        async with estate.store.connect() as connection:
-            curve = await history.chart(connection, series, start, end, most)
-        known = rows[:230]
-        assert curve.bucket_s == bucket_s
+async def test_a_chart_has_all_that_was_read_whether_it_is_rolled_up_or_not(estate: Estate) -> None:
+    first, _ = await series_of(estate, detectors=3)
+    numbers = [row[0] for row in await estate.rows("SELECT id FROM series WHERE lane = 'bulk' ORDER BY id")]
+    assert numbers[0] == first
+    for series, (days, most, bucket_s) in zip(
+        numbers, [(2, 600, 288), (30, 600, 7200), (60, 120, 86_400)], strict=True
+    ):
+        chance = random.Random(days)
+        start, end = MIDNIGHT, MIDNIGHT + days * DAY
+        rows = [(start + chance.random() * (end - start), chance.random()) for _ in range(230)]
+        await put(estate, series, *rows[:200])
+        await roll_up(estate, end - DAY)
+        await put(estate, series, *rows[200:])  # late ones, most of them within hours that are rolled up
         parts: dict[float, list[float]] = {}
-        for at, value in known:
+        for at, value in rows:
             began = start.timestamp() if bucket_s == 86_400 else 0.0
             parts.setdefault(began + (at.timestamp() - began) // bucket_s * bucket_s, []).append(value)
         expected = [(t, min(v), max(v), pytest.approx(sum(v) / len(v)), len(v)) for t, v in sorted(parts.items())]
-        assert [(b.t, b.min, b.max, b.mean, b.count) for b in curve.buckets] == expected
-        await roll_up(estate)
+        for _ in range(2):
+            async with estate.store.connect() as connection:
+                curve = await history.chart(connection, series, start, end, most)
+            assert curve.bucket_s == bucket_s
+            assert [(b.t, b.min, b.max, b.mean, b.count) for b in curve.buckets] == expected
+            await roll_up(estate)
 
 
 async def test_a_series_of_very_many_readings_is_drawn_by_the_hour(
@@ -125,8 +128,7 @@ async def test_what_is_not_over_is_not_counted(estate: Estate) -> None:
         assert await history.time_in_state(*ask, "day") == []
 
 
-@pytest.mark.parametrize(("days", "most"), [(1, 600), (30, 600), (300, 120)])
-async def test_a_chart_has_what_landed_and_is_no_row_yet(estate: Estate, days: int, most: int) -> None:
+async def test_a_chart_has_what_landed_and_is_no_row_yet(estate: Estate) -> None:
     began_ns = time.time_ns() // 1_000_000 * 1_000_000
     urgent, record = Chain(Lane.URGENT), inventory()
     bulk = Chain(Lane.BULK, inventory_id=record.inventory_id)
@@ -137,7 +139,8 @@ async def test_a_chart_has_what_landed_and_is_no_row_yet(estate: Estate, days: i
     of_smoke_0 = "FROM series JOIN device ON device.id = series.device WHERE key = 'smoke-0' AND point = 'temperature'"
     ((series,),) = await estate.rows(f"SELECT series.id {of_smoke_0}")
     end = datetime.now(UTC) + timedelta(minutes=1)
-    async with estate.store.connect() as connection:
-        curve = await history.chart(connection, series, end - days * DAY, end, most)
-    (bucket,) = curve.buckets
-    assert (bucket.min, bucket.max, bucket.mean, bucket.count) == (20.5, 20.5, 20.5, 1)
+    for days, most in ((1, 600), (30, 600), (300, 120)):
+        async with estate.store.connect() as connection:
+            curve = await history.chart(connection, series, end - days * DAY, end, most)
+        (bucket,) = curve.buckets
+        assert (bucket.min, bucket.max, bucket.mean, bucket.count) == (20.5, 20.5, 20.5, 1)
