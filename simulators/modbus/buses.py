@@ -91,13 +91,13 @@ class SimulatedTcp(_Units):
         self.server = ModbusServer(bus.host, bus.port, self.units, log, bus.id, seed)
 
     async def __aenter__(self) -> Self:
-        await self.server.listen()
+        await self.server.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.server.shut()
+        await self.server.close()
         self._close()
 
     @property
@@ -120,7 +120,7 @@ class SimulatedTcp(_Units):
 
     async def power(self, is_on: bool) -> None:
         """Takes the endpoint off the network, or brings it back."""
-        await (self.server.listen() if is_on else self.server.shut())
+        await (self.server.open() if is_on else self.server.close())
 
 
 class _Serial(_Units):

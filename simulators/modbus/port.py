@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from simulators.modbus.endpoint import Client, Endpoint
+
 Heard = Callable[[bytes], None]
 _CHUNK = 4096
 _MOST_UNREAD = 65536
@@ -138,71 +140,27 @@ def _mistuned(data: bytes) -> bytes:
     return bytes(byte ^ _MISTUNED for byte in data)
 
 
-class TcpPort:
+class TcpPort(Endpoint):
     """A transparent converter: what anyone connected says goes to the line, what the line says to all of them."""
 
     def __init__(self, host: str, port: int, heard: Heard) -> None:
-        self.host, self.port = host, port
-        self.connections = 0
-        self._heard = heard
-        self._open: set[_Connection] = set()
-        self._server: asyncio.Server | None = None
-
-    async def open(self) -> None:
-        """Begins to accept connections; port 0 takes a free one and keeps it."""
-        if self._server is None:
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
-
-    async def close(self) -> None:
-        """Closes all connections and accepts no more."""
-        if self._server is not None:
-            self._server.close()
-            self.cut()
-            await self._server.wait_closed()
-            self._server = None
-
-    def cut(self) -> None:
-        """Closes all connections."""
-        for connection in list(self._open):
-            connection.transport.close()
+        super().__init__(host, port, lambda: _Connection(self, heard))
 
     def out(self, data: bytes) -> None:
         """Gives all who are connected bytes."""
-        for connection in list(self._open):
-            if connection.transport.get_write_buffer_size() > _MOST_UNREAD:
-                connection.transport.abort()  # it does not listen
-            elif not connection.transport.is_closing():
-                connection.transport.write(data)
-
-    def heard(self, data: bytes) -> None:
-        """Someone said something."""
-        self._heard(data)
-
-    def connected(self, connection: "_Connection") -> None:
-        """A client came."""
-        self.connections += 1
-        self._open.add(connection)
-
-    def lost(self, connection: "_Connection") -> None:
-        """A client went."""
-        self._open.discard(connection)
+        for client in list(self.clients):
+            if client.transport.get_write_buffer_size() > _MOST_UNREAD:
+                client.transport.abort()  # it does not listen
+            elif not client.transport.is_closing():
+                client.transport.write(data)
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(Client):
     """One client of a converter."""
 
-    def __init__(self, port: TcpPort) -> None:
-        self._port = port
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self._port.connected(self)
+    def __init__(self, port: TcpPort, heard: Heard) -> None:
+        super().__init__(port)
+        self._heard = heard
 
     def data_received(self, data: bytes) -> None:
-        self._port.heard(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
-        self._port.lost(self)
+        self._heard(data)

@@ -11,6 +11,7 @@ from typing import Self
 
 from simulators.bus import Fault
 from simulators.log import TruthLog
+from simulators.modbus.endpoint import Client, Endpoint
 from simulators.modbus.faults import Faults
 from simulators.modbus.pdu import (
     GATEWAY_SILENT,
@@ -24,7 +25,7 @@ MBAP = struct.Struct(">HHHB")
 _MAX_FRAME = 260
 
 
-class ModbusServer:
+class ModbusServer(Endpoint):
     """One endpoint and the units behind it, as an async context manager. Questions are counted by unit.
 
     A unit that is not there is answered as a gateway does: exception 11.
@@ -33,40 +34,18 @@ class ModbusServer:
     def __init__(
         self, host: str, port: int, units: Mapping[int, Unit], log: TruthLog, bus: str = "", seed: int = 1
     ) -> None:
-        self.host, self.port, self.units, self.log, self.bus = host, port, units, log, bus
+        super().__init__(host, port, lambda: _Connection(self))
+        self.units, self.log, self.bus = units, log, bus
         self.questions: dict[int, int] = dict.fromkeys(units, 0)
-        self.connections = 0
         self.random = random.Random(f"{seed}/{bus}")  # noqa: S311  # reproducible garbage
         self._faults = Faults(self.random)
-        self._open: set[_Connection] = set()
-        self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        await self.listen()
+        await self.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.shut()
-
-    async def listen(self) -> None:
-        """Begins to accept connections; port 0 takes a free one and keeps it. Harmless when already listening."""
-        if self._server is None:
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
-
-    async def shut(self) -> None:
-        """Closes all connections and accepts no more, as an endpoint without power does."""
-        if self._server is not None:
-            self._server.close()
-            self.cut()
-            await self._server.wait_closed()
-            self._server = None
-
-    def cut(self) -> None:
-        """Closes all connections; new ones are accepted."""
-        for connection in list(self._open):
-            connection.close()
+        await self.close()
 
     @property
     def faults(self) -> dict[int, Fault]:
@@ -81,36 +60,16 @@ class ModbusServer:
         """The fault that the question at hand meets, counting it."""
         return self._faults.take(unit)
 
-    def connected(self, connection: "_Connection") -> None:
-        """A client came."""
-        self.connections += 1
-        self._open.add(connection)
 
-    def lost(self, connection: "_Connection") -> None:
-        """A client went."""
-        self._open.discard(connection)
-
-
-class _Connection(asyncio.Protocol):
+class _Connection(Client):
     """One client: cuts the stream into frames and answers each."""
 
     def __init__(self, server: ModbusServer) -> None:
+        super().__init__(server)
         self._server = server
         self._buffer = b""
         self._kept: list[tuple[int, Reply]] = []
         self._transaction = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._server.connected(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
-        self._server.lost(self)
-
-    def close(self) -> None:
-        """Ends the connection."""
-        self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -118,7 +77,7 @@ class _Connection(asyncio.Protocol):
             transaction, protocol, length, unit = MBAP.unpack_from(self._buffer)
             end = MBAP.size - 1 + length
             if protocol or length < 2 or end > _MAX_FRAME:  # at least a unit and a function code
-                self.close()
+                self.transport.close()
                 return
             if len(self._buffer) < end:
                 return
@@ -135,7 +94,7 @@ class _Connection(asyncio.Protocol):
         if kind == "silent":
             return
         if kind == "cut":
-            self.close()
+            self.transport.close()
             return
         for earlier in kept:
             self._send(*earlier)
@@ -154,17 +113,17 @@ class _Connection(asyncio.Protocol):
         elif kind == "slow" and fault is not None:
             asyncio.get_running_loop().call_later(fault.delay_s, self._send, transaction, reply)
         elif kind == "garbage":
-            self._transport.write(server.random.randbytes(16))
+            self.transport.write(server.random.randbytes(16))
         elif kind == "truncated":
             frame = _frame(transaction, reply)
-            self._transport.write(frame[: len(frame) // 2])
+            self.transport.write(frame[: len(frame) // 2])
         else:
             self._send(transaction, reply)
 
     def _send(self, transaction: int, reply: Reply) -> None:
-        if self._transport.is_closing():
+        if self.transport.is_closing():
             return
-        self._transport.write(_frame(transaction, reply))
+        self.transport.write(_frame(transaction, reply))
         reply.note(self._server.log, self._server.bus)
 
 

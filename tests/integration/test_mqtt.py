@@ -1,8 +1,6 @@
 """The MQTT driver against a real Mosquitto: logins, TLS, kept messages, floods, wills, and what else a broker does."""
 
 import asyncio
-import datetime as dt
-import ipaddress
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -11,10 +9,6 @@ from pathlib import Path
 import aiomqtt
 import msgspec
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from contract.errors import AnjuError
 from contract.messages import CommandStatus, Event, Quality, Reading, Sample
@@ -28,6 +22,7 @@ from edge.normalise import Normaliser
 from simulators.bus import Fault
 from simulators.mqtt.broker import Broker
 from simulators.mqtt.gate import Gate
+from tests.support.certificates import certificates
 from tests.support.drivers_mqtt import DOOR, PROFILES, QUICK, MqttRig, door, mqtt_rig
 from tests.support.modbus import LATER_NS, Collected
 from tests.support.waiting import eventually
@@ -84,35 +79,6 @@ async def broker() -> AsyncIterator[Broker]:
 
 def publisher(broker: Broker, **more: object) -> aiomqtt.Client:
     return aiomqtt.Client("127.0.0.1", broker.port, **more)
-
-
-def certificates(folder: Path) -> tuple[Path, Path, Path]:
-    """An authority, and a certificate of 127.0.0.1 with its key."""
-    now = dt.datetime.now(dt.UTC)
-
-    def made(name: str, issuer: x509.Name | None, key, signer, *extensions) -> x509.Certificate:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = (
-            x509.CertificateBuilder().subject_name(subject).issuer_name(issuer or subject).public_key(key.public_key())
-            .serial_number(x509.random_serial_number()).not_valid_before(now - dt.timedelta(hours=1))
-            .not_valid_after(now + dt.timedelta(hours=1))
-        )  # fmt: skip
-        for extension, critical in extensions:
-            builder = builder.add_extension(extension, critical)
-        return builder.sign(signer, hashes.SHA256())
-
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-    ca = made("Estate CA", None, ca_key, ca_key, (x509.BasicConstraints(True, None), True), (usage, True))
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
-    leaf = made("broker", ca.subject, key, ca_key, (address, False), (authority, False))
-    paths = folder / "ca.pem", folder / "broker.pem", folder / "broker.key"
-    paths[0].write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
-    form = serialization.PrivateFormat.TraditionalOpenSSL
-    paths[2].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
-    return paths
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])

@@ -159,24 +159,22 @@ async def disconnect(client: BleakClient) -> None:
 
 async def read(client: BleakClient, characteristic: str, timeout_s: float) -> bytes:
     """A characteristic's value. Raises Denied or Broken."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            return bytes(await client.read_gatt_char(characteristic))
-    except TimeoutError:
-        raise Broken(f"no answer within {timeout_s:g} s") from None
-    except BleakCharacteristicNotFoundError as e:
-        raise Denied(f"it has no characteristic {characteristic}: another model or firmware?") from e
-    except BleakGATTProtocolError as e:
-        raise Denied(f"it refuses: {brief(e)}") from e
-    except WIRE_ERRORS as e:
-        raise Broken(f"the connection broke: {brief(e)}") from e
+    async with _asking(characteristic, timeout_s):
+        return bytes(await client.read_gatt_char(characteristic))
 
 
 async def write(client: BleakClient, characteristic: str, data: bytes, timeout_s: float, *, response: bool) -> None:
     """Writes a characteristic. Raises Denied, or Broken when it may have been written."""
+    async with _asking(characteristic, timeout_s):
+        await client.write_gatt_char(characteristic, data, response=response)
+
+
+@asynccontextmanager
+async def _asking(characteristic: str, timeout_s: float) -> AsyncIterator[None]:
+    """What goes wrong with a characteristic, as Denied or Broken."""
     try:
         async with asyncio.timeout(timeout_s):
-            await client.write_gatt_char(characteristic, data, response=response)
+            yield
     except TimeoutError:
         raise Broken(f"no answer within {timeout_s:g} s") from None
     except BleakCharacteristicNotFoundError as e:

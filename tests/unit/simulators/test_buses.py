@@ -190,7 +190,7 @@ async def test_who_does_not_listen_to_a_converter_is_dropped() -> None:
         for _ in range(2000):
             port.out(b"x" * 8192)
             await asyncio.sleep(0)
-        await eventually(lambda: not port._open)
+        await eventually(lambda: not port.clients)
     await port.close()
 
 

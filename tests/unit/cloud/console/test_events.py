@@ -114,9 +114,13 @@ def linkage(action, status, **more):
                 "confirmed",
                 why="in alarm: smoke-7, smoke-8; alarmed, then lost: smoke-8 (offline); not counted: call-1 (fault)",
             ),
-            "报警已确认，报警的有7层烟感、8层烟感，报警后失联、仍计入8层烟感（离线），不计入手报（故障） · 规则 fire-b3-u2",
             (
-                "Alarm confirmed, in alarm: 7层烟感 and 8层烟感, alarmed before it was lost, and counted: 8层烟感 (offline), "
+                "报警已确认，报警的有7层烟感、8层烟感，报警后失联、仍计入8层烟感（离线），"
+                "不计入手报（故障） · 规则 fire-b3-u2"
+            ),
+            (
+                "Alarm confirmed, in alarm: 7层烟感 and 8层烟感, "
+                "alarmed before it was lost, and counted: 8层烟感 (offline), "
                 "not counted: 手报 (in fault) · rule fire-b3-u2"
             ),
         ),
