@@ -112,8 +112,10 @@ def load_year(
     seed: Annotated[int, typer.Option(help="The same seed, the same values.")] = 1,
 ) -> None:
     """Load a year of an estate's data into a database of the cloud, to try pages and queries on."""
-    from simulators.year import Load, load_into
-
+    try:
+        from simulators.year import Load, load_into
+    except ModuleNotFoundError as e:
+        raise AnjuError(f"load-year needs the cloud's packages ({e.name}); say: pip install 'anju[cloud,sim]'") from e
     wish = Load(devices=devices, days=days, rows_days=min(days, rows_days), every_s=every_s, seed=seed)
     configure_logging()
     loaded = asyncio.run(load_into(database_url, wish, datetime.now(UTC), typer.echo))
