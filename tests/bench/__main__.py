@@ -16,7 +16,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.box_at_rest import box_at_rest
 from tests.bench.burst import burst
 from tests.bench.codec import codec
 from tests.bench.figures import Figure
@@ -39,7 +38,6 @@ BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "start": start,
     "linkage": linkage,
     "smoke_to_page": smoke_to_page,
-    "box_at_rest": box_at_rest,
     "codec": codec,
     "queries": queries,
     "outbox": outbox,

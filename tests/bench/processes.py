@@ -30,6 +30,12 @@ def rss_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def written_bytes(pid: int) -> int:
+    """Bytes that a process has had written to disks, metadata and all. Source: proc(5), io."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return next(int(line.partition(":")[2]) for line in lines if line.startswith("write_bytes"))
+
+
 def compiled_server() -> Path:
     """modbus_server.c, compiled anew where it changed. Raises AnjuError where there is no C compiler."""
     source, binary = HERE / "modbus_server.c", BUILT / "modbus_server"
