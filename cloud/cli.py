@@ -307,6 +307,35 @@ def show_quarantine(
             raise AnjuError(f"{output}: {e.strerror or e}") from e
 
 
+@quarantine_app.command("replay")
+def replay_quarantine(blocks: list[int]) -> None:
+    """Store blocks once more, each whole or not at all; what cannot be stored stays in quarantine."""
+
+    async def work(settings: Settings) -> dict[int, str]:
+        from cloud.alarms.engine import Engine
+        from cloud.alarms.rules import RuleBook
+        from cloud.commands.commands import Commands
+        from cloud.ingest.quarantine import replay
+        from cloud.store import Database, people, quarantine
+
+        problems = {}
+        async with Database.open(settings.database_url, 2) as database:
+            engine, commands = Engine(RuleBook()), Commands(database)
+            for block in blocks:
+                problems[block] = await replay(database, engine.evaluate, commands.answer, block)
+                async with database.transaction() as connection:
+                    if found := await quarantine.get_block(connection, block, None):
+                        detail = {"block": block, "problem": problems[block][:500]}
+                        await people.audit(connection, None, BY, "replay block", f"gateway {found.gateway}", detail)
+        return problems
+
+    problems = _run(work(read_settings()))
+    for block, problem in problems.items():
+        typer.echo(f"{block}\t{problem or 'stored'}", err=bool(problem))
+    if any(problems.values()):
+        raise AnjuError("what could not be stored stays in quarantine")
+
+
 @quarantine_app.command("drop")
 def drop_quarantine(blocks: list[int]) -> None:
     """Let blocks go for good; that it was done is in the audit log."""

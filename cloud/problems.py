@@ -15,7 +15,7 @@ from cloud.identity.gateways import (
     TooLongError,
     TooManyClaimsError,
 )
-from cloud.ingest.refused import RefusedError
+from cloud.ingest.refused import RefusedError, RevokedError
 from cloud.ingest.routes import TooLargeError
 from contract.errors import AnjuError, BlockError, Retryable
 
@@ -24,6 +24,7 @@ _STATUS: dict[type[AnjuError], tuple[int, str]] = {
     BlockError: (400, "These bytes are not sound blocks"),
     NotUnderstoodError: (400, "The request makes no sense"),
     NotAuthenticError: (401, "Not authenticated"),
+    RevokedError: (401, "Not authenticated"),
     ClaimRefusedError: (403, "The claim cannot be used"),
     TooLongError: (413, "The request is too large"),
     TooLargeError: (413, "The request is too large"),

@@ -18,8 +18,8 @@ from cloud.ingest.bulk import Bad, Checked, check, decode
 from cloud.ingest.chain import MAX_TAKEN_BYTES, Incoming, Walk, walk
 from cloud.ingest.counts import BLOCKS, READINGS, SECONDS
 from cloud.ingest.inventories import Inventories
-from cloud.ingest.refused import RefusedError
-from cloud.store import Connection, Database, UnkeepableError, group, landing, newest, streams
+from cloud.ingest.refused import RefusedError, RevokedError
+from cloud.store import Connection, Database, UnkeepableError, gateways, group, landing, newest, streams
 from cloud.store.columns import Columns
 from cloud.store.newest import Newest
 from cloud.store.streams import Boot
@@ -265,7 +265,9 @@ class GroupCommit:
         now = datetime.now(UTC)
         stored = _Stored()
         cursors = await group.lock_cursors(connection, [m.gateway for m in members], _BULK, wait=wait)
-        mine = [member for member in members if member.gateway in cursors]
+        active = await gateways.lock_active(connection, cursors.keys())
+        stored.outcomes |= {gateway: RevokedError() for gateway in cursors.keys() - active}
+        mine = [member for member in members if member.gateway in active]
         walks = await self._walk(connection, mine, cursors)
         boots, inventories = await self._context(connection, mine, walks)
         for member in mine:
@@ -341,7 +343,7 @@ class _Stored:
     """What a transaction stores and answers, box by box."""
 
     def __init__(self) -> None:
-        self.outcomes: dict[UUID, BlocksReply | RefusedError] = {}
+        self.outcomes: dict[UUID, BlocksReply | RefusedError | RevokedError] = {}
         self.topics: set[str] = set()
         self.arrived: list[landing.Arrived] = []
         self.newest: list[tuple[UUID, tuple[tuple[group.Inventory, Newest], ...]]] = []

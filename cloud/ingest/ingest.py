@@ -10,9 +10,9 @@ import structlog
 from cloud.ingest.chain import Incoming, read_block, walk
 from cloud.ingest.counts import BLOCKS, SECONDS
 from cloud.ingest.group import GroupCommit
-from cloud.ingest.refused import RefusedError
+from cloud.ingest.refused import RefusedError, RevokedError
 from cloud.ingest.urgent import Answer, UrgentWriter
-from cloud.store import Connection, Database, UnkeepableError, streams
+from cloud.store import Connection, Database, UnkeepableError, gateways, streams
 from cloud.store.changes import Evaluate
 from contract.errors import BlockError
 from contract.kinds import Lane
@@ -84,6 +84,8 @@ class Ingest:
         now = datetime.now(UTC)
         stream = Lane.URGENT
         start = await streams.lock_cursor(connection, gateway, stream)
+        if not await gateways.lock_active(connection, [gateway]):
+            raise RevokedError
         known = {
             epoch
             for epoch in {block.header.epoch for block in blocks} - {start.epoch}

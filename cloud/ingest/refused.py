@@ -10,3 +10,10 @@ class RefusedError(AnjuError):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.reason)
         self.refusal = refusal
+
+
+class RevokedError(AnjuError):
+    """The box was revoked while its blocks were on their way: its session has ended (401)."""
+
+    def __init__(self) -> None:
+        super().__init__("this box was revoked")

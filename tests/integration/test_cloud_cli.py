@@ -79,9 +79,17 @@ def test_gateways_and_what_they_said_that_could_not_be_stored(run: Terminal, tmp
     assert "body\t" in shown
     assert (tmp_path / "block").stat().st_size > 50
     assert "body\t9 bytes are too few for a block" in run("quarantine", "show", newest[0])
+    refused = run("quarantine", "replay", newest[0], fails=True)
+    assert refused.splitlines() == [
+        f"{newest[0]}\t9 bytes are too few for a block",
+        "what could not be stored stays in quarantine",
+    ]
     assert run("quarantine", "drop", newest[0]) == "Dropped 1."
-    assert "not in quarantine: 999" in run("quarantine", "drop", oldest[0], "999", fails=True)
+    assert run("quarantine", "replay", oldest[0]) == f"{oldest[0]}\tstored"
     assert run("quarantine", "list") == ""
+    assert "stored 20" in run("quarantine", "list", "--replayed")
+    assert "not in quarantine: 999" in run("quarantine", "drop", oldest[0], "999", fails=True)
+    assert run("quarantine", "list", "--replayed") == ""
     assert "there is no block" in run("quarantine", "show", oldest[0], fails=True)
 
 
