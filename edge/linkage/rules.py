@@ -7,7 +7,6 @@ It is given readings, ticks and a person's wishes, each with the time, and gives
   (`triggers.py`). All manual call points of a zone together are one trigger.
 - A fire that is confirmed stays so until a person resets it, over restarts too. What it held released stays so while
   the power does; all else, and all of it after a power cut, is done only once its triggers were heard in alarm anew.
-- What follows one rule's end takes nothing back that another rule, which is confirmed, still does with the device.
 - A drill or dry run ends by itself. Where a rule is still confirmed by then, it acts.
 """
 
@@ -16,66 +15,17 @@ from typing import Final
 
 from contract.messages import Event, Reading
 from contract.site import ResolvedDevice
-from contract.site.linkage import Cause, strength
-from edge.linkage.orders import Begin, End, Kept, KeptMode, KeptRule, Key, Note, Output
-from edge.linkage.plan import CUT_OFF_RULE, Act, Plan, RulePlan
-from edge.linkage.sounding import Sounding
+from contract.site.linkage import Cause
+from edge.linkage.doing import BOX, BY_HAND_NS, PAGE, RULE, Doing
+from edge.linkage.orders import Kept, KeptMode, KeptRule, Output
+from edge.linkage.plan import CUT_OFF_RULE, Plan, RulePlan
+from edge.linkage.rule import RuleState
 from edge.linkage.triggers import LIFE_SAFETY, Trigger
 from edge.zones import Doubt, Mode, Phase, Refusal
 
 _S = 1_000_000_000
 MAX_MINUTES: Final = 60
 """Longest drill or dry run."""
-BY_HAND_NS: Final = 60 * _S
-"""What a person orders, and what follows a reset, is tried so long."""
-RULE, PAGE, BOX = "rule", "guard page", "box"
-"""Who did it."""
-
-
-class _Rule:
-    """One rule as it is now."""
-
-    __slots__ = (
-        "had_acted",
-        "is_acting",
-        "is_pretended",
-        "is_restored",
-        "known",
-        "phase",
-        "plan",
-        "since_ns",
-        "triggers",
-    )
-
-    def __init__(self, plan: RulePlan, triggers: Sequence[Trigger]) -> None:
-        self.plan, self.triggers = plan, triggers
-        self.phase = Phase.QUIET
-        self.since_ns = 0
-        self.is_restored = False
-        self.is_acting = False
-        """Whether what stands under then: is being done."""
-        self.had_acted = False
-        """Whether it ever was, since it was confirmed; also before a restart."""
-        self.is_pretended = False
-        """Whether it was recorded instead of done."""
-        self.known: set[str] = set()
-        """Devices whose alarm was told since the zone was quiet; another one is news."""
-
-    def alarmed(self, now_ns: int) -> list[Trigger]:
-        return [trigger for trigger in self.triggers if trigger.look(now_ns)]
-
-    def strength(self, alarmed: Sequence[Trigger]) -> int:
-        """How many independent triggers agree, at most, of those that began close enough to each other."""
-        within_ns = self.plan.within_ns
-        if not within_ns:
-            return strength(trigger.kind for trigger in alarmed)
-        return max(
-            (
-                strength(other.kind for other in alarmed if 0 <= last.since_ns - other.since_ns <= within_ns)
-                for last in alarmed
-            ),
-            default=0,
-        )
 
 
 class Machine:
@@ -88,20 +38,17 @@ class Machine:
         self.triggers = {
             device: Trigger(item, cause, zone_of.get(device, "")) for device, (item, cause) in plan.causes.items()
         }
-        self._rules: dict[str, list[_Rule]] = {zone.id: [] for zone in plan.zones}
+        self._rules: dict[str, list[RuleState]] = {zone.id: [] for zone in plan.zones}
         for rule in plan.rules:
             devices = [self.triggers[device] for device in self._zones[rule.zone].triggers]
             fitting = [trigger for trigger in devices if trigger.cause.hazard == rule.hazard]
-            self._rules[rule.zone].append(_Rule(rule, fitting))
+            self._rules[rule.zone].append(RuleState(rule, fitting))
         self._modes: dict[str, KeptMode] = {}
         self._alarmed: dict[str, Trigger] = {}
         self._sounded: set[str] = set()
         """Devices for whose alarm noise was made while cut off."""
-        self._sounding = Sounding()
-        self._silencing: dict[str, str] = {}
-        """By device that was silenced last: by which zone's order, which may still be tried."""
         self._is_cut_off = False
-        self._out: list[Output] = []
+        self._doing = Doing(self._modes, self._rules)
         self._boot = boot
         self.is_changed = False
         """Whether what must be kept is not what was kept last."""
@@ -145,8 +92,7 @@ class Machine:
 
     def drain(self) -> list[Output]:
         """What is to be done and told since the last time, in its order."""
-        out, self._out = self._out, []
-        return out
+        return self._doing.drain()
 
     # What a person asks
 
@@ -158,11 +104,8 @@ class Machine:
         rules = [CUT_OFF_RULE] if not zone else [rule.plan.id for rule in self._rules[zone]]
         for rule in rules:
             for part in ("first", "then", "sound"):
-                self._out.append(End(rule, part, sounds_only=True))
-        self._sounding.forget(acts)
-        for i, act in enumerate({act.device: act for act in acts}.values()):
-            self._silencing[act.device] = zone or CUT_OFF_RULE
-            self._begin((zone or CUT_OFF_RULE, "silence", i), act, zone, PAGE, now_ns + BY_HAND_NS)
+                self._doing.end(rule, part, sounds_only=True)
+        self._doing.silence(zone, acts, now_ns)
         return None
 
     def reset(self, zone: str, now_ns: int) -> Refusal | None:
@@ -190,7 +133,7 @@ class Machine:
         if not acts:
             return Refusal("该分区没有可释放的门或车闸", "no rule of this zone releases anything")
         for i, act in enumerate(acts):
-            self._begin((zone, "by hand", i), act, zone, PAGE, now_ns + BY_HAND_NS)
+            self._doing.begin((zone, "by hand", i), act, zone, PAGE, now_ns + BY_HAND_NS)
         return None
 
     def start(self, zone: str, mode: Mode, minutes: int, now_ns: int) -> Refusal | None:
@@ -270,9 +213,9 @@ class Machine:
                 is_held = same_boot and before.has_acted and self._hold(rule)
                 done = "what it released is held" if is_held else "nothing is done"
                 why = f"confirmed before the restart; {done} until it is heard anew"
-                self._note(rule, rule.triggers[0].device, "confirmed", "remembered", BOX, why, now_ns)
+                self._doing.note(rule, rule.triggers[0].device, "confirmed", "remembered", BOX, why, now_ns)
 
-    def _hold(self, rule: _Rule) -> bool:
+    def _hold(self, rule: RuleState) -> bool:
         """Goes on holding what a rule had released, which may lock by itself; whether there is any.
 
         The box alone was away. Detectors that have burnt since, or speak only when something changes, never say it
@@ -280,7 +223,7 @@ class Machine:
         """
         held = [(i, act) for i, act in enumerate(rule.plan.then) if act.is_held]
         for i, act in held:
-            self._begin((rule.plan.id, "then", i), act, rule.plan.zone, BOX, None)
+            self._doing.begin((rule.plan.id, "then", i), act, rule.plan.zone, BOX, None)
         return bool(held)
 
     def _watch(self, trigger: Trigger, now_ns: int) -> None:
@@ -296,7 +239,7 @@ class Machine:
                 self._evaluate(rule, now_ns)
         self._make_noise(trigger, now_ns)
 
-    def _evaluate(self, rule: _Rule, now_ns: int) -> None:
+    def _evaluate(self, rule: RuleState, now_ns: int) -> None:
         """Takes the rule to where its triggers say it is."""
         alarmed = rule.alarmed(now_ns)
         if not alarmed and rule.phase is Phase.QUIET:
@@ -308,7 +251,7 @@ class Machine:
             self._confirm(rule, alarmed, news, now_ns)
         elif rule.phase is Phase.CONFIRMED:
             for trigger in news:
-                self._note(rule, trigger.device, "alert", "joined", RULE, "", now_ns)
+                self._doing.note(rule, trigger.device, "alert", "joined", RULE, "", now_ns)
             if not alarmed and not rule.plan.latches:
                 self._over(rule, "over", BOX, now_ns)
                 return
@@ -317,35 +260,35 @@ class Machine:
         elif rule.phase is Phase.ALERT:
             rule.phase, rule.since_ns = Phase.QUIET, now_ns
             rule.known.clear()
-            self._out.append(End(rule.plan.id, "first"))
+            self._doing.end(rule.plan.id, "first")
             why = self._remarks(rule, now_ns)
-            self._note(rule, rule.triggers[0].device, "alert", "over", RULE, why, now_ns)
+            self._doing.note(rule, rule.triggers[0].device, "alert", "over", RULE, why, now_ns)
         if rule.phase is Phase.CONFIRMED and is_confirmed and not rule.is_acting:
             self._perform(rule, alarmed, now_ns)
         elif rule.phase is Phase.CONFIRMED and rule.is_acting and news:
             self._sound_again(rule, now_ns)
 
-    def _alert(self, rule: _Rule, news: Sequence[Trigger], now_ns: int) -> None:
+    def _alert(self, rule: RuleState, news: Sequence[Trigger], now_ns: int) -> None:
         if rule.phase is Phase.QUIET:
             rule.phase, rule.since_ns = Phase.ALERT, now_ns
         for trigger in news:
-            self._note(rule, trigger.device, "alert", "unconfirmed", RULE, self._remarks(rule, now_ns), now_ns)
+            self._doing.note(rule, trigger.device, "alert", "unconfirmed", RULE, self._remarks(rule, now_ns), now_ns)
         if news:
-            self._do(rule, "first", rule.plan.first, now_ns)
+            self._doing.do(rule, "first", rule.plan.first, now_ns)
 
-    def _confirm(self, rule: _Rule, alarmed: Sequence[Trigger], news: Sequence[Trigger], now_ns: int) -> None:
+    def _confirm(self, rule: RuleState, alarmed: Sequence[Trigger], news: Sequence[Trigger], now_ns: int) -> None:
         if not rule.is_restored:
             rule.since_ns = now_ns
         status = "again" if rule.is_restored else "confirmed"
         rule.phase, rule.is_restored, self.is_changed = Phase.CONFIRMED, False, True
-        self._out.append(End(rule.plan.id, "first"))
+        self._doing.end(rule.plan.id, "first")
         last = max(news or alarmed, key=lambda trigger: trigger.since_ns)
         why = "in alarm: " + ", ".join(trigger.device for trigger in alarmed)
         if remarks := self._remarks(rule, now_ns):
             why += f"; {remarks}"
-        self._note(rule, last.device, "confirmed", status, RULE, why, now_ns)
+        self._doing.note(rule, last.device, "confirmed", status, RULE, why, now_ns)
 
-    def _perform(self, rule: _Rule, alarmed: Sequence[Trigger], now_ns: int) -> None:
+    def _perform(self, rule: RuleState, alarmed: Sequence[Trigger], now_ns: int) -> None:
         """Does what stands under then:, or in a drill or dry run without actions only says so."""
         kept = self._modes.get(rule.plan.zone)
         if kept is not None and kept.mode is Mode.SILENT_DRILL and rule.strength(alarmed) > rule.plan.needs:
@@ -354,42 +297,31 @@ class Machine:
         if kept is not None and not kept.mode.acts:
             if not rule.is_pretended:
                 rule.is_pretended = True
-                self._do(rule, "then", rule.plan.then, now_ns)
+                self._doing.do(rule, "then", rule.plan.then, now_ns)
             return
         rule.is_acting = rule.had_acted = self.is_changed = True
         rule.is_pretended = False
-        self._stop_taking_back(rule)
-        self._do(rule, "then", rule.plan.then, now_ns)
+        self._doing.stop_taking_back(rule)
+        self._doing.do(rule, "then", rule.plan.then, now_ns)
 
-    def _sound_again(self, rule: _Rule, now_ns: int) -> None:
+    def _sound_again(self, rule: RuleState, now_ns: int) -> None:
         """A further trigger sounds what was silenced, or had ended."""
         for i, act in enumerate(rule.plan.then):
             if act.sounds:
-                self._begin_anew((rule.plan.id, "then", i), act, rule.plan.zone, RULE, None, now_ns)
+                self._doing.begin_anew((rule.plan.id, "then", i), act, rule.plan.zone, RULE, None, now_ns)
 
-    def _over(self, rule: _Rule, action: str, by: str, now_ns: int) -> None:
+    def _over(self, rule: RuleState, action: str, by: str, now_ns: int) -> None:
         """What was confirmed is over."""
-        self._out.append(End(rule.plan.id, "first"))
-        self._out.append(End(rule.plan.id, "then"))
-        self._sounding.forget(rule.plan.then)
-        self._note(rule, rule.triggers[0].device, action, "done", by, "", now_ns)
+        self._doing.end(rule.plan.id, "first")
+        self._doing.end(rule.plan.id, "then")
+        self._doing.is_quiet_again(rule.plan.then)
+        self._doing.note(rule, rule.triggers[0].device, action, "done", by, "", now_ns)
         if rule.had_acted:
-            self._take_back(rule, now_ns)
+            self._doing.take_back(rule, now_ns)
         rule.phase, rule.since_ns = Phase.QUIET, now_ns
         rule.is_acting = rule.had_acted = rule.is_pretended = rule.is_restored = False
         rule.known.clear()
         self.is_changed = True
-
-    def _take_back(self, rule: _Rule, now_ns: int) -> None:
-        """Does what stands under after:, but not to what another rule that is confirmed has under its then:."""
-        needed = {
-            act.device: other.plan.id
-            for rules in self._rules.values()
-            for other in rules
-            if other is not rule and other.phase is Phase.CONFIRMED and other.had_acted
-            for act in other.plan.then
-        }
-        self._do(rule, "after", rule.plan.after, now_ns, now_ns + BY_HAND_NS, needed)
 
     def _end_mode(self, zone: str, why: str, by: str, now_ns: int) -> None:
         """The mode ends. What is confirmed still and was not done is done now; what is over is not left standing."""
@@ -415,51 +347,14 @@ class Machine:
             return
         self._sounded.add(trigger.device)
         kept = self._modes.get(trigger.zone)
-        why, mode = "the cloud cannot be reached", self._mode_word(trigger.zone)
-        self._out.append(Note(trigger.device, trigger.zone, CUT_OFF_RULE, "alert", "cut_off", mode, BOX, why, now_ns))
+        why = "the cloud cannot be reached"
+        self._doing.tell(trigger.device, trigger.zone, CUT_OFF_RULE, "alert", "cut_off", BOX, why, now_ns)
         if kept is not None and not kept.mode.acts:
             return
         for i, act in enumerate(self._plan.sound):
-            self._begin_anew((CUT_OFF_RULE, "sound", i), act, trigger.zone, BOX, now_ns + BY_HAND_NS, now_ns)
+            self._doing.begin_anew((CUT_OFF_RULE, "sound", i), act, trigger.zone, BOX, now_ns + BY_HAND_NS, now_ns)
 
-    def _stop_taking_back(self, rule: _Rule) -> None:
-        """What is still being taken back of devices that this rule needs now is taken back no more."""
-        needed = {act.device for act in rule.plan.then}
-        for rules in self._rules.values():
-            for other in rules:
-                if needed & {act.device for act in other.plan.after}:
-                    self._out.append(End(other.plan.id, "after"))
-
-    def _do(
-        self, rule: _Rule, part: str, acts: Sequence[Act], now_ns: int, until_ns: int | None = None,
-        needed: Mapping[str, str] = {},
-    ) -> None:  # fmt: skip
-        """Begins acts, or notes why not. `needed` are devices that other rules need as they are."""
-        kept = self._modes.get(rule.plan.zone)
-        for i, act in enumerate(acts):
-            if act.device in needed:
-                why = f"rule {needed[act.device]} is confirmed and needs it as it is"
-                self._note(rule, act.device, act.do, "not_done", RULE, why, now_ns)
-            elif kept is not None and not kept.mode.acts:
-                why = f"a {kept.mode.replace('_', ' ')} is under way"
-                self._note(rule, act.device, act.do, "not_done", RULE, why, now_ns)
-            else:
-                self._begin_anew((rule.plan.id, part, i), act, rule.plan.zone, RULE, until_ns, now_ns)
-
-    def _begin_anew(self, key: Key, act: Act, zone: str, by: str, until_ns: int | None, now_ns: int) -> None:
-        """Begins an act that no longer noise is shortened by, and that no silencing still under way undoes."""
-        if act.do == "sound" and (silencing := self._silencing.pop(act.device, None)) is not None:
-            self._out.append(End(silencing, "silence"))
-        self._begin(key, self._sounding.longest(act, now_ns), zone, by, until_ns)
-
-    def _begin(self, key: Key, act: Act, zone: str, by: str, until_ns: int | None) -> None:
-        self._out.append(Begin(key, act, zone, self._mode_word(zone), by, until_ns))
-
-    def _mode_word(self, zone: str) -> str:
-        kept = self._modes.get(zone)
-        return kept.mode if kept else ""
-
-    def _remarks(self, rule: _Rule, now_ns: int) -> str:
+    def _remarks(self, rule: RuleState, now_ns: int) -> str:
         """The triggers that count because they alarmed before they were lost, and those that would not; each why."""
         lost = [trigger for trigger in rule.triggers if trigger.is_lost]
         others = [trigger for trigger in rule.triggers if not trigger.is_lost]
@@ -467,13 +362,9 @@ class Machine:
         named = ((words, named_doubts((of.device, of.doubt(now_ns)) for of in which)) for words, which in told)
         return "; ".join(f"{words}: {doubts}" for words, doubts in named if doubts)
 
-    def _note(self, rule: _Rule, device: str, action: str, status: str, by: str, why: str, now_ns: int) -> None:
-        mode = self._mode_word(rule.plan.zone)
-        self._out.append(Note(device, rule.plan.zone, rule.plan.id, action, status, mode, by, why, now_ns))
-
     def _note_zone(self, zone: str, mode: Mode, status: str, by: str, why: str, now_ns: int) -> None:
         device = self._zones[zone].triggers[0]
-        self._out.append(Note(device, zone, "", mode, status, mode, by, why, now_ns))
+        self._doing.tell(device, zone, "", mode, status, by, why, now_ns, mode)
 
 
 def named_doubts(doubts: Iterable[tuple[str, Doubt]]) -> str:
