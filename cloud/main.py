@@ -87,7 +87,7 @@ class Cloud:
         app = FastAPI(title="Anju", docs_url=None, redoc_url=None, openapi_url=None)
         problems.add_handlers(app)
         app.include_router(identity_routes.router(self.gateways, self.beats))
-        app.include_router(ingest_routes.router(self.ingest, self._box, INGEST_AT_ONCE))
+        app.include_router(ingest_routes.router(self.ingest, self._living_box, INGEST_AT_ONCE))
         app.add_api_route("/edge/{rest:path}", _no_such_address, methods=["GET", "POST"])
         app.add_api_route("/healthz", _alive)
         app.add_api_route("/readyz", self._ready)
@@ -106,6 +106,12 @@ class Cloud:
 
     async def _box(self, request: Request) -> Gateway:
         return await identity_routes.authenticate(self.gateways, request)
+
+    async def _living_box(self, request: Request) -> Gateway:
+        """The box of a request's token, which lives: who sends blocks need not beat."""
+        gateway = await self._box(request)
+        self.beats.heard(gateway)
+        return gateway
 
     async def _ready(self) -> Response:
         if await self.database.healthy():

@@ -7,8 +7,9 @@
 4. `GET DOWN_PATH`: a response that never ends; one JSON line a command, an empty line as heartbeat, as often as the box
    asks for (`?heartbeat_s=`, HEARTBEAT_S without it, MIN_BEAT_S to MAX_BEAT_S).
 5. `POST BEAT_PATH` every BEAT_S, or as often as the box said when its session opened: the box lives, and how much it
-   has not delivered. Readings are reported on change, so without it a quiet estate and a dead box would look alike. The
-   first of a session brings a report of the box, and so does one in which something of weight changed.
+   has not delivered; who sends blocks need not beat besides. Readings are reported on change, so without it a quiet
+   estate and a dead box would look alike. The first of a session brings a report of the box, and so does one in which
+   something of weight changed.
 """
 
 import struct
@@ -169,6 +170,10 @@ class BeatReply(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether the cloud hears two boxes under this one's identity."""
 
     is_identity_shared: bool = False
+
+
+NOTHING_TO_TELL = BeatReply()
+"""Goes as 204, without a body."""
 
 
 class RefusalReason:

@@ -23,19 +23,31 @@ EVERY_S = 1.0
 
 
 class _Pending:
-    """What is to be written of one box: its newest beat, and what its sessions show."""
+    """What is to be written of one box: its newest beat, when it was heard, and what its sessions show."""
 
-    def __init__(self, session_at: datetime) -> None:
-        self.session_at = session_at
-        self.beat = Beat()
-        self.at_s = 0.0
+    def __init__(self) -> None:
+        self.session_at: datetime | None = None
+        self.beat: Beat | None = None
+        self.at_s = time.monotonic()
         self.shared = False
 
     def take(self, session_at: datetime, beat: Beat) -> None:
         # A box never goes back to a session that it has left.
-        self.shared |= session_at < self.session_at
-        self.session_at = max(session_at, self.session_at)
+        self.show(session_at)
         self.beat, self.at_s = beat, time.monotonic()
+
+    def show(self, session_at: datetime | None) -> None:
+        if session_at is not None and self.session_at is not None:
+            self.shared |= session_at < self.session_at
+            session_at = max(session_at, self.session_at)
+        self.session_at = session_at or self.session_at
+
+    def come_before(self, later: "_Pending") -> None:
+        """What was not written goes with what came meanwhile."""
+        later.shared |= self.shared
+        newest, later.session_at = later.session_at, self.session_at
+        later.show(newest)
+        later.beat = later.beat or self.beat
 
 
 class Beats:
@@ -50,13 +62,20 @@ class Beats:
 
     def take(self, gateway: Gateway, beat: Beat) -> BeatReply:
         """The box lives. The answer says whether two boxes were heard as this one."""
-        pending = self._pending.get(gateway.id)
-        if pending is None:
-            pending = self._pending[gateway.id] = _Pending(gateway.session_at)
-        pending.take(gateway.session_at, beat)
+        self._of(gateway).take(gateway.session_at, beat)
         if beat.report is not None:
             self._reports[gateway.id] = beat.report
         return BeatReply(gateway.id in self._shared)
+
+    def heard(self, gateway: Gateway) -> None:
+        """The box sends something: it lives, and need not say it with a beat of its own."""
+        self._of(gateway).at_s = time.monotonic()
+
+    def _of(self, gateway: Gateway) -> _Pending:
+        pending = self._pending.get(gateway.id)
+        if pending is None:
+            pending = self._pending[gateway.id] = _Pending()
+        return pending
 
     async def run(self) -> None:
         """Writes what has come, for ever; at the end once more."""
@@ -95,8 +114,7 @@ class Beats:
             for gateway, before in pending.items():  # what came meanwhile is newer
                 later = self._pending.setdefault(gateway, before)
                 if later is not before:
-                    later.shared |= before.shared or later.session_at < before.session_at
-                    later.session_at = max(later.session_at, before.session_at)
+                    before.come_before(later)
             self._reports = reports | self._reports
             raise
         await self._tell(heard, reports)
@@ -105,7 +123,11 @@ class Beats:
         now_s = time.monotonic()
         beaten = {
             gateway: Beaten(
-                p.beat.urgent_blocks, p.beat.bulk_blocks, timedelta(seconds=now_s - p.at_s), p.session_at, p.shared
+                p.beat.urgent_blocks if p.beat is not None else None,
+                p.beat.bulk_blocks if p.beat is not None else None,
+                timedelta(seconds=now_s - p.at_s),
+                p.session_at,
+                p.shared,
             )
             for gateway, p in sorted(pending.items())
         }

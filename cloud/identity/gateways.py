@@ -10,11 +10,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cloud.identity.areas import estate_id
-from cloud.identity.tokens import new_claim_code, new_token, normal_claim, token_hash
+from cloud.identity.tokens import new_box_token, new_claim_code, normal_claim, token_hash
 from cloud.store import Connection, Database, gateways, people, storable, streams
 from contract.errors import AnjuError
 from contract.kinds import Lane
 from contract.session import (
+    BEAT_S,
     MAX_BEAT_S,
     MIN_BEAT_S,
     EnrolReply,
@@ -26,6 +27,7 @@ from contract.session import (
 
 log = structlog.get_logger()
 TOKEN_LASTS = timedelta(minutes=15)
+"""Of a box that beats as usual; of one that beats seldom, as many beats."""
 CLAIM_LASTS = timedelta(days=7)
 NONCE_BYTES = 32
 _MAX_FAILURES = 10
@@ -187,13 +189,13 @@ class Gateways:
         if not fresh or key is None or not _is_signed(key, request.signature, text):
             log.warning("a box could not prove itself", gateway=gateway, known=key is not None, nonce_holds=fresh)
             raise NotAuthenticError(_NOT_PROVEN)
-        token = new_token()
+        token, beat_s = new_box_token(), min(max(request.beat_s, MIN_BEAT_S), MAX_BEAT_S)
+        lasts = TOKEN_LASTS * max(1.0, beat_s / BEAT_S)
         async with self._database.transaction() as connection:
-            await gateways.open_session(connection, token_hash(token), gateway, TOKEN_LASTS)
-            beat_s = min(max(request.beat_s, MIN_BEAT_S), MAX_BEAT_S)
+            await gateways.open_session(connection, token_hash(token), gateway, lasts)
             await gateways.seen(connection, gateway, storable(request.version, 50), beat_s=beat_s)
             found = await streams.cursors(connection, gateway)
-        return SessionReply(token, TOKEN_LASTS.total_seconds(), 0, found[Lane.URGENT], found[Lane.BULK])
+        return SessionReply(token, lasts.total_seconds(), 0, found[Lane.URGENT], found[Lane.BULK])
 
     async def authenticate(self, token: str) -> gateways.Gateway | None:
         """The box whose token this is; None when it has expired or the box was revoked."""

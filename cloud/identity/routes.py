@@ -17,6 +17,7 @@ from contract.session import (
     BEAT_PATH,
     CHALLENGE_PATH,
     ENROL_PATH,
+    NOTHING_TO_TELL,
     SESSION_PATH,
     Beat,
     ChallengeReply,
@@ -85,7 +86,8 @@ def router(gateways: Gateways, beats: Beats) -> APIRouter:
         """A sign of life."""
         gateway = await authenticate(gateways, request)
         reply = beats.take(gateway, await _decode(request, Beat, _MAX_BEAT_BYTES))
-        return Response(msgspec.json.encode(reply))  # no header that a box does not need: it may pay for each byte
+        # Most beats have nothing to be told, and a box may pay for each byte.
+        return _json(reply) if reply != NOTHING_TO_TELL else Response(status_code=204)
 
     return routes
 

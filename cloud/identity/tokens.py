@@ -12,6 +12,11 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
+def new_box_token() -> str:
+    """A box's token: 128 random bits for the minutes of a session, as a box may pay for each byte of it."""
+    return secrets.token_urlsafe(16)
+
+
 def new_claim_code() -> str:
     """A claim code a person can type: three groups of four, 59 bits."""
     letters = [secrets.choice(_CLAIM_LETTERS) for _ in range(12)]

@@ -106,7 +106,7 @@ def router(ingest: Ingest, authenticate: Authenticate, at_once: int) -> APIRoute
                 raise Retryable(f"the request did not come within {BODY_S:g} s") from e
             async with turn:
                 reply = await ingest.take(gateway.id, gateway.estate, stream, body)
-        return Response(msgspec.json.encode(reply))  # no header that a box does not need
+        return Response(msgspec.json.encode(reply), media_type="application/json")
 
     @routes.post(blocks_path(Lane.URGENT))
     async def urgent(request: Request) -> Response:

@@ -18,13 +18,14 @@ _SQL = load_queries("boxes")
 class Beaten(msgspec.Struct, frozen=True):
     """What was heard of a box lately: its newest beat, how long ago, and when the newest session of them was opened.
 
-    `shared`: an older session beat after a newer one, which only two boxes can do.
+    `shared`: an older session beat after a newer one, which only two boxes can do. Without a beat (None) something else
+    was heard of it.
     """
 
-    urgent_blocks: int
-    bulk_blocks: int
+    urgent_blocks: int | None
+    bulk_blocks: int | None
     ago: timedelta
-    session_at: datetime
+    session_at: datetime | None
     shared: bool
 
 

@@ -270,8 +270,7 @@ async def _ask(
     if pace is None:
         wire.send(request, h11.Data(body), h11.EndOfMessage())
         return await _head_of(wire, silence_s)
-    wire.send(request)
-    sending = asyncio.create_task(_send_at(pace, wire, body), name="body")
+    sending = asyncio.create_task(_send_at(pace, wire, request, body), name="body")
     try:
         return await _head_of(wire, silence_s)
     finally:
@@ -279,19 +278,20 @@ async def _ask(
         await asyncio.wait([sending])
 
 
-async def _send_at(pace: Pace, wire: Wire, body: bytes) -> None:
-    """Sends a body in parts, until it has gone or the connection has; its answer says which."""
+async def _send_at(pace: Pace, wire: Wire, request: h11.Request, body: bytes) -> None:
+    """Sends a request with its body in parts, until it has gone or the connection has; its answer says which."""
     before, sent = wire.counts(), 0
+    events: list[h11.Event] = [request]
     while sent < len(body):
         part = body[sent : sent + pace.part_bytes]
         await pace.let_through(len(part))
         if wire.writer.transport.is_closing():
             return
-        wire.send(h11.Data(part))
         sent += len(part)
+        wire.send(*events, h11.Data(part), *([h11.EndOfMessage()] if sent == len(body) else []))
+        events = []
         if before is not None and sent < len(body):
             await _until_within(pace, wire, sent + before.acked_bytes)
-    wire.send(h11.EndOfMessage())
 
 
 async def _until_within(pace: Pace, wire: Wire, sent: int) -> None:

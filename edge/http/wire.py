@@ -12,6 +12,7 @@ from edge.http.tcp import TcpCounts, tcp_counts
 MAX_HEAD: Final = 16 << 10
 """Bytes of a request or status line with its headers, on either side."""
 READ_BYTES: Final = 64 << 10
+AS_ONE_BYTES: Final = 16 << 10
 
 Happening = h11.Request | h11.InformationalResponse | h11.Response | h11.Data | h11.EndOfMessage | h11.ConnectionClosed
 """What the other side can have said."""
@@ -37,10 +38,15 @@ class Wire:
         """Whether it is the other side's turn, and we wait for it."""
 
     def send(self, *events: h11.Event) -> None:
-        """Hands events to the transport, a body without copying it. Raises h11.LocalProtocolError for our mistakes."""
-        for event in events:
-            if parts := self.engine.send_with_data_passthrough(event):
-                self.writer.writelines(parts)
+        """Hands events to the transport, a large body without copying it. Raises h11.LocalProtocolError for our faults.
+
+        What is small goes as one, so that it is one record of TLS and one packet.
+        """
+        parts = [part for event in events for part in self.engine.send_with_data_passthrough(event) or ()]
+        if sum(map(len, parts)) <= AS_ONE_BYTES:
+            self.writer.write(b"".join(parts))
+        else:
+            self.writer.writelines(parts)
 
     async def next(self, silence_s: float | None = None) -> Happening:
         """What the other side says next.

@@ -20,6 +20,7 @@ from contract.session import (
     CHALLENGE_PATH,
     DOWN_PATH,
     HEARTBEAT_S,
+    NOTHING_TO_TELL,
     SESSION_PATH,
     Beat,
     BeatReply,
@@ -143,7 +144,8 @@ class Requests:
                 is_repeatable=True,
             ) as answer:  # fmt: skip
                 await self._raise_for(answer)
-                return from_json(await answer.read(MAX_REPLY_BYTES), BeatReply)
+                body = await answer.read(MAX_REPLY_BYTES)
+                return NOTHING_TO_TELL if answer.status == 204 else from_json(body, BeatReply)
 
     async def listen(self, heartbeat_s: float = HEARTBEAT_S) -> AsyncGenerator[bytes, None]:
         """The lines of the down stream, without its heartbeats; it ends when the cloud ends it.

@@ -1,6 +1,7 @@
 """Keeps a session with the cloud: what is pending goes up, urgent first; commands and the time come down."""
 
 import asyncio
+import math
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
@@ -82,6 +83,8 @@ class Uplink:
         self._pace = BulkPace(self._let_urgent_pass, terms.max_bytes_s)
         self._patience_s = BULK_PATIENCE_S
         self._bulk_at: float | None = None
+        self._heard_s = -math.inf
+        """When the cloud last heard blocks of this box."""
         self._urgent_bytes = REQUEST_BYTES
         self._gap: Cursor | None = None
         self._waiting: set[Lane] = set()
@@ -140,15 +143,21 @@ class Uplink:
 
     async def _beat(self, requests: Requests) -> Never:
         """Says that the box lives, also when it has nothing else to say; now and then also how it is."""
-        said, said_ns = None, 0
+        said, said_ns, told = None, 0, (-1, -1)
         while True:
-            kept = {lane: self._outbox.status(lane).pending_blocks for lane in Lane}
+            urgent, bulk = (self._outbox.status(lane).pending_blocks for lane in (Lane.URGENT, Lane.BULK))
             report = self._report() if self._report is not None else None
             weight = _weight(report)
             if said == weight and mono_ns() - said_ns < REPORT_EVERY_S * 1e9:
                 report = None
+            if self.terms.is_metered and report is None and (urgent, bulk) == told:
+                rest_s = self._heard_s + self.terms.beat_s - asyncio.get_running_loop().time()
+                if rest_s > 0:  # the cloud has heard of it by its blocks
+                    await asyncio.sleep(rest_s)
+                    continue
             with suppress(Busy):  # the loops of the streams wait as long as the cloud asks for
-                reply = await requests.beat(Beat(kept[Lane.URGENT], kept[Lane.BULK], report))
+                reply = await requests.beat(Beat(urgent, bulk, report))
+                told = urgent, bulk
                 if reply.is_identity_shared:
                     self._heard_another()
                 if report is not None:
@@ -221,6 +230,8 @@ class Uplink:
 
     async def _send(self, requests: Requests, stream: Lane, blocks: list[bytes]) -> BlocksReply | Refusal:
         """One request, of bulk at its pace. After one that failed the next is smaller."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
         if stream is Lane.URGENT:
             try:
                 answer = await requests.send(stream, blocks)
@@ -228,15 +239,16 @@ class Uplink:
                 self._urgent_bytes = max(self._urgent_bytes // 2, MIN_REQUEST_BYTES)
                 raise
             self._urgent_bytes = min(self._urgent_bytes * 2, REQUEST_BYTES)
+            self._heard_s = began
             return answer
-        clock = asyncio.get_running_loop().time
-        self._bulk_at = began = clock()
+        self._bulk_at = began
         patience_s = self._patience_s
         try:
             answer = await requests.send(stream, blocks, self._pace)
         except Retryable:
             self._pace.failed()
             raise
+        self._heard_s = began
         self._pace.answered(sum(map(len, blocks)), clock() - began - (patience_s - self._patience_s))
         return answer
 

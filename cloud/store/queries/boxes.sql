@@ -1,8 +1,10 @@
 -- name: beats
--- Boxes live, and this much they still keep: what was heard lately, each box once ($4: how long ago). Two boxes share an
--- identity where an older session beats after a newer one: a box never goes back to a session that it has left.
+-- Boxes live, and this much they still keep: what was heard lately, each box once ($4: how long ago); null where it was
+-- no beat that was heard. Two boxes share an identity where an older session beats after a newer one: a box never goes back to a session that it has left.
 UPDATE gateway
-SET seen_at = greatest(gateway.seen_at, now() - beat.ago), urgent_backlog = beat.urgent, bulk_backlog = beat.bulk,
+SET seen_at = greatest(gateway.seen_at, now() - beat.ago),
+    urgent_backlog = coalesce(beat.urgent, gateway.urgent_backlog),
+    bulk_backlog = coalesce(beat.bulk, gateway.bulk_backlog),
     session_at = greatest(gateway.session_at, beat.session_at),
     shared_at = CASE WHEN beat.shared OR beat.session_at < gateway.session_at THEN now() ELSE gateway.shared_at END
 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::interval[], $5::timestamptz[], $6::boolean[])
