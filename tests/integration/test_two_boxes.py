@@ -170,9 +170,9 @@ async def test_two_boxes_from_one_card_lose_nothing_and_both_are_told(database_p
 
 async def beat(cloud: RunningCloud, box: Box, beats: Beat = Beat()) -> BeatReply:  # noqa: B008  # frozen
     answer = await cloud.post(BEAT_PATH, msgspec.json.encode(beats), box.headers)
-    assert answer.status == 200
+    assert answer.status in {200, 204}
     await cloud.cloud.beats.write()
-    return msgspec.json.decode(answer.body, type=BeatReply)
+    return msgspec.json.decode(answer.body or b"{}", type=BeatReply)
 
 
 async def is_shared(cloud: RunningCloud) -> bool:
@@ -223,6 +223,6 @@ async def test_two_that_beat_within_one_write_are_told_apart_too(database_plain:
         await box.open_session()
         await twin.open_session()
         for who in (twin, box):
-            assert (await cloud.post(BEAT_PATH, b"{}", who.headers)).status == 200
+            assert (await cloud.post(BEAT_PATH, b"{}", who.headers)).status == 204
         await cloud.cloud.beats.write()
         assert await is_shared(cloud)

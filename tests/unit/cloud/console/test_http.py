@@ -13,7 +13,8 @@ from tests.unit.cloud.console.http import HTMX, browser, get, post, token
 SMOKE = uuid5(SPACE, "smoke")
 PAGES = [
     "/alarms", f"/alarms/{SMOKE}", "/devices", "/devices/4", "/devices/15", "/gateways",
-    *(f"/gateways/{box}" for box in GW[:4]), "/quarantine", f"/quarantine?gateway={GW[1]}", "/quarantine/7", "/quarantine/5", "/more",
+    *(f"/gateways/{box}" for box in GW[:4]), "/quarantine", f"/quarantine?gateway={GW[1]}", "/quarantine/7",
+    "/quarantine/5", "/more",
 ]  # fmt: skip
 PARTS = [
     "/strip", "/alarms/list", f"/alarms/{SMOKE}/report", "/devices/list?q=3", "/devices/4/live", "/gateways/list",
