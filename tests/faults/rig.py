@@ -1,12 +1,17 @@
-"""The whole system as real processes, each of which can be killed and started again."""
+"""The whole system as real processes, on parts that can be broken: power, disks, network, clock, database.
+
+The box and its simulated estate are at the far end of a cable that can be bad; two clouds are side by side on one
+database, behind one address. Who would be started again by systemd is started again here.
+"""
 
 import asyncio
 import os
-import random
 import re
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -16,69 +21,109 @@ from contract.clock import mono_ns
 from contract.errors import AnjuError
 from contract.profile import load_profiles, shipped_profiles
 from contract.site import Site, load_site, resolve
-from simulators.demo.processes import Child, free_port, run_once, tail
-from simulators.postgres import EmbeddedPostgres
+from simulators.demo.processes import Child, free_port, launched, tail
 from tests.faults.life import Control, barrier_ns
 from tests.faults.machine import Machine
+from tests.support.balancer import Balancer
+from tests.support.cable import Cable, laid
+from tests.support.powercut import PowerCut
 from tests.support.reference import Kill
+from tests.support.servers import PlainServer
+from tests.support.wallclock import WallClock
 
 HERE = Path(__file__).parent
 READY_S = 90.0
-TARGETS = ("edge", "cloud", "postgres")
+CLOUDS = ("cloud-1", "cloud-2")
+DATABASE_MB = 400
+BOX_MB = 64
+QUESTIONS = "devices.jsonl"
 
 
 class Rig:
-    """Database, cloud, box and simulated estate. `kills` are those of the box, as the reference needs them."""
+    """Database, clouds, box and simulated estate. `kills` are those of the box, as the reference needs them.
 
-    def __init__(self, folder: Path, server: EmbeddedPostgres) -> None:
-        self.folder, self.server = folder, server
+    `mutant` names a broken promise (mutants.py) that the processes are started with.
+    """
+
+    def __init__(self, folder: Path, cable: Cable, server: PlainServer, mutant: str = "") -> None:
+        self.folder, self.cable, self.server, self._mutant = folder, cable, server, mutant
         self.machine = Machine(folder)
         self.kills: list[Kill] = []
         self.said: list[str] = []
-        self.truth = folder / "devices.jsonl"
-        self.state = folder / "box"
+        self.restarts = 0
+        """How often a cloud ended by itself and was started again."""
+        self.truth = folder / QUESTIONS
+        self.state = folder / "disk" / "box"
+        self.power: PowerCut
+        self.clock: WallClock
+        self.balancer: Balancer
+        self.control: Control
         self.began = time.monotonic()
         self._log_at_start = 0
-        self.control: Control
         self._children: dict[str, Child] = {}
+        self._down: set[str] = set()
         port = free_port(0)
-        listen = f"127.0.0.1:{port}"
-        self.cloud_url = f"http://{listen}"
-        self._environment = {
-            "cloud": {"DATABASE_URL": server.url, "ANJU_LISTEN": listen, "ANJU_PUBLIC_URL": self.cloud_url},
-            "edge": {"ANJU_HEALTH_LISTEN": f"127.0.0.1:{free_port(0)}"},
-            "estate": {},
-        }
+        self.cloud_url = f"http://{cable.here}:{port}"
+        self.cloud_port = port
+        self.ports = {name: free_port(0) for name in CLOUDS}
         text = (HERE / "estate.yaml").read_text(encoding="utf-8")
-        text = re.sub(r"port: \d+", lambda _: f"port: {free_port(0)}", text)
         self._site_file = folder / "estate.yaml"
         self._site_file.write_text(re.sub(r'url: "[^"]*"', f'url: "{self.cloud_url}"', text), encoding="utf-8")
         (folder / "scenario.yaml").write_bytes((HERE / "scenario.yaml").read_bytes())
-        self.site: Site = load_site(self._site_file, load_profiles(shipped_profiles()))
-        self.devices = resolve(self.site, load_profiles(shipped_profiles()))
-        self._commands = {
-            "cloud": ("anju-cloud", "serve"),
-            "edge": ("anju", "run", "--site", str(self._site_file), "--state", str(self.state)),
-            "estate": (
-                "anju-sim", "run", str(folder / "scenario.yaml"), "--log", str(self.truth),
-                "--control", str(folder / "control"),
-            ),
-        }  # fmt: skip
+        profiles = load_profiles(shipped_profiles())
+        self.site: Site = load_site(self._site_file, profiles)
+        self.devices = resolve(self.site, profiles)
 
     def say(self, what: str) -> None:
         """Notes what happens, with its time."""
         self.said.append(f"{time.monotonic() - self.began:7.2f} s  {what}")
+
+    # Starting and ending parts
+
+    def command(self, name: str) -> tuple[str, ...]:
+        """What runs a part."""
+        if name in CLOUDS:
+            return (*self._program("anju-cloud"), "serve")
+        if name == "box":
+            site = ("--site", str(self._site_file), "--state", str(self.state))
+            return (*self.cable.prefix, *self._program("anju"), "run", *site)
+        simulator = (*self.cable.prefix, str(Path(sys.executable).with_name("anju-sim")), "run")
+        log = ("--log", str(self.truth), "--control", str(self.folder / "control"))
+        return (*simulator, str(self.folder / "scenario.yaml"), *log)
+
+    def _program(self, script: str) -> tuple[str, ...]:
+        if self._mutant:
+            return (sys.executable, "-m", "tests.faults.mutants", self._mutant, script)
+        return (str(Path(sys.executable).with_name(script)),)
+
+    def environment(self, name: str) -> Mapping[str, str]:
+        """What a part is told by its environment."""
+        if name in CLOUDS:
+            return self.cloud_environment(self.ports[name])
+        if name == "box":
+            watched = self.power.environment
+            preloaded = f"{watched['LD_PRELOAD']}:{self.clock.library}"
+            health = {"ANJU_HEALTH_LISTEN": f"127.0.0.1:{free_port(0)}"}
+            return {**watched, **self.clock.environment, **health, "LD_PRELOAD": preloaded}
+        return {}
+
+    def cloud_environment(self, port: int) -> dict[str, str]:
+        """What a cloud is told."""
+        listen = f"127.0.0.1:{port}"
+        return {"DATABASE_URL": self.server.url, "ANJU_LISTEN": listen, "ANJU_PUBLIC_URL": self.cloud_url}
 
     async def start(self, name: str) -> None:
         """Starts a part; returns at once but for the database."""
         if name == "postgres":
             await asyncio.to_thread(self.server.start)
         else:
-            if name == "edge":
+            if name == "box":
                 self._log_at_start = self.truth.stat().st_size
-            self._children[name] = await Child.start(
-                name, *self._commands[name], log=self.folder / f"{name}.log", environment=self._environment[name]
+            log = self.folder / f"{name}.log"
+            self._children[name] = await Child.launch(
+                name, launched(*self.command(name)), log=log, environment=self.environment(name)
             )
+            self._down.discard(name)
         self.say(f"{name} started")
 
     async def kill(self, name: str) -> None:
@@ -87,15 +132,35 @@ class Rig:
         if name == "postgres":
             await asyncio.to_thread(self.server.kill)
         else:
-            child = self._children[name]
-            self.check()
-            os.killpg(child.process.pid, signal.SIGKILL)
-            await child.process.wait()
-            del self._children[name]
-        if name == "edge":
-            disk_ns = self.machine.wrote_ns(at_ns - 2_000_000_000, at_ns)
-            self.kills.append(Kill(at_ns, await barrier_ns(self.control), disk_ns))
+            self._down.add(name)
+            self.signal(name, signal.SIGKILL)
+            await self._children.pop(name).process.wait()
+        if name == "box":
+            await self._note_kill(at_ns)
         self.say(f"{name} killed")
+
+    async def cut_power(self, seed: int) -> None:
+        """The box loses its power: of what was not synced anything may be lost."""
+        at_ns = mono_ns()
+        self._down.add("box")
+        self.signal("box", signal.SIGKILL)
+        await self._children.pop("box").process.wait()
+        cut = await asyncio.to_thread(self.power.cut, seed)
+        await self._note_kill(at_ns)
+        self.say(f"power cut: {cut.unsynced} writes were not synced, {cut.lost} are lost")
+
+    async def _note_kill(self, at_ns: int) -> None:
+        disk_ns = self.machine.wrote_ns(at_ns - 2_000_000_000, at_ns)
+        self.kills.append(Kill(at_ns, await barrier_ns(self.control), disk_ns))
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Sends a signal to every process of a part, which must run."""
+        self.check()
+        os.killpg(self._children[name].process.pid, number)
+
+    def runs(self, name: str) -> bool:
+        """Whether a part is started."""
+        return name in self._children
 
     async def is_polling(self) -> bool:
         """Whether the box has had an answer since it was started last."""
@@ -104,11 +169,22 @@ class Rig:
             return b'"kind":"answer"' in log.read()
 
     def check(self) -> None:
-        """Raises AnjuError when a part ended by itself."""
+        """Raises AnjuError when a part ended by itself; a cloud may, and is started again by `supervise`."""
         for child in self._children.values():
-            if child.process.returncode is not None:
+            if child.process.returncode is not None and child.name not in CLOUDS:
                 code = child.process.returncode
                 raise AnjuError(f"{child.name} ended by itself (exit code {code}):\n{tail(child.log, 40)}")
+
+    async def supervise(self) -> None:
+        """Starts a cloud that ended by itself again after a second, as systemd does; for ever."""
+        while True:
+            await asyncio.sleep(1.0)
+            for name in CLOUDS:
+                child = self._children.get(name)
+                if child is not None and child.process.returncode is not None and name not in self._down:
+                    self.say(f"{name} ended by itself ({child.process.returncode})")
+                    self.restarts += 1
+                    await self.start(name)
 
     async def until(self, what: str, condition: Callable[[], Awaitable[bool]], within_s: float = READY_S) -> None:
         """Waits until something holds, while all that runs keeps running."""
@@ -117,82 +193,120 @@ class Rig:
             self.check()
             if time.monotonic() > deadline:
                 logs = "\n".join(f"--- {c.name}\n{tail(c.log)}" for c in self._children.values())
-                raise AnjuError(f"after {within_s:.0f} s: not {what}\n{logs}")
+                said = "\n".join(self.said[-30:])
+                raise AnjuError(f"after {within_s:.0f} s: not {what}\n{said}\n{logs}")
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
         """Stops all in order; the box first, so that it can deliver its last."""
-        for name in ("edge", "estate", "cloud"):
+        for name in ("box", "estate", *CLOUDS):
             child = self._children.pop(name, None)
             if child is not None:
                 await child.stop()
 
     async def run_cloud(self, *words: str) -> str:
         """Runs an administrator's command of the cloud and returns what it printed."""
-        return await run_once("anju-cloud", *words, environment=self._environment["cloud"])
+        return await self.run_once(
+            str(Path(sys.executable).with_name("anju-cloud")), *words, environment=self.cloud_environment(1)
+        )
+
+    async def run_once(self, *command: str, environment: Mapping[str, str] | None = None) -> str:
+        """Runs a command to its end and returns what it printed. Raises AnjuError with what it said."""
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **(environment or {})},
+        )  # fmt: skip
+        out, err = await process.communicate()
+        if process.returncode:
+            raise AnjuError(f"{' '.join(command)}: {(err or out).decode()}")
+        return out.decode().strip()
 
     async def ready(self) -> bool:
-        """Whether the cloud and its database serve."""
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http,
-                http.get(f"{self.cloud_url}/readyz") as answer,
-            ):
-                return answer.ok
-        except (aiohttp.ClientError, TimeoutError):
-            return False
+        """Whether a cloud and its database serve."""
+        return await answers(f"{self.cloud_url}/readyz")
+
+
+async def answers(url: str) -> bool:
+    """Whether there is an answer that says all is well."""
+    try:
+        timeout = aiohttp.ClientTimeout(total=2)
+        async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as answer:
+            return answer.ok
+    except (aiohttp.ClientError, TimeoutError):
+        return False
 
 
 @asynccontextmanager
-async def running(folder: Path, server: EmbeddedPostgres) -> AsyncIterator[Rig]:
-    """A system that reports, from an empty database on; all of it stopped at the end."""
-    rig = Rig(folder, server)
+async def running(folder: Path, seed: int, mutant: str = "") -> AsyncIterator[Rig]:
+    """A system that reports, from an empty database on; all of it stopped at the end. Needs root."""
     async with AsyncExitStack() as stack:
+        for name, size_mb in (("database", DATABASE_MB), ("disk", BOX_MB)):
+            mounted(folder / name, size_mb)
+            stack.callback(unmounted, folder / name)
+        wal = {"max_wal_size": "64MB", "min_wal_size": "32MB"}
+        server = PlainServer(folder / "database" / "postgres", settings=wal)
+        await asyncio.to_thread(server.start)
+        stack.push_async_callback(asyncio.to_thread, server.stop)
+        cable = await stack.enter_async_context(laid(seed))
+        rig = Rig(folder, cable, server, mutant)
+        rig.power = PowerCut(rig.state, log=folder / "powercut")
+        rig.clock = WallClock(folder / "wallclock")
+        rig.balancer = await stack.enter_async_context(
+            Balancer.listening(cable.here, rig.cloud_port, list(rig.ports.values()), seed)
+        )
         stack.enter_context(rig.machine)
         stack.push_async_callback(rig.stop)
-        await rig.start("cloud")
+        for name in CLOUDS:
+            await rig.start(name)
         await rig.until("the cloud is ready", rig.ready)
         await rig.start("estate")
 
-        async def has_socket() -> bool:
-            return (folder / "control").exists()
+        async def listens() -> bool:
+            try:
+                rig.control = await Control.connect(folder / "control")
+            except OSError:
+                return False
+            return True
 
-        await rig.until("the simulator listens", has_socket)
-        rig.control = await Control.connect(folder / "control")
+        await rig.until("the simulator listens", listens)
         stack.push_async_callback(rig.control.close)
         claim = await rig.run_cloud("claim", "--estate", rig.site.estate.name)
-        await run_once("anju", "enrol", "--cloud", rig.cloud_url, "--claim", claim, "--state", str(rig.state))
-        await rig.start("edge")
+        anju = str(Path(sys.executable).with_name("anju"))
+        enrol = (anju, "enrol", "--cloud", rig.cloud_url, "--claim", claim, "--state", str(rig.state))
+        await rig.run_once(*cable.prefix, *enrol)
+        await rig.start("box")
+        supervising = asyncio.create_task(rig.supervise(), name="supervise")
+        stack.callback(supervising.cancel)
         yield rig
 
 
-class Schedule:
-    """Kills in a seeded random order at random moments, each part started again after up to two seconds.
+def mounted(folder: Path, size_mb: int) -> None:
+    """A small disk of its own in memory. Raises OSError where this machine lets nobody mount one: run as root."""
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m,mode=0711", "none", folder],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise OSError(f"the fault suite must be run as root, to mount disks of its own: {done.stderr.strip()}")
 
-    Cloud and database may be killed while they start. The box has begun to poll: a kill before that shows nothing.
-    """
 
-    def __init__(self, rig: Rig, seed: int, times: int, pause_s: tuple[float, float]) -> None:
-        self._rig, self._pause_s = rig, pause_s
-        self._dice = random.Random(seed)
-        self._order = list(TARGETS) * times
-        self._dice.shuffle(self._order)
-        self._away: dict[str, asyncio.Task[None]] = {}
+def unmounted(folder: Path) -> None:
+    """Lets the disk go, also where something still has it open."""
+    subprocess.run(["umount", "-l", folder], check=True)
 
-    async def run(self) -> None:
-        """Kills them all in turn; two parts may be away at once. Returns when all are started again."""
-        async with asyncio.TaskGroup() as group:
-            for name in self._order:
-                await asyncio.sleep(self._dice.uniform(*self._pause_s))
-                if (away := self._away.get(name)) is not None and not away.done():
-                    await away
-                    await asyncio.sleep(self._dice.uniform(*self._pause_s))
-                if name == "edge" and not await self._rig.is_polling():
-                    await self._rig.until("the box polls", self._rig.is_polling)
-                    await asyncio.sleep(self._dice.uniform(*self._pause_s))
-                await self._rig.kill(name)
-                self._away[name] = group.create_task(self._return(name, self._dice.uniform(0.0, 2.0)))
 
-    async def _return(self, name: str, after_s: float) -> None:
-        await asyncio.sleep(after_s)
-        await self._rig.start(name)
+def fill(folder: Path) -> Path:
+    """A file that takes all that is free on the disk of a folder."""
+    path = folder / "filler"
+    disk = os.statvfs(folder)
+    with path.open("wb") as file:
+        left = disk.f_bavail * disk.f_frsize
+        while left > 0:
+            try:
+                os.posix_fallocate(file.fileno(), file.tell(), left)
+                file.seek(0, os.SEEK_END)
+                left = os.statvfs(folder).f_bavail * disk.f_frsize
+            except OSError:  # somebody else took some meanwhile
+                left //= 2
+    return path

@@ -1,0 +1,295 @@
+"""Faults that cost data by right, and what must hold all the same.
+
+A flipped bit, a full disk, a card restored from an old image, two boxes of one identity, a database brought back to an
+earlier point: what was only there is gone. But nothing is stored that was not answered, nothing twice; what a box gave
+up it declares; and once all rests every state is what the devices say, with the alarms that this means.
+"""
+
+import asyncio
+import itertools
+import os
+import random
+import shutil
+import signal
+from bisect import bisect_left
+from collections.abc import Sequence
+from pathlib import Path
+
+import asyncpg
+import msgspec
+
+from contract.clock import mono_ns
+from contract.kinds import Lane
+from contract.messages import Quality
+from simulators.control import GetOrder
+from simulators.demo.processes import Child, free_port, launched
+from tests.faults.findings import Stored
+from tests.faults.kinds import Fault, fill_box, fill_database, kill_box, kill_database, reset_connections
+from tests.faults.rig import CLOUDS, Rig
+from tests.support.reference import History, Observation, Row, Series
+
+S = 1_000_000_000
+TIME_NS = 150_000_000
+"""How far a row's time may be from its answer's, as in the strict rounds and a half more for a box in trouble."""
+DELIVERED_S = 3.0
+"""A box in a healthy system has delivered what is older."""
+FILES = ("urgent.db", "urgent.db-wal", "bulk.db", "bulk.db-wal")
+
+
+class Excuse(msgspec.Struct, frozen=True):
+    """A span of time of which anything may be missing, and why."""
+
+    from_ns: int
+    to_ns: int
+    why: str
+
+
+class Damage:
+    """The faults of one round, and the spans of time that they excuse."""
+
+    def __init__(self) -> None:
+        self.excuses: list[Excuse] = []
+        self._image: Path | None = None
+        self._copy: tuple[Path, int] | None = None
+        self.parts: dict[str, dict[str, Fault]] = {
+            "box": {
+                "bit flipped, box down": self.flip_cold, "bit flipped, box running": self.flip_hot,
+                "box's disk full": fill_box, "old image restored": self.restore_image, "two boxes": self.second_box,
+                "box killed": kill_box,
+            },
+            "network": {"connections reset": reset_connections},
+            "database": {
+                "database brought back": self.bring_back, "database killed": kill_database,
+                "database's disk full": fill_database,
+            },
+        }  # fmt: skip
+
+    async def flip_cold(self, rig: Rig, dice: random.Random) -> None:
+        """A bit of what a box kept is another when it starts again."""
+        await rig.kill("box")
+        _flip(rig, dice)
+        await rig.start("box")
+
+    async def flip_hot(self, rig: Rig, dice: random.Random) -> None:
+        """A bit changes beneath a box that runs."""
+        _flip(rig, dice)
+        await asyncio.sleep(dice.uniform(0.2, 1.0))
+
+    async def restore_image(self, rig: Rig, dice: random.Random) -> None:
+        """The card is written anew with an image of it that was taken earlier, perhaps much earlier."""
+        if self._image is None or dice.random() < 0.4:
+            await rig.kill("box")
+            self._image = rig.folder / "image"
+            shutil.rmtree(self._image, ignore_errors=True)
+            shutil.copytree(rig.state, self._image)
+            await rig.start("box")
+            return
+        await _until_delivered(rig)
+        await rig.kill("box")
+        now = mono_ns()
+        self.excuses.append(Excuse(now - round(DELIVERED_S * S), now, "only on the card that was overwritten"))
+        shutil.rmtree(rig.state)
+        shutil.copytree(self._image, rig.state)
+        await rig.start("box")
+
+    async def second_box(self, rig: Rig, dice: random.Random) -> None:
+        """A copy of the card is put into another box, and both run; then the copy is taken out again."""
+        await rig.kill("box")
+        copy = rig.folder / "disk" / "copy"
+        shutil.copytree(rig.state, copy)
+        began = mono_ns()
+        await rig.start("box")
+        command = [str(copy) if part == str(rig.state) else part for part in rig.command("box")]
+        second = await Child.launch(
+            "copy", launched(*command), log=rig.folder / "copy.log",
+            environment={"ANJU_HEALTH_LISTEN": f"127.0.0.1:{free_port(0)}"},
+        )  # fmt: skip
+        await asyncio.sleep(dice.uniform(2.0, 6.0))
+        os.killpg(second.process.pid, signal.SIGKILL)
+        await second.process.wait()
+        shutil.rmtree(copy)
+        self.excuses.append(Excuse(began, mono_ns(), "read by a box that was taken away with its card"))
+
+    async def bring_back(self, rig: Rig, dice: random.Random) -> None:
+        """The database is as it was at an earlier time, with all that was acknowledged since gone."""
+        kept = rig.folder / "database" / "kept"
+        if self._copy is None or dice.random() < 0.4:
+            await asyncio.to_thread(rig.server.stop)
+            shutil.rmtree(kept, ignore_errors=True)
+            await asyncio.to_thread(_copy_tree, rig.server.cluster, kept)
+            self._copy = (kept, mono_ns() - round(DELIVERED_S * S))
+            await rig.start("postgres")
+            return
+        for name in CLOUDS:
+            if rig.runs(name):
+                await rig.kill(name)
+        await asyncio.to_thread(rig.server.stop)
+        shutil.rmtree(rig.server.cluster)
+        await asyncio.to_thread(_copy_tree, kept, rig.server.cluster)
+        self.excuses.append(Excuse(self._copy[1], mono_ns(), "in the database that was brought back"))
+        await rig.start("postgres")
+        for name in CLOUDS:
+            await rig.start(name)
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    """A copy with its owners: the server's user is not ours."""
+    shutil.copytree(source, target)
+    for path in (target, *target.rglob("*")):
+        status = (source / path.relative_to(target)).stat()
+        os.chown(path, status.st_uid, status.st_gid)
+
+
+def _flip(rig: Rig, dice: random.Random) -> None:
+    files = [path for name in FILES if (path := rig.state / name).exists() and path.stat().st_size]
+    if not files:
+        return
+    path = dice.choice(files)
+    at = dice.randrange(path.stat().st_size)
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ (1 << dice.randrange(8))]))
+    rig.say(f"a bit of {path.name} flipped, at {at} of {path.stat().st_size}")
+
+
+async def _until_delivered(rig: Rig) -> None:
+    """The database has what the box read a moment ago."""
+    since = mono_ns()
+
+    async def has_newer() -> bool:
+        try:
+            connection = await asyncpg.connect(rig.server.url, timeout=5)
+        except (OSError, asyncpg.PostgresError, TimeoutError):
+            return False
+        try:
+            late_s = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp() - max(at)) FROM latest")
+            return late_s is not None and float(late_s) < (mono_ns() - since) / S + DELIVERED_S / 2
+        finally:
+            await connection.close()
+
+    await rig.until("what the box reads is delivered", has_newer)
+
+
+# What must hold all the same
+
+
+class Weighed(msgspec.Struct):
+    """What was found; `missing`: answers that were news and are not stored, without an excuse."""
+
+    rows: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    out_of_order: int = 0
+    foreign: int = 0
+    other: int = 0
+    missing: int = 0
+    declared: int = 0
+    excused: int = 0
+    mistakes: list[str] = []
+
+    def wrong(self, kind: str, said: str) -> None:
+        """Notes a mistake."""
+        setattr(self, kind, getattr(self, kind) + 1)
+        self.mistakes.append(f"{kind}: {said}")
+
+
+def weigh(
+    histories: dict[Series, History], stored: Stored, excuses: Sequence[Excuse], kills_ns: Sequence[int],
+    declared: Sequence[str], last: dict[Series, str], seal_s: float,
+) -> Weighed:  # fmt: skip
+    """Holds what is stored against what was answered.
+
+    `declared` are the reasons of the receipts; `last` each state point's word once all rested.
+    """
+    found = Weighed(declared=len(declared))
+    for series, history in histories.items():
+        rows = sorted(stored.series.get(series, []), key=lambda row: row.mono_ns)
+        seen = sorted((o for run in history.runs for o in run), key=lambda o: o.answered_ns)
+        unused = _match(found, series, rows, seen, stored.slack_ns)
+        found.rows += len(rows)
+        if history.lane is Lane.BULK:
+            for one in _news(history, seen):
+                if id(one) in unused and not _excused(one, excuses, kills_ns, seal_s):
+                    found.missing += 1
+                elif id(one) in unused:
+                    found.excused += 1
+    if found.missing and not declared:
+        found.lost += found.missing
+        found.mistakes.append(f"lost: {found.missing} readings are missing and nothing was declared")
+    for series, word in last.items():
+        newest = stored.latest.get(series)
+        if newest is None or newest.value != word or newest.quality != Quality.GOOD:
+            found.wrong("other", f"{series}: the device says {word}, the cloud knows {newest}")
+        if series[1] == "smoke" and bool(stored.active.get(series)) != _is_alarm(stored, series):
+            found.wrong("other", f"{series}: alarms and states do not agree")
+        if stored.active.get(series, 0) > 1:
+            found.wrong("duplicated", f"{series}: {stored.active[series]} active alarms")
+    for series in stored.series.keys() - histories.keys():
+        if series[1] != "link":
+            found.wrong("foreign", f"{series}: never answered")
+    return found
+
+
+def _is_alarm(stored: Stored, series: Series) -> bool:
+    """Nobody acknowledges: an alarm that was ever raised is still there."""
+    return any(row.value == "smoke" and row.quality == Quality.GOOD for row in stored.series.get(series, []))
+
+
+def _match(
+    found: Weighed, series: Series, rows: Sequence[Row], seen: Sequence[Observation], slack_ns: int
+) -> set[int]:  # fmt: skip
+    """Finds for each row an answer of its own; the ids of the answers that no row tells of."""
+    unused = {id(one) for one in seen}
+    times = [one.answered_ns for one in seen]
+    for row in rows:
+        at = bisect_left(times, row.mono_ns - TIME_NS - slack_ns)
+        fits = None
+        said_already = False
+        while at < len(seen) and seen[at].earliest_ns <= row.mono_ns + TIME_NS + slack_ns:
+            one = seen[at]
+            at += 1
+            if (one.quality, one.value) != (row.quality, row.value) and not _close(one, row):
+                continue
+            if id(one) in unused:
+                fits = one
+                break
+            said_already = True
+        if fits is not None:
+            unused.discard(id(fits))
+        elif row.quality == Quality.GOOD or row.value is not None:
+            found.wrong("duplicated" if said_already else "foreign", f"{series}: {row.value!r} of {row.mono_ns}")
+    return unused
+
+
+def _close(one: Observation, row: Row) -> bool:
+    if not (isinstance(one.value, float) and isinstance(row.value, float)) or one.quality != row.quality:
+        return False
+    return abs(one.value - row.value) <= 1e-9 * max(1.0, abs(one.value))
+
+
+def _news(history: History, seen: Sequence[Observation]) -> list[Observation]:
+    """Answers that any box had to report, whatever it knew: further from those before and after than any deadband."""
+    news = []
+    for before, now in itertools.pairwise(seen):
+        if now.quality == Quality.GOOD and now.sure and abs(now.raw - before.raw) > 2 * float(history.deadband) + 1:
+            news.append(now)
+    return news
+
+
+def _excused(one: Observation, excuses: Sequence[Excuse], kills_ns: Sequence[int], seal_s: float) -> bool:
+    young_ns = round((seal_s + 1.0) * S)
+    if any(kill - young_ns <= one.answered_ns <= kill for kill in kills_ns):
+        return True
+    return any(excuse.from_ns <= one.answered_ns <= excuse.to_ns for excuse in excuses)
+
+
+async def last_words(rig: Rig) -> dict[Series, str]:
+    """What each state point of the estate is."""
+    last: dict[Series, str] = {}
+    for device in rig.devices:
+        for point, mapped in device.profile.points.items():
+            if mapped.read is not None and mapped.states:
+                last[device.device.id, point] = str(await rig.control.tell(GetOrder(device.device.id, point)))
+    return last
