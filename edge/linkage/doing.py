@@ -19,7 +19,7 @@ RULE, PAGE, BOX = "rule", "guard page", "box"
 
 
 class Doing:
-    """Collects orders and notes. `modes` are the drills and dry runs, `rules` the rules, by zone and as they now stand."""
+    """Collects orders and notes. `modes` are the drills and dry runs, `rules` the rules, by zone and as they stand."""
 
     def __init__(self, modes: Mapping[str, KeptMode], rules: Mapping[str, Sequence[RuleState]]) -> None:
         self._modes, self._rules = modes, rules
