@@ -5,9 +5,9 @@ every packet both ways. IP, TCP, TLS, HTTP, acknowledgements and handshakes are 
 not: no mobile link has them. The cloud is the real one behind Caddy, as it is put up.
 
 The estate is thirty devices at rest: nothing happens, temperatures and levels drift through the day, a meter counts.
-Nothing of the product is shortened. The window begins in the steady state and is as long as a session (720 s), so that
-it holds one renewal; of what comes each quarter of an hour (heartbeats of all points, the down stream opened anew) it
-holds one where 0.8 would be due.
+Nothing of the product is shortened. The window begins in the steady state and is as long as the heartbeat of what does
+not change, so that it holds each point's once. A session is renewed each 36 minutes, which it does not hold: what that
+costs is added, with more than was seen for it.
 """
 
 import asyncio
@@ -23,8 +23,11 @@ from simulators.demo.processes import Child, free_port
 from tests.bench.figures import Figure
 from tests.bench.tls_cloud import tls_cloud
 
-WARM_UP_S = 400.0
-MEASURE_S = 720.0
+WARM_UP_S = 60.0
+MEASURE_S = 900.0
+RENEWALS_A_DAY = 86400 / (0.8 * 2700)
+RENEWAL_BYTES = 2000
+"""Challenge, session, and the down stream opened anew, with all headers: 1,500 bytes were seen."""
 _ETHERNET = 14
 _DAY_S = 86400
 HERE = Path(sys.executable).parent
@@ -102,12 +105,14 @@ async def idle_bytes(folder: Path, warm_up_s: float = WARM_UP_S, measure_s: floa
         if box.process.returncode is not None or "cloud lost" in (folder / "box.log").read_text(errors="replace"):
             raise RuntimeError("the box lost its cloud meanwhile: this is no quiet box")
         up, down = up_after - up, down_after - down
-    a_day = _DAY_S / took / 1e6
+    a_day, renewals = _DAY_S / took / 1e6, RENEWALS_A_DAY * RENEWAL_BYTES / 1e6
     note = (
         f"30 devices at rest on a metered site, over Caddy and TLS, {took:.0f} s: {up * a_day:.3f} up,"
-        f" {down * a_day:.3f} down; with the headers of IP and TCP"
+        f" {down * a_day:.3f} down, and {renewals:.3f} for sessions renewed; with the headers of IP and TCP"
     )
-    return [Figure(name="uplink.idle_mb_a_day", value=(up + down) * a_day, unit="MB a day", most=1, note=note)]
+    return [
+        Figure(name="uplink.idle_mb_a_day", value=(up + down) * a_day + renewals, unit="MB a day", most=1, note=note)
+    ]
 
 
 def _site(url: str, ca: str) -> str:
@@ -145,13 +150,20 @@ async def _wired() -> AsyncIterator[Wired]:
         await _ip("-n", name, "addr", "add", f"{there}/30", "dev", "box")
         for link in ("box", "lo"):
             await _ip("-n", name, "link", "set", link, "up")
+        # No mobile link asks who has an address.
+        ours = (Path("/sys/class/net") / device / "address").read_text().strip()
+        await _ip("-n", name, "neigh", "replace", here, "lladdr", ours, "dev", "box", "nud", "permanent")
+        theirs = await _ip("netns", "exec", name, "cat", "/sys/class/net/box/address")
+        await _ip("neigh", "replace", there, "lladdr", theirs.strip(), "dev", device, "nud", "permanent")
         yield Wired(("ip", "netns", "exec", name), here, device)
     finally:
         await _ip("netns", "del", name)
 
 
-async def _ip(*arguments: str) -> None:
-    process = await asyncio.create_subprocess_exec("ip", *arguments, stderr=asyncio.subprocess.PIPE)
-    _, error = await process.communicate()
+async def _ip(*arguments: str) -> str:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec("ip", *arguments, stdout=pipe, stderr=pipe)
+    said, error = await process.communicate()
     if process.returncode:
         raise OSError(f"ip {' '.join(arguments)}: {error.decode().strip()}")
+    return said.decode()

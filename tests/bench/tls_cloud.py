@@ -1,4 +1,4 @@
-"""The cloud as it is put up: `anju-cloud serve` over an embedded PostgreSQL, behind Caddy with the Caddyfile we ship."""
+"""The cloud as it is put up: `anju-cloud serve` over an embedded PostgreSQL, behind Caddy with our Caddyfile."""
 
 import asyncio
 import shutil

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import inspect
 import secrets
+import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -76,7 +77,10 @@ class FakeCloud:
     as a coroutine (or raises, or answers None: then the request is served).
     """
 
-    def __init__(self, *, expires_s: float = 900.0, heartbeat_s: float = 0.2) -> None:
+    def __init__(
+        self, *, expires_s: float = 900.0, heartbeat_s: float = 0.2, sock: socket.socket | None = None
+    ) -> None:
+        """Listens on `sock` where it is given, which may be of another place (tests/support/cable.py)."""
         self.gateways: dict[str, FakeGateway] = {}
         self.claims: dict[str, str | int] = {}
         """Claim code to gateway id, or to the status that refuses it."""
@@ -91,7 +95,7 @@ class FakeCloud:
         self.tokens: dict[str, str] = {}
         self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
-        self._port = 0
+        self._sock, self._host, self._port = sock, "127.0.0.1", 0
 
     def enrol(self, gateway: str, public_key: bytes) -> FakeGateway:
         self.gateways[gateway] = FakeGateway(public_key)
@@ -99,7 +103,7 @@ class FakeCloud:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -120,9 +124,11 @@ class FakeCloud:
             app.router.add_post(blocks_path(lane), self._blocks)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        if self._sock is not None:
+            await web.SockSite(self._runner, self._sock).start()
+        else:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        self._host, self._port = self._runner.addresses[0][:2]
         self.public_url = self.public_url or self.url
 
     async def stop(self) -> None:
