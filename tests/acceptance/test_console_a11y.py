@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.support.console_preview import COOKIE, SPACE, Console, served, uuid5
+from tests.support.console_preview import COOKIE, GW, SPACE, Console, served, uuid5
 
 CHROMIUM = "/usr/bin/chromium"
 ROOT = Path(__file__).parents[2]
@@ -23,6 +23,9 @@ SCREENS = {
     "silent door": "/devices/17",
     "question": "/devices/17/ask/unlock",
     "gateways": "/gateways",
+    "gateway": f"/gateways/{GW[1]}",
+    "quarantine": "/quarantine",
+    "block": "/quarantine/7",
     "more": "/more",
     "missing": "/nix",
     "login": "/login",  # last: it is looked at without a session
