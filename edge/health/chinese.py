@@ -40,6 +40,10 @@ _SENTENCES: Final = [
         (r"there is no secret '(.*?)' in (\S+?)\.\s.*", r"密钥文件夹 \2 里没有“\1”，请放入同名文件"),
         (r"the secret '(.*?)' is no bindkey of (\S+?): .*", r"密钥“\1”不是 \2 的 bindkey：须为 32 位十六进制数"),
         (r"the cloud cannot be reached: (.*)", r"连不上云端：\1"),
+        (
+            r"another box speaks under this box's identity .*",
+            "另有一台网关在用本机的身份（或本机磁盘是恢复的）：请让其中一台重新接入",
+        ),
         # the site file
         (r"the site file has mistakes: `anju check`", "站点文件有误，请执行 anju check 查看"),
         (

@@ -28,6 +28,8 @@ def test_what_a_port_says_is_known(number: int) -> None:
     ("said", "chinese"),
     [
         ("no answer within 0.05 s", "0.05 秒内无应答"),
+        ("another box speaks under this box's identity (or this disk was restored): enrol one of them anew",
+         "另有一台网关在用本机的身份（或本机磁盘是恢复的）：请让其中一台重新接入"),
         ("no connection to 10.0.0.9:502: [Errno 111] Connection refused", "连不上 10.0.0.9:502：对方拒绝连接"),
         ("no connection to the broker 10.0.0.9:1883: [Errno 111] Connection refused",
          "连不上消息服务器 10.0.0.9:1883：对方拒绝连接"),
