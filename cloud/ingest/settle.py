@@ -39,7 +39,11 @@ BATCH_BLOCKS = 4_000
 AT_ONCE = 2
 """One batch's rows are made while the other's are written."""
 ROUND_S = 5.0
-"""A round over all boxes begins so often where there is little: what lands meanwhile is sorted together."""
+"""A round over all boxes begins so often: what lands meanwhile is sorted together."""
+ENOUGH_READINGS = 1_000_000
+"""It begins earlier where so much has landed. Waiting for it is worth it: rows of a series that come to lie next to
+each other, forty rather than four, cost the index a third less.
+"""
 _AGAIN_S = 2.0
 _DEPTH_S = 10.0
 
@@ -55,13 +59,13 @@ class Settler:
         self._enough = asyncio.Event()
 
     def landed(self, readings: int) -> None:
-        """So many more have landed; a batch's worth is not waited for any longer."""
+        """So many more have landed; where they are many the next round begins at once."""
         self._landed += readings
-        if self._landed >= BATCH_READINGS:
+        if self._landed >= ENOUGH_READINGS:
             self._enough.set()
 
     async def run(self) -> None:
-        """Settles for ever: a round every ROUND_S, or as soon as there is a full batch to be had."""
+        """Settles for ever: a round every ROUND_S, or as soon as ENOUGH_READINGS have landed."""
         loop = asyncio.get_running_loop()
         measured = -_DEPTH_S
         while True:
@@ -69,7 +73,7 @@ class Settler:
             self._landed = 0
             self._enough.clear()
             try:
-                settled = await self.settle_all()
+                await self.settle_all()
                 if loop.time() - measured > _DEPTH_S:
                     measured = loop.time()
                     await self._measure()
@@ -77,10 +81,9 @@ class Settler:
                 log.warning("cannot settle readings; trying again", problem=str(e))
                 await asyncio.sleep(_AGAIN_S)
                 continue
-            if settled < BATCH_READINGS:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, ROUND_S - (loop.time() - began))):
-                        await self._enough.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, ROUND_S - (loop.time() - began))):
+                    await self._enough.wait()
 
     async def settle_all(self) -> int:
         """One round over all boxes. Returns how many readings became rows."""

@@ -20,6 +20,7 @@ from tests.bench.burst import burst
 from tests.bench.codec import codec
 from tests.bench.figures import Figure
 from tests.bench.ingest import ingest
+from tests.bench.ingest_layouts import ingest_layouts
 from tests.bench.linkage import linkage
 from tests.bench.modbus_read import modbus_read
 from tests.bench.outbox import outbox
@@ -42,6 +43,7 @@ BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "queries": queries,
     "outbox": outbox,
     "ingest": ingest,
+    "ingest_layouts": ingest_layouts,
     "burst": burst,
 }
 OUT = Path("build/bench.json")

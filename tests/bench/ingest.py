@@ -29,8 +29,6 @@ from tests.bench.ingest_load import BOXES, READINGS, SERIES, BoxLoad, in_order, 
 from tests.bench.ingest_server import bench_server
 
 TURNS = 5
-AT_ONCE = 32
-"""Boxes that send at the same time."""
 BLOCKS_A_REQUEST = (10, 1)
 """5,000 readings a request, as many as the rival's smaller batch; and one block, as from boxes without a backlog."""
 RIVAL_BATCHES = (5_000, 50_000)
@@ -103,7 +101,7 @@ async def settled(url: str, load: Sequence[BoxLoad], blocks: int) -> float:
         await introduce(store, ingest, load)
         began = time.perf_counter()
         settling = asyncio.create_task(settler.run())
-        await send(ingest, load, blocks, AT_ONCE)
+        await send(ingest, load, blocks)
         settling.cancel()
         await asyncio.wait([settling])
         while await left(store):
@@ -114,15 +112,13 @@ async def settled(url: str, load: Sequence[BoxLoad], blocks: int) -> float:
     return _readings(load) / took_s
 
 
-async def send(ingest: Ingest, load: Sequence[BoxLoad], blocks: int, at_once: int) -> None:
-    """Each box sends its blocks in requests of `blocks`, one after the other, `at_once` boxes at a time, by turns."""
-    turn = asyncio.Semaphore(at_once)
+async def send(ingest: Ingest, load: Sequence[BoxLoad], blocks: int) -> None:
+    """All boxes send their blocks at the same time, each in requests of `blocks`, one after the other."""
 
     async def box(one: BoxLoad) -> None:
         for i in range(0, len(one.minutes), blocks):
             body = join_blocks(minute.block for minute in one.minutes[i : i + blocks])
-            async with turn:
-                await ingest.take(one.gateway, one.estate, Lane.BULK, body)
+            await ingest.take(one.gateway, one.estate, Lane.BULK, body)
 
     await asyncio.gather(*map(box, load))
 

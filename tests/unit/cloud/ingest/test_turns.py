@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from cloud.ingest.routes import MAX_WAITING, Turns
+from cloud.ingest.routes import MAX_PER_S, MAX_WAITING, MAX_WAITING_BYTES, Turns
 from contract.errors import Retryable
 
 
@@ -33,5 +33,25 @@ async def test_too_many_boxes_are_sent_away_before_their_bodies_are_read() -> No
             pass
     release.set()
     await asyncio.gather(*tasks)
+    async with turns.admit(uuid4()):
+        pass
+
+
+async def test_too_many_bytes_are_sent_away_but_one_request_always_comes_in() -> None:
+    turns = Turns(3)
+    async with turns.admit(uuid4(), MAX_WAITING_BYTES + 1):
+        with pytest.raises(Retryable, match="too many boxes"):
+            async with turns.admit(uuid4(), 1):
+                pass
+    async with turns.admit(uuid4(), MAX_WAITING_BYTES), turns.admit(uuid4(), 0):
+        pass
+
+
+async def test_a_box_that_asks_without_end_is_slowed_and_no_other() -> None:
+    turns, mad = Turns(3), uuid4()
+    with pytest.raises(Retryable, match="requests a second"):
+        for _ in range(2 * MAX_PER_S):
+            async with turns.admit(mad):
+                pass
     async with turns.admit(uuid4()):
         pass
