@@ -42,6 +42,7 @@ MOST_WAIT_S = 10.0
 """A request that would wait longer than this, by how long commits take just now, is told to come back instead."""
 WAKE_EVERY_S = 1.0
 """Pages need a new reading no sooner; a thousand boxes would have them rendered without end."""
+_BEHIND_S = 30.0
 _FORGETS = 0.3
 _THREAD_BYTES = 64 << 10
 """Requests above it are decoded beside the event loop."""
@@ -93,9 +94,11 @@ class Request:
 
 
 class GroupCommit:
-    """Stores the bulk requests of all boxes of this process. `landed` is told how many readings each group landed."""
+    """Stores the bulk requests of all boxes of this process. `landed` is told how many readings each
+    group landed, and says whether they become rows in time.
+    """
 
-    def __init__(self, database: Database, landed: Callable[[int], None]) -> None:
+    def __init__(self, database: Database, landed: Callable[[int], bool]) -> None:
         self._database = database
         self._landed = landed
         self._inventories = Inventories()
@@ -133,6 +136,8 @@ class GroupCommit:
 
     def _admit(self, request: Request) -> None:
         """Raises Retryable where a request would not be stored soon."""
+        if not self._landed(0):
+            raise Retryable("readings become rows more slowly than they come", after_s=_BEHIND_S)
         wait_s = self._commit_s * (1 + len(self._waiting) / MOST_BOXES) if self._waiting else 0.0
         if wait_s > MOST_WAIT_S:
             raise Retryable(f"the database is slow: this would wait for {wait_s:.0f} s", after_s=wait_s)

@@ -25,11 +25,11 @@ _THREAD_BYTES = 64 << 10
 
 class Ingest:
     """Takes the blocks of boxes. `evaluate` is the alarms' look at changes, `answer` takes commands' results, `landed`
-    is told how many readings each commit landed.
+    is told how many readings each commit landed, and says whether they become rows in time.
     """
 
     def __init__(
-        self, database: Database, evaluate: Evaluate, answer: Answer, landed: Callable[[int], None] = lambda _: None
+        self, database: Database, evaluate: Evaluate, answer: Answer, landed: Callable[[int], bool] = lambda _: True
     ) -> None:
         self._database = database
         self._evaluate = evaluate

@@ -44,6 +44,8 @@ ENOUGH_READINGS = 1_000_000
 """It begins earlier where so much has landed. Waiting for it is worth it: rows of a series that come to lie next to
 each other, forty rather than four, cost the index a third less.
 """
+MOST_AGE_S = 900.0
+"""Where readings have waited for longer, bulk is sent away: the boxes are the buffer, not the database's disk."""
 _AGAIN_S = 2.0
 _DEPTH_S = 10.0
 
@@ -56,13 +58,18 @@ class Settler:
         self._inventories = Inventories()
         self._rounds = [_Round(database, self._inventories) for _ in range(AT_ONCE)]
         self._landed = 0
+        self._age_s = 0.0
         self._enough = asyncio.Event()
 
-    def landed(self, readings: int) -> None:
-        """So many more have landed; where they are many the next round begins at once."""
+    def landed(self, readings: int) -> bool:
+        """So many more have landed; where they are many the next round begins at once.
+
+        Returns whether settling keeps up: what lies here for long must not fill the disk.
+        """
         self._landed += readings
         if self._landed >= ENOUGH_READINGS:
             self._enough.set()
+        return self._age_s < MOST_AGE_S
 
     async def run(self) -> None:
         """Settles for ever: a round every ROUND_S, or as soon as ENOUGH_READINGS have landed."""
@@ -73,10 +80,10 @@ class Settler:
             self._landed = 0
             self._enough.clear()
             try:
+                if began - measured > _DEPTH_S:
+                    measured = began
+                    await self.measure()
                 await self.settle_all()
-                if loop.time() - measured > _DEPTH_S:
-                    measured = loop.time()
-                    await self._measure()
             except Retryable as e:
                 log.warning("cannot settle readings; trying again", problem=str(e))
                 await asyncio.sleep(_AGAIN_S)
@@ -95,11 +102,13 @@ class Settler:
                 task.cancel()
             await asyncio.gather(*rounds, return_exceptions=True)
 
-    async def _measure(self) -> None:
+    async def measure(self) -> None:
+        """Looks how much waits, and for how long."""
         async with self._database.connect() as connection:
             depth = await landing.depth(connection)
         _DEPTH.set(depth.readings)
         _AGE_S.set(depth.age_s)
+        self._age_s = depth.age_s
 
 
 class _Round:

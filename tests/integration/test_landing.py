@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cloud.ingest import group, settle
+from cloud.ingest.ingest import Ingest
 from cloud.ingest.refused import RefusedError
 from cloud.ingest.settle import Settler
 from cloud.store import Connection, devices, gateways, landing
@@ -298,6 +299,24 @@ async def test_a_database_that_is_slow_has_boxes_come_back(estate: Estate, monke
         assert told.value.after_s
     assert (await first).cursor.number == 1
     await third.send(third.block())
+
+
+async def test_while_nothing_is_settled_for_long_bulk_waits_in_the_boxes(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (box,) = await boxes(estate, 1)
+    ingest = Ingest(estate.store, estate.engine.evaluate, estate.commands.answer, estate.settler.landed)
+    monkeypatch.setattr(box.estate, "ingest", ingest)
+    await box.send(box.block())
+    async with estate.store.connect() as connection:
+        await connection.execute("UPDATE landing SET landed_at = now() - INTERVAL '1 hour'")
+    await estate.settler.measure()
+    waiting_block = box.block()
+    with pytest.raises(Retryable, match="more slowly"):
+        await box.send(waiting_block)
+    await estate.settler.settle_all()
+    await estate.settler.measure()
+    assert (await box.send(waiting_block)).cursor.number == 2
 
 
 async def _is_blocked(connection: Connection) -> bool:
