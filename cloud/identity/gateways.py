@@ -10,6 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cloud.identity.areas import estate_id
+from cloud.identity.sessions import Sessions
 from cloud.identity.tokens import new_box_token, new_claim_code, normal_claim, token_hash
 from cloud.store import Connection, Database, gateways, people, storable, streams
 from contract.errors import AnjuError
@@ -78,6 +79,7 @@ class Gateways:
     def __init__(self, database: Database, audience: str) -> None:
         self._database = database
         self._audience = audience
+        self._sessions = Sessions(database)
 
     async def make_claim(self, estate: int | str, by: str) -> str:
         """A code that enrols one box in an estate within a week; shown once, kept as a hash.
@@ -175,19 +177,18 @@ class Gateways:
     async def challenge(self, gateway: UUID) -> bytes:
         """A nonce to sign. An unknown box gets one too, so that asking tells nobody which boxes there are."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        async with self._database.transaction() as connection:
+        async with self._database.connect() as connection:
             await gateways.put_nonce(connection, nonce, gateway)
         return nonce
 
     async def open_session(self, request: SessionRequest) -> SessionReply:
         """A session for a rightly signed nonce, with the cloud's time left at 0. Raises NotAuthenticError otherwise."""
         gateway = UUID(request.gateway)
-        async with self._database.transaction() as connection:
-            fresh = await gateways.take_nonce(connection, request.nonce, gateway)
-            key = await gateways.public_key(connection, gateway)
+        async with self._database.connect() as connection:
+            key = await gateways.take_nonce(connection, request.nonce, gateway)
         text = signed_text(request.gateway, request.nonce, self._audience)
-        if not fresh or key is None or not _is_signed(key, request.signature, text):
-            log.warning("a box could not prove itself", gateway=gateway, known=key is not None, nonce_holds=fresh)
+        if key is None or not _is_signed(key, request.signature, text):
+            log.warning("a box could not prove itself", gateway=gateway, known_and_asked=key is not None)
             raise NotAuthenticError(_NOT_PROVEN)
         token, beat_s = new_box_token(), min(max(request.beat_s, MIN_BEAT_S), MAX_BEAT_S)
         lasts = TOKEN_LASTS * max(1.0, beat_s / BEAT_S)
@@ -199,8 +200,7 @@ class Gateways:
 
     async def authenticate(self, token: str) -> gateways.Gateway | None:
         """The box whose token this is; None when it has expired or the box was revoked."""
-        async with self._database.connect() as connection:
-            return await gateways.session_gateway(connection, token_hash(token))
+        return await self._sessions.gateway(token)
 
     async def revoke(self, gateway: UUID, by: str) -> bool:
         """Ends a box's sessions at once and for good; False when there is no such box.

@@ -67,6 +67,12 @@ async def _prepare(connection: asyncpg.Connection) -> None:
     )
 
 
+async def _leave(_: asyncpg.Connection) -> None:
+    """A connection goes back to the pool as it is: nothing of the store sets, locks or listens to anything beyond its
+    transaction. What asyncpg would say to the server instead is a journey of its own, for each statement.
+    """
+
+
 class Database:
     """A pool at a database of the present form. Use as `async with Database.open(url) as database`."""
 
@@ -92,8 +98,9 @@ class Database:
             await connection.close()
         log.info("database ready", tier=tier, migrated=len(applied))
         pool = await asyncpg.create_pool(
-            url, min_size=1, max_size=connections, init=_prepare, command_timeout=COMMAND_S, server_settings=SETTINGS
-        )
+            url, min_size=1, max_size=connections, init=_prepare, reset=_leave, command_timeout=COMMAND_S,
+            server_settings=SETTINGS,
+        )  # fmt: skip
         try:
             yield cls(pool, tier, url)
         finally:

@@ -80,20 +80,15 @@ async def put_gateway(connection: Connection, estate: int, public_key: bytes, ho
     return UUID(str(await connection.fetchval(_SQL["put_gateway"], estate, public_key, hostname, version)))
 
 
-async def public_key(connection: Connection, gateway: UUID) -> bytes | None:
-    """The key of a box that may open sessions."""
-    key = await connection.fetchval(_SQL["gateway_key"], gateway)
-    return None if key is None else bytes(key)
-
-
 async def put_nonce(connection: Connection, nonce: bytes, gateway: UUID) -> bool:
     """Keeps a nonce for a minute, and of a box no more than MOST_NONCES; False when there is no such box."""
     return bool(await connection.fetchval(_SQL["put_nonce"], nonce, gateway, MOST_NONCES))
 
 
-async def take_nonce(connection: Connection, nonce: bytes, gateway: UUID) -> bool:
-    """Whether this nonce was given to this box and not used yet; it is used now."""
-    return bool(await connection.fetchval(_SQL["take_nonce"], nonce, gateway))
+async def take_nonce(connection: Connection, nonce: bytes, gateway: UUID) -> bytes | None:
+    """The key of a box that was given this nonce and has not used it yet; it is used now."""
+    key = await connection.fetchval(_SQL["take_nonce"], nonce, gateway)
+    return None if key is None else bytes(key)
 
 
 async def open_session(connection: Connection, token_hash: bytes, gateway: UUID, lasts: timedelta) -> None:
@@ -101,10 +96,10 @@ async def open_session(connection: Connection, token_hash: bytes, gateway: UUID,
     await connection.execute(_SQL["open_session"], token_hash, gateway, lasts)
 
 
-async def session_gateway(connection: Connection, token_hash: bytes) -> Gateway | None:
-    """The box of a token that holds."""
-    row = await connection.fetchrow(_SQL["session_gateway"], token_hash)
-    return Gateway(row["id"], row["estate"], row["session_at"], token_hash) if row else None
+async def session_gateways(connection: Connection, token_hashes: Collection[bytes]) -> dict[bytes, Gateway]:
+    """The boxes of those of these tokens that hold, by token."""
+    rows = await connection.fetch(_SQL["session_gateways"], list(token_hashes))
+    return {row["token_hash"]: Gateway(row["id"], row["estate"], row["session_at"], row["token_hash"]) for row in rows}
 
 
 async def seen(

@@ -26,10 +26,6 @@ INSERT INTO enrol_failure (address) VALUES ($1)
 -- A new box.
 INSERT INTO gateway (estate, public_key, hostname, version, seen_at) VALUES ($1, $2, $3, $4, now()) RETURNING id
 
--- name: gateway_key
--- The public key of a box that may open sessions.
-SELECT public_key FROM gateway WHERE id = $1 AND revoked_at IS NULL
-
 -- name: put_nonce
 -- A nonce to sign, and away with those that nobody signed; the oldest go where a box has $3 already.
 WITH old AS (DELETE FROM gateway_nonce WHERE expires_at < now()), beyond AS (
@@ -40,18 +36,21 @@ SELECT $1, id, now() + INTERVAL '1 minute' FROM gateway WHERE id = $2 AND revoke
 RETURNING true
 
 -- name: take_nonce
--- The nonce, once.
-DELETE FROM gateway_nonce WHERE nonce = $1 AND gateway = $2 AND expires_at > now() RETURNING true
+-- The nonce, once, and the public key of its box, if that may open sessions.
+DELETE FROM gateway_nonce USING gateway
+WHERE nonce = $1 AND gateway_nonce.gateway = $2 AND expires_at > now() AND gateway.id = $2 AND revoked_at IS NULL
+RETURNING gateway.public_key
 
 -- name: open_session
 -- A box's session, and away with its expired ones.
 WITH old AS (DELETE FROM gateway_session WHERE gateway = $2 AND expires_at < now())
 INSERT INTO gateway_session (token_hash, gateway, expires_at) VALUES ($1, $2, now() + $3)
 
--- name: session_gateway
--- Whose token this is. A revoked box has no session.
-SELECT gateway.id, gateway.estate, gateway_session.opened_at AS session_at FROM gateway_session JOIN gateway ON gateway.id = gateway_session.gateway
-WHERE token_hash = $1 AND expires_at > now() AND revoked_at IS NULL
+-- name: session_gateways
+-- Whose tokens these are. A revoked box has no session.
+SELECT token_hash, gateway.id, gateway.estate, gateway_session.opened_at AS session_at
+FROM gateway_session JOIN gateway ON gateway.id = gateway_session.gateway
+WHERE token_hash = ANY($1) AND expires_at > now() AND revoked_at IS NULL
 
 -- name: seen
 -- The box was here, with this version, and beats so often.
