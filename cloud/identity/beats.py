@@ -26,27 +26,26 @@ class _Pending:
     """What is to be written of one box: its newest beat, when it was heard, and what its sessions show."""
 
     def __init__(self) -> None:
-        self.session_at: datetime | None = None
+        self.oldest_at: datetime | None = None
+        self.newest_at: datetime | None = None
         self.beat: Beat | None = None
         self.at_s = time.monotonic()
         self.shared = False
 
     def take(self, session_at: datetime, beat: Beat) -> None:
         # A box never goes back to a session that it has left.
-        self.show(session_at)
+        self.shared |= self.newest_at is not None and session_at < self.newest_at
+        self.oldest_at = min(session_at, self.oldest_at or session_at)
+        self.newest_at = max(session_at, self.newest_at or session_at)
         self.beat, self.at_s = beat, time.monotonic()
-
-    def show(self, session_at: datetime | None) -> None:
-        if session_at is not None and self.session_at is not None:
-            self.shared |= session_at < self.session_at
-            session_at = max(session_at, self.session_at)
-        self.session_at = session_at or self.session_at
 
     def come_before(self, later: "_Pending") -> None:
         """What was not written goes with what came meanwhile."""
         later.shared |= self.shared
-        newest, later.session_at = later.session_at, self.session_at
-        later.show(newest)
+        if self.newest_at is not None and self.oldest_at is not None:
+            later.shared |= later.oldest_at is not None and later.oldest_at < self.newest_at
+            later.oldest_at = min(self.oldest_at, later.oldest_at or self.oldest_at)
+            later.newest_at = max(self.newest_at, later.newest_at or self.newest_at)
         later.beat = later.beat or self.beat
 
 
@@ -126,7 +125,8 @@ class Beats:
                 p.beat.urgent_blocks if p.beat is not None else None,
                 p.beat.bulk_blocks if p.beat is not None else None,
                 timedelta(seconds=now_s - p.at_s),
-                p.session_at,
+                p.oldest_at,
+                p.newest_at,
                 p.shared,
             )
             for gateway, p in sorted(pending.items())

@@ -422,7 +422,7 @@ async def believed(estate: Estate, key: str) -> dict[str, bool]:
 
 async def beat(connection: Connection, estate: Estate, urgent: int, bulk: int) -> bool:
     """A beat of the box, in a session of now; whether it was silent before."""
-    beaten = boxes.Beaten(urgent, bulk, timedelta(0), datetime.now(UTC), shared=False)
+    beaten = boxes.Beaten(urgent, bulk, timedelta(0), datetime.now(UTC), datetime.now(UTC), shared=False)
     (heard,) = await boxes.beats(connection, {estate.gateway: beaten})
     return heard.was_silent
 

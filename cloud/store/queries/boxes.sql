@@ -1,14 +1,15 @@
 -- name: beats
 -- Boxes live, and this much they still keep: what was heard lately, each box once ($4: how long ago); null where it was
--- no beat that was heard. Two boxes share an identity where an older session beats after a newer one: a box never goes back to a session that it has left.
+-- no beat that was heard. Two boxes share an identity where an older session beats after a newer one: a box never goes
+-- back to a session that it has left. $5 and $6: the oldest and the newest session that beat.
 UPDATE gateway
 SET seen_at = greatest(gateway.seen_at, now() - beat.ago),
     urgent_backlog = coalesce(beat.urgent, gateway.urgent_backlog),
     bulk_backlog = coalesce(beat.bulk, gateway.bulk_backlog),
-    session_at = greatest(gateway.session_at, beat.session_at),
-    shared_at = CASE WHEN beat.shared OR beat.session_at < gateway.session_at THEN now() ELSE gateway.shared_at END
-FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::interval[], $5::timestamptz[], $6::boolean[])
-         AS beat (id, urgent, bulk, ago, session_at, shared)
+    session_at = greatest(gateway.session_at, beat.newest_at),
+    shared_at = CASE WHEN beat.shared OR beat.oldest_at < gateway.session_at THEN now() ELSE gateway.shared_at END
+FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::interval[], $5::timestamptz[], $6::timestamptz[], $7::boolean[])
+         AS beat (id, urgent, bulk, ago, oldest_at, newest_at, shared)
 JOIN gateway_now AS before ON before.id = beat.id
 WHERE gateway.id = beat.id
 RETURNING gateway.id, gateway.estate, before.silent AS was_silent, before.shared AS was_shared,
