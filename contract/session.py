@@ -28,8 +28,8 @@ SESSION_PATH = "/edge/v1/session"
 DOWN_PATH = "/edge/v1/down"
 BEAT_PATH = "/edge/v1/beat"
 BEAT_S = 20.0
-METERED_BEAT_S = 60.0
-"""How often a box on a metered link beats, and wants its down stream to."""
+METERED_BEAT_S, METERED_DOWN_S = 60.0, 120.0
+"""How often a box on a metered link beats, and wants to hear that its down stream lives."""
 MIN_BEAT_S, MAX_BEAT_S = 5.0, 120.0
 """The cloud takes no other periods: a box must neither flood it nor be missed for long."""
 SILENT_AFTER_BEATS = 3.25

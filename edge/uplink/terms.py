@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from contract.session import BEAT_S, HEARTBEAT_S, METERED_BEAT_S
+from contract.session import BEAT_S, HEARTBEAT_S, METERED_BEAT_S, METERED_DOWN_S
 from contract.site import Cloud
 
 METERED_BULK_S: Final = 300.0
@@ -39,5 +39,5 @@ def terms_of(cloud: Cloud) -> Terms:
     if not cloud.metered:
         return plain
     return msgspec.structs.replace(
-        plain, is_metered=True, beat_s=METERED_BEAT_S, heartbeat_s=METERED_BEAT_S, bulk_every_s=METERED_BULK_S
+        plain, is_metered=True, beat_s=METERED_BEAT_S, heartbeat_s=METERED_DOWN_S, bulk_every_s=METERED_BULK_S
     )

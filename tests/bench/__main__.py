@@ -17,8 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.burst import burst
+from tests.bench.catchup import catchup
 from tests.bench.codec import codec
 from tests.bench.figures import Figure
+from tests.bench.idle_bytes import idle_bytes
 from tests.bench.ingest import ingest
 from tests.bench.ingest_layouts import ingest_layouts
 from tests.bench.linkage import linkage
@@ -45,6 +47,8 @@ BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "ingest": ingest,
     "ingest_layouts": ingest_layouts,
     "burst": burst,
+    "catchup": catchup,
+    "idle_bytes": idle_bytes,
 }
 OUT = Path("build/bench.json")
 

@@ -18,8 +18,7 @@ import uvloop
 
 from contract.clock import boot_id, mono_ns
 from contract.kinds import Lane
-from contract.messages import Command, Reading
-from contract.messages import Quality as Q
+from contract.messages import Command, Quality, Reading
 from contract.records import ClockRecord, DeviceEntry, InventoryRecord, Place, SeriesEntry
 from contract.site import Storage
 from edge.outbox import Outbox
@@ -91,7 +90,7 @@ async def deliver(state: Path, cloud: str, ca: Path) -> dict[str, object]:
         while not lasting.done():
             at = time.monotonic()
             word = "clear" if len(alarms) % 2 else "smoke"
-            await outbox.put([Reading(FIRE, "smoke", word, Q.GOOD, mono_ns(), Lane.URGENT)])
+            await outbox.put([Reading(FIRE, "smoke", word, Quality.GOOD, mono_ns(), Lane.URGENT)])
             await outbox.wait_until_delivered(Lane.URGENT)
             alarms.append(time.monotonic() - at)
             await asyncio.wait([lasting], timeout=max(0.0, ALARM_EVERY_S - alarms[-1]))
