@@ -18,7 +18,7 @@ from cloud.store import Database as Store
 from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.records import LossReceipt
-from contract.session import Beat, BusReport, EnrolRequest, GatewayReport
+from contract.session import SILENT_AFTER_BEATS, Beat, BusReport, EnrolRequest, GatewayReport
 from tests.contract.conftest import Estate, make_estate
 from tests.support.blocks import SECOND, Chain, body, clock, inventory, smoke
 from tests.support.servers import Database
@@ -313,3 +313,15 @@ async def test_what_was_given_up_is_seen_by_somebody_up_to_what_their_page_showe
         left, *seen = await boxes.losses(connection, estate.gateway, 10)
     assert (left.items, left.seen_by) == (30, None)
     assert {loss.seen_by for loss in seen} == {"王芳"}
+
+
+@pytest.mark.parametrize("beat_s", [20.0, 60.0])
+async def test_a_box_is_silent_after_three_beats_of_its_own(estate: Estate, beat_s: float) -> None:
+    async with estate.store.transaction() as connection:
+        await gateways.seen(connection, estate.gateway, beat_s=beat_s)
+        for after_s, is_silent in (
+            (SILENT_AFTER_BEATS * beat_s - 2, False),
+            (SILENT_AFTER_BEATS * beat_s + 2, True),
+        ):
+            await connection.execute("UPDATE gateway SET seen_at = now() - $1::float8 * INTERVAL '1 second'", after_s)
+            assert bool(await boxes.silent(connection, [estate.area])) is is_silent

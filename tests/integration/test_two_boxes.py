@@ -51,7 +51,7 @@ from edge.__main__ import main
 main(*words)
 """
 """The box's process on a machine whose kernel names its boot in that file: two machines are never in one boot."""
-TOGGLES = 6
+TOGGLES = 4
 TOLD_S = 60.0
 
 
