@@ -15,6 +15,7 @@ from contract.clock import mono_ns
 from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.messages import Command
+from contract.records import LossReceipt
 from contract.session import Beat, BlocksReply, Cursor, GatewayReport, Refusal, RefusalReason
 from edge.disk import DiskError
 from edge.http.client import KEEP_S, Client, Traffic
@@ -226,7 +227,21 @@ class Uplink:
         """Takes up the cloud's cursor, once a session."""
         if await self._outbox.reconcile(stream, cursor) is Standing.DIVERGED:
             log.warning("the cloud goes on elsewhere than this box: a restored disk or cloud", stream=stream)
-            await self._outbox.open_epoch(stream)
+            await self._begin_anew(stream, cursor)
+
+    async def _begin_anew(self, stream: Lane, cursor: Cursor) -> None:
+        """A new chain. What the cloud had acknowledged and knows no more is gone, here too, and is declared.
+
+        In this order: who dies in between finds the same again, and a receipt may come twice.
+        """
+        acked = self._outbox.acked(stream)
+        if cursor.epoch == acked.epoch and cursor.number < acked.number:
+            why = "the cloud was brought back to an earlier time"
+            receipt = LossReceipt(
+                stream, acked.epoch, cursor.number + 1, acked.number, acked.checksum, 0, why, mono_ns()
+            )
+            await self._outbox.record(receipt)
+        await self._outbox.open_epoch(stream)
 
     async def _send(self, requests: Requests, stream: Lane, blocks: list[bytes]) -> BlocksReply | Refusal:
         """One request, of bulk at its pace. After one that failed the next is smaller."""
@@ -308,7 +323,7 @@ class Uplink:
         if refusal.reason == RefusalReason.GAP:
             await self._close_gap(stream, refusal.cursor)
         elif refusal.reason == RefusalReason.FORK:
-            await self._outbox.open_epoch(stream)
+            await self._begin_anew(stream, refusal.cursor)
         elif refusal.reason == RefusalReason.CLOSED_EPOCH:
             self._heard_another()
             await self._outbox.open_epoch(stream)
@@ -339,7 +354,7 @@ class Uplink:
             if not self._outbox.status(Lane.URGENT).pending_blocks:
                 self._gap = cursor
         if standing is Standing.DIVERGED:
-            await self._outbox.open_epoch(stream)
+            await self._begin_anew(stream, cursor)
 
     # What is said of it
 

@@ -298,9 +298,13 @@ async def test_a_gap_that_no_receipt_closes_opens_a_new_epoch(tmp_path):
         await delivered(outbox)
         bulk = cloud.gateways["gw"].bulk
         bulk.cursor = Cursor(bulk.cursor.epoch, 1, bulk.blocks[0].checksum)  # as after a restored database
+        epoch = bulk.cursor.epoch
         await fill(outbox, 3, 2)
         await delivered(outbox)
         assert values(cloud) == list(range(5))
+        losses = [r for r in cloud.gateways["gw"].urgent.items if isinstance(r, LossReceipt)]
+        assert [(r.stream, r.epoch, r.first, r.last) for r in losses] == [(Lane.BULK, epoch, 2, 3)]
+        assert "earlier time" in losses[0].reason
 
 
 async def test_urgent_first_and_bulk_not_for_ever_behind_it(tmp_path, monkeypatch):
