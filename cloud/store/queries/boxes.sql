@@ -1,7 +1,7 @@
 -- name: beats
--- Boxes live, and this much they still keep: what was heard lately, each box once ($4: how long ago); null where it was
--- no beat that was heard. Two boxes share an identity where an older session beats after a newer one: a box never goes
--- back to a session that it has left. $5 and $6: the oldest and the newest session that beat.
+-- Boxes live, and this much they still keep. What was heard lately, each box once ($4: how long ago); NULL where it was no
+-- beat. Two boxes share an identity where an older session beats after a newer one: a box never goes back to a session that
+-- it has left. $5 and $6: the oldest and the newest session that beat.
 UPDATE gateway
 SET seen_at = greatest(gateway.seen_at, now() - beat.ago),
     urgent_backlog = coalesce(beat.urgent, gateway.urgent_backlog),
