@@ -33,7 +33,7 @@ from contract.block import checksum_of
 from contract.kinds import Lane
 from contract.session import Cursor
 from tests.bench.figures import Figure, spread
-from tests.bench.ingest import left, send
+from tests.bench.ingest import all_settled, left, send
 from tests.bench.ingest_load import READINGS, BoxLoad, Minute, in_order, introduce, make_load
 from tests.bench.ingest_server import bench_server
 
@@ -121,10 +121,9 @@ async def landed_and_settled(store: Database, load: Sequence[BoxLoad]) -> None:
     ingest = Ingest(store, Engine(RuleBook()).evaluate, Commands(store).answer, settler.landed)
     settling = asyncio.create_task(settler.run())
     await send(ingest, load, 1)
+    await all_settled(store, settler)
     settling.cancel()
     await asyncio.wait([settling])
-    while await left(store):
-        await settler.settle_all()
 
 
 async def segmented(store: Database, load: Sequence[BoxLoad]) -> None:
