@@ -14,7 +14,7 @@ from contract.modbus_plan import plan_unit, split_read
 from contract.profile import ModbusLimits
 from contract.site import AnyModbusBus, ResolvedModbus
 from edge.backoff import backoff_s
-from edge.counts import BusCounts
+from edge.counts import BusCounts, Latencies
 from edge.drivers.modbus.command import execute
 from edge.drivers.modbus.config import DEFAULT_TIMING, Timing
 from edge.drivers.modbus.errors import ILLEGAL_ADDRESS, Busy, Disconnected, GivenUp, Refused, Silent, Unreachable
@@ -57,6 +57,7 @@ class ModbusDriver:
         self.bus_id = bus.id
         self.polls = self.failures = self.samples = self.answers = self.reconnects = self.last_poll_ns = 0
         self.latency_sum_s = 0.0
+        self._latencies = Latencies()
         self._bus, self._timing, self._consume = bus, timing, consume
         self._devices = {device.device.id: device for device in devices}
         self._limits: dict[int, ModbusLimits] = {d.device.unit: bus.limits_of(d.profile) for d in devices}
@@ -112,6 +113,7 @@ class ModbusDriver:
             reconnects=self.reconnects,
             answers=self.answers,
             latency_sum_s=self.latency_sum_s,
+            latency_p99_s=self._latencies.p99_s,
             last_poll_ns=self.last_poll_ns,
         )
 
@@ -342,6 +344,7 @@ class ModbusDriver:
         self.answers += 1
         self._mute.discard(poll.unit)
         self.latency_sum_s += latency_ns / S
+        self._latencies.note(latency_ns)
         if self._suspect and self._suspect[0] == poll.unit:
             self._suspect = None
         if self._is_lost:

@@ -12,7 +12,7 @@ _NOW_NS = 1_000_000
 """What is due so soon is due now: the loop's timers count milliseconds, and would be set again and again for less."""
 _EARLY_SHARE = 50
 _EARLY_MAX_NS = 20_000_000
-"""A bus that is awake asks so early, as a part of the period, what would else be a waking of its own."""
+"""A network that is awake asks so early, as a part of the period, what would else be a waking of its own."""
 _SLOW_FACTOR = 3.0
 """A question to a silent unit waits this many times the slowest recent answer."""
 _KNOWN_FACTOR = 5.0
@@ -38,7 +38,8 @@ class Poll:
         self.reads = list(reads)
         self.due_ns = due_ns
         self.period_ns = round(period_s * S)
-        self.early_ns = max(_NOW_NS, min(_EARLY_MAX_NS, self.period_ns // _EARLY_SHARE))
+        is_line = any(read.wire_s for read in reads)
+        self.early_ns = _NOW_NS if is_line else max(_NOW_NS, min(_EARLY_MAX_NS, self.period_ns // _EARLY_SHARE))
         self.failures = self.pleas = self.cuts = 0
         self.has_phase = False
         self.seen = False
