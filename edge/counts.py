@@ -31,7 +31,7 @@ class Latencies:
     @property
     def p99_s(self) -> float:
         """At most so long took 99 of a hundred, to a quarter of an octave; 0 where nothing was noted."""
-        left = self._total - self._total * 99 // 100 - 1
+        left = self._total + -self._total * 99 // 100
         for step in sorted(self._counts, reverse=True):
             left -= self._counts[step]
             if left < 0:

@@ -286,7 +286,7 @@ class Box:
             now_ns=mono_ns(),
             started_ns=self._started_ns,
             utc_ns=self._clock.utc_ns(),
-            uplink=self._uplink.status,
+            uplink=self._uplink.look(),
             streams={lane: outbox.status(lane) for lane in Lane},
             buses=self._buses.counts(),
             samples=tally.samples,

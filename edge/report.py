@@ -1,6 +1,5 @@
 """What the box tells its cloud of itself, with a beat now and then: put together from what its stages say."""
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,13 +10,10 @@ from contract.site import AnyBus, ResolvedDevice
 from edge.counts import BusCounts
 from edge.health.status import BoxStatus
 from edge.outbox.room import measure_disk
-from edge.uplink import CloudClock, Uplink
+from edge.uplink import CloudClock, Uplink, machine_off_ns
 
-_DAY_S: Final = 86400
 _S: Final = 1e9
 _MOST: Final = (1 << 62) - 1
-WEAR_AFTER_S: Final = 600
-"""Before that, what a start writes would make a day look worse than it is."""
 
 
 def report_of(
@@ -26,7 +22,7 @@ def report_of(
 ) -> GatewayReport:  # fmt: skip
     """The report of this moment. What cannot be known at the moment is 0."""
     uptime_s = max(0.0, (box.now_ns - box.started_ns) / _S)
-    meter, terms, time_of = uplink.meter, uplink.terms, clock.record
+    link, terms, time_of = box.uplink, uplink.terms, clock.record
     try:
         total, free = measure_disk(state_dir)
     except OSError:
@@ -34,19 +30,19 @@ def report_of(
     return GatewayReport(
         version=box.version[:50],
         uptime_s=uptime_s,
-        sent_bytes=uplink.traffic.sent_bytes,
-        received_bytes=uplink.traffic.received_bytes,
-        month_bytes=meter.month_bytes if meter is not None else 0,
-        budget_bytes=terms.month_bytes,
+        sent_bytes=link.wire_sent_bytes,
+        received_bytes=link.wire_received_bytes,
+        month_bytes=link.month_bytes,
+        budget_bytes=link.budget_bytes,
         is_metered=terms.is_metered,
-        is_bulk_held=box.uplink.is_bulk_held,
-        written_bytes_a_day=round((box.written_bytes or 0) / uptime_s * _DAY_S) if uptime_s > WEAR_AFTER_S else 0,
+        is_bulk_held=link.is_bulk_held,
+        written_bytes_a_day=round(box.written_day_bytes or 0),
         disk_free_bytes=free,
         disk_total_bytes=total,
         is_in_memory=any(stream.failing for stream in box.streams.values()),
         clock_source=time_of.source if time_of is not None else "",
         clock_uncertainty_ns=min(time_of.uncertainty_ns, _MOST) if time_of is not None else 0,
-        machine_clock_off_ns=_within(time.time_ns() - box.utc_ns) if box.utc_ns is not None else None,
+        machine_clock_off_ns=_within(machine_off_ns(box.utc_ns)) if box.utc_ns is not None else None,
         lost_items=sum(box.streams[lane].lost_items for lane in Lane),
         is_identity_shared=uplink.is_shared,
         buses=tuple(_bus_reports(box, buses, devices))[:MAX_BUSES_REPORTED],

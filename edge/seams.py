@@ -51,7 +51,9 @@ class BootTime(msgspec.Struct, frozen=True):
 class UplinkStatus(msgspec.Struct, frozen=True):
     """How the uplink is: connected or not, since when (monotonic), and what was in the way last.
 
-    `is_bulk_held`: telemetry waits, because the rest of the month's data budget is kept for what is urgent.
+    `is_bulk_held`: telemetry waits, because the rest of the month's data budget is kept for what is urgent. Bytes of
+    the wire have all headers in them, and count since this run began; those of the month both ways; a budget of 0 is
+    none.
     """
 
     connected: bool
@@ -62,6 +64,10 @@ class UplinkStatus(msgspec.Struct, frozen=True):
     quarantined: int = 0
     sessions: int = 0
     is_bulk_held: bool = False
+    wire_sent_bytes: int = 0
+    wire_received_bytes: int = 0
+    month_bytes: int = 0
+    budget_bytes: int = 0
 
 
 class CounterState(msgspec.Struct, frozen=True):

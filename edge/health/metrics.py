@@ -50,6 +50,14 @@ def _uplink(box: BoxStatus) -> Iterator[Family]:
     yield counter("anju_box_uplink_sent_blocks", "Blocks sent and answered.", up.sent_blocks)
     yield counter("anju_box_uplink_sent_bytes", "Bytes of those blocks.", up.sent_bytes)
     yield counter("anju_box_uplink_quarantined_blocks", "Blocks the cloud set aside.", up.quarantined)
+    wire = counter("anju_box_uplink_wire_bytes", "Bytes of the link with the cloud, all headers in.", labels=("way",))
+    wire.add(("sent",), up.wire_sent_bytes)
+    wire.add(("received",), up.wire_received_bytes)
+    yield wire
+    yield gauge("anju_box_uplink_month_bytes", "Bytes of this month, both ways.", up.month_bytes)
+    if up.budget_bytes:
+        yield gauge("anju_box_uplink_budget_bytes", "Bytes that a month may cost.", up.budget_bytes)
+    yield gauge("anju_box_uplink_bulk_held", "Whether telemetry waits for the data budget's sake.", up.is_bulk_held)
 
 
 def _streams(box: BoxStatus) -> Iterator[Family]:

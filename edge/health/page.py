@@ -10,10 +10,16 @@ from edge.health.chinese import in_both
 from edge.health.status import BoxStatus, age_words
 
 S = 1e9
+MB = 1_000_000
+"""As those who sell mobile data count."""
 MIB = 1 << 20
 """What the site file calls an MB."""
 MOST_LINES = 20
 _SILENT = in_both("nothing heard yet")
+_HELD = (
+    "流量将用尽：测量值暂存本机，报警与状态照常发送"
+    " · telemetry is kept here until there is room in the data budget; alarms and states go as ever"
+)
 _STREAMS = {Lane.URGENT: "报警与状态 alarms and states", Lane.BULK: "测量值 measurements"}
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -58,6 +64,13 @@ def _cloud(box: BoxStatus) -> Iterable[tuple[str, str]]:
     yield box.cloud, _mark(up.connected, words)
     if up.problem:
         yield "原因 reason", escape(in_both(up.problem))
+    carried = f"{up.month_bytes / MB:.1f} MB"
+    if up.budget_bytes:
+        carried += f" / {up.budget_bytes / MB:.0f} MB"
+    html = _mark(not up.is_bulk_held, carried)
+    if up.is_bulk_held:
+        html += f"<br>{escape(_HELD)}"
+    yield "本月流量 data this month", html
     if box.utc_ns is None:
         yield "时间 clock", _mark(False, "未知，等待云端 not known yet: the cloud has not told it")
     else:

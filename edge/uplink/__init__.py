@@ -5,8 +5,8 @@ The conversation is written in contract/session.py. Nothing else of the box wait
 
 from edge.uplink.clock import CloudClock
 from edge.uplink.meter import Meter
-from edge.uplink.system_clock import keep_system_time
+from edge.uplink.system_clock import keep_system_time, machine_off_ns
 from edge.uplink.terms import Terms, terms_of
 from edge.uplink.uplink import Uplink
 
-__all__ = ["CloudClock", "Meter", "Terms", "Uplink", "keep_system_time", "terms_of"]
+__all__ = ["CloudClock", "Meter", "Terms", "Uplink", "keep_system_time", "machine_off_ns", "terms_of"]

@@ -51,6 +51,11 @@ def read_system_time() -> SystemTime | None:
     return SystemTime((before_ns + after_ns) // 2, utc_ns, timex.maxerror * 1000 + after_ns - before_ns)
 
 
+def machine_off_ns(utc_ns: int) -> int:
+    """How far the machine's wall clock is ahead of the cloud's time now: for people, the box never uses it."""
+    return time.time_ns() - utc_ns
+
+
 async def keep_system_time(
     clock: CloudClock,
     record: Callable[[ClockRecord], Awaitable[None]],

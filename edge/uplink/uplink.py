@@ -92,6 +92,19 @@ class Uplink:
         self._shared_ns: int | None = None
         self.status = UplinkStatus(connected=False, since_ns=mono_ns())
 
+    def look(self) -> UplinkStatus:
+        """The status of this moment, with what the link has carried."""
+        meter, traffic = self.meter, self.traffic
+        if meter is not None:
+            meter.look()
+        return msgspec.structs.replace(
+            self.status,
+            wire_sent_bytes=traffic.sent_bytes,
+            wire_received_bytes=traffic.received_bytes,
+            month_bytes=meter.month_bytes if meter is not None else 0,
+            budget_bytes=meter.budget_bytes if meter is not None else 0,
+        )
+
     async def run(self) -> Never:
         """Opens a session, serves it until it is lost, waits, and opens the next, for ever."""
         backoff = self._make_backoff()

@@ -101,6 +101,7 @@ class BleDriver:
             reconnects=self._reconnects,
             answers=visits.answers,
             latency_sum_s=visits.latency_sum_s,
+            latency_p99_s=visits.latencies.p99_s,
             last_poll_ns=self._last_poll_ns,
         )
 

@@ -13,6 +13,7 @@ from contract.clock import mono_ns
 from contract.errors import Permanent, Retryable
 from contract.messages import CommandStatus, Outcome, Sample
 from contract.profile.ble import BlePoint, BleWrite
+from edge.counts import Latencies
 from edge.drivers.ble.command import confirm, prepare, too_late
 from edge.drivers.ble.config import Timing
 from edge.drivers.ble.decode import Raw
@@ -45,6 +46,7 @@ class Visits:
         self.why_lost = "the radio was not found yet"
         self.polls = self.failures = self.answers = 0
         self.latency_sum_s = 0.0
+        self.latencies = Latencies()
         self._locks = {device: asyncio.Lock() for device in self.gatts}
         self._wake = asyncio.Event()
         self._orders: set[asyncio.Task[Outcome]] = set()
@@ -207,6 +209,7 @@ class Visits:
         gatt.failures = 0  # before anyone hears of the answer
         self.answers += 1
         self.latency_sum_s += (now_ns - began_ns) / S
+        self.latencies.note(now_ns - began_ns)
         samples = gatt.samples(uuid, data, now_ns)
         self._remember(gatt.id, samples)
         self._put(samples)
