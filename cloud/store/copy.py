@@ -2,12 +2,11 @@
 
 Source: PostgreSQL manual, COPY, "Binary Format"; for arrays array_recv (src/backend/utils/adt/arrayfuncs.c).
 Big-endian; each field behind its length, each row behind its count of fields; timestamps as microseconds since
-2000-01-01.
+2000-01-01. In pieces as they are asked for: a file asyncpg would read in a thread, and the event loop wait for that.
 """
 
-import io
 import struct
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from uuid import UUID
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _TRAILER = b"\xff\xff"
+_PIECE = 512 << 10
 EPOCH_US = 946_684_800_000_000
 _ROW = np.dtype(
     [
@@ -38,7 +38,7 @@ def readings_as_copy(
     at_us: npt.NDArray[np.int64],
     value: npt.NDArray[np.float64],
     quality: npt.NDArray[np.uint8],
-) -> io.BytesIO:
+) -> AsyncIterator[bytes]:
     """Four columns of n readings as a binary COPY of table `readings`; `at_us` in microseconds since 1970."""
     rows = np.empty(len(series), _ROW)
     rows["fields"] = 4
@@ -46,12 +46,17 @@ def readings_as_copy(
     rows["at_bytes"], rows["at"] = 8, at_us - EPOCH_US
     rows["value_bytes"], rows["value"] = 8, value
     rows["quality_bytes"], rows["quality"] = 2, quality
-    return io.BytesIO(b"".join((_SIGNATURE, rows.data, _TRAILER)))
+    return _in_pieces(b"".join((_SIGNATURE, rows.data, _TRAILER)))
 
 
-def rows_as_copy(rows: Iterable[bytes]) -> io.BytesIO:
+def rows_as_copy(rows: Iterable[bytes]) -> AsyncIterator[bytes]:
     """Rows that are in COPY's form already, as one COPY."""
-    return io.BytesIO(b"".join((_SIGNATURE, *rows, _TRAILER)))
+    return _in_pieces(b"".join((_SIGNATURE, *rows, _TRAILER)))
+
+
+async def _in_pieces(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), _PIECE):
+        yield data[start : start + _PIECE]
 
 
 _LANDING = struct.Struct(">h i16s iq iq iq iq ii i")
