@@ -150,10 +150,13 @@ def claim(
     replaces: Annotated[
         UUID | None, typer.Option(help="Gateway whose place the new one takes: its devices keep their history.")
     ] = None,
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="How many codes, for as many boxes.")] = 1,
 ) -> None:
     """Make a one-time claim code with which a box enrols in an estate, or in the place of another box."""
     if (replaces is None) == (not estate):
         raise AnjuError("say either --estate, or with --replaces which gateway the new one takes the place of")
+    if replaces is not None and count != 1:
+        raise AnjuError("one box takes the place of one: --replaces makes one code")
 
     async def work(settings: Settings) -> str:
         from cloud.identity.gateways import Gateways
@@ -163,7 +166,7 @@ def claim(
             gateways = Gateways(database, settings.public_url)
             if replaces is not None:
                 return await gateways.make_replacing_claim(replaces, BY)
-            return await gateways.make_claim(estate, BY)
+            return "\n".join([await gateways.make_claim(estate, BY) for _ in range(count)])
 
     typer.echo(_run(work(read_settings())))
 

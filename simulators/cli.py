@@ -17,11 +17,13 @@ from simulators.bus import Fault, FaultKind
 from simulators.control import CutOrder, FailOrder, GetOrder, Order, SetOrder, serve_control, tell
 from simulators.estate import Estate
 from simulators.generate import MOST, PROTOCOLS, Wish, write_estate
+from simulators.load.cli import app as load_app
 from simulators.log import TruthLog
 from simulators.player import Player
 from simulators.scenario import Play, load_scenario
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Fake devices that speak the real protocols.")
+app.add_typer(load_app, name="load")
 
 Socket = Annotated[Path, typer.Option("--control", help="The running simulator's control socket.")]
 _SOCKET = Path("anju-sim.sock")

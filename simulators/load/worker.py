@@ -4,6 +4,7 @@ usage: python -m simulators.load.worker
 """
 
 import asyncio
+import resource
 import ssl
 import sys
 from itertools import islice
@@ -11,7 +12,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
-import uvloop
 
 from contract.errors import AnjuError
 from simulators.load.box import Box
@@ -58,7 +58,11 @@ async def _tell(tick: Tick) -> None:
 
 
 def main() -> None:
-    """Lives until it is killed."""
+    """Lives until it is killed, with as many sockets as the machine allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    import uvloop
+
     uvloop.run(work(msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)))
 
 
