@@ -40,6 +40,8 @@ the other for ever."""
 CATCH_UP_BLOCKS: Final = 16
 """Where more wait, bulk does not go at its leisure even on a metered link: one head carries as many anyway."""
 BUDGET_LOOK_S: Final = 60.0
+MOST_LEFT_OUT: Final = 4
+"""So many beats in a row may be left out for blocks that were sent: the next says again how many are kept."""
 REPORT_EVERY_S: Final = 3600.0
 """How often the box reports how it is; sooner when something of weight changed."""
 STEADY_NS: Final = 30_000_000_000
@@ -95,6 +97,7 @@ class Uplink:
     def look(self) -> UplinkStatus:
         """The status of this moment, with what the link has carried."""
         meter, traffic = self.meter, self.traffic
+        traffic.look()
         if meter is not None:
             meter.look()
         return msgspec.structs.replace(
@@ -157,21 +160,22 @@ class Uplink:
 
     async def _beat(self, requests: Requests) -> Never:
         """Says that the box lives, also when it has nothing else to say; now and then also how it is."""
-        said, said_ns, told = None, 0, (-1, -1)
+        said, said_ns, left_out = None, 0, MOST_LEFT_OUT
         while True:
             urgent, bulk = (self._outbox.status(lane).pending_blocks for lane in (Lane.URGENT, Lane.BULK))
             report = self._report() if self._report is not None else None
             weight = _weight(report)
             if said == weight and mono_ns() - said_ns < REPORT_EVERY_S * 1e9:
                 report = None
-            if self.terms.is_metered and report is None and (urgent, bulk) == told:
+            if self.terms.is_metered and report is None and left_out < MOST_LEFT_OUT:
                 rest_s = self._heard_s + self.terms.beat_s - asyncio.get_running_loop().time()
                 if rest_s > 0:  # the cloud has heard of it by its blocks
+                    left_out += 1
                     await asyncio.sleep(rest_s)
                     continue
             with suppress(Busy):  # the loops of the streams wait as long as the cloud asks for
                 reply = await requests.beat(Beat(urgent, bulk, report))
-                told = urgent, bulk
+                left_out = 0
                 if reply.is_identity_shared:
                     self._heard_another()
                 if report is not None:

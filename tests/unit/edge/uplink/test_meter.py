@@ -30,7 +30,10 @@ def at(*when, zone=SHANGHAI):
     return round(datetime(*when, tzinfo=zone).timestamp() * 1e9)
 
 
-def metered(folder, budget_mb=100, now=at(2026, 11, 24)):
+NOVEMBER = at(2026, 11, 24)
+
+
+def metered(folder, budget_mb=100, now=NOVEMBER):
     box = SimpleNamespace(traffic=Counts(), utc_ns=now)
     box.meter = Meter(folder, "Asia/Shanghai", budget_mb * MB, box.traffic, lambda: box.utc_ns)
     return box
