@@ -55,6 +55,12 @@ class Settings(msgspec.Struct, frozen=True):
     trusted_proxy: str
     keep: Keep = Keep()
     deadman: Deadman = Deadman()
+    box_url: str = ""
+
+    @property
+    def box_urls(self) -> tuple[str, ...]:
+        """The addresses at which boxes know the cloud."""
+        return (self.public_url, self.box_url) if self.box_url else (self.public_url,)
 
     @property
     def https(self) -> bool:
@@ -85,15 +91,17 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         mistakes.append(Mistake("ANJU_LISTEN", 0, f"{listen!r} is not host:port", "for example 127.0.0.1:8080"))
     public_url = environment.get("ANJU_PUBLIC_URL", f"http://{listen}").rstrip("/")
-    if not _is_origin(public_url):
-        hint = "for example https://anju.example.org, without a path"
-        mistakes.append(Mistake("ANJU_PUBLIC_URL", 0, f"{public_url!r} is not an address of a server", hint))
+    box_url = environment.get("ANJU_BOX_URL", "").rstrip("/")
+    for name, url in (("ANJU_PUBLIC_URL", public_url), ("ANJU_BOX_URL", box_url)):
+        if not _is_origin(url) and (url or name == "ANJU_PUBLIC_URL"):
+            hint = "for example https://anju.example.org, without a path"
+            mistakes.append(Mistake(name, 0, f"{url!r} is not an address of a server", hint))
     keep = _read_keep(environment, mistakes)
     deadman = _read_deadman(environment, mistakes)
     if mistakes:
         raise ConfigError(mistakes)
     proxy = environment.get("ANJU_TRUSTED_PROXY", "")
-    return Settings(database_url, host.strip("[]"), int(port), public_url, proxy, keep, deadman)
+    return Settings(database_url, host.strip("[]"), int(port), public_url, proxy, keep, deadman, box_url)
 
 
 def _read_deadman(environment: Mapping[str, str], mistakes: list[Mistake]) -> Deadman:

@@ -60,7 +60,7 @@ class NotAuthenticError(AnjuError):
 
 _NOT_PROVEN = (
     "this box could not prove itself: it is not known here or was revoked, its nonce is too old,"
-    " or the cloud's URL on the box is not the public one"
+    " or the cloud's URL on the box is none of the cloud's"
 )
 """One sentence for all, so that nobody learns which boxes there are; the log says which it was."""
 
@@ -74,11 +74,11 @@ def _is_signed(key: bytes, signature: bytes, text: bytes) -> bool:
 
 
 class Gateways:
-    """Claims, enrolment and sessions of boxes. `audience` is this cloud's public URL, which boxes sign."""
+    """Claims, enrolment and sessions of boxes, which sign one of `audiences`, this cloud's addresses."""
 
-    def __init__(self, database: Database, audience: str) -> None:
+    def __init__(self, database: Database, *audiences: str) -> None:
         self._database = database
-        self._audience = audience
+        self._audiences = audiences
         self._sessions = Sessions(database)
 
     async def make_claim(self, estate: int | str, by: str) -> str:
@@ -186,8 +186,8 @@ class Gateways:
         gateway = UUID(request.gateway)
         async with self._database.connect() as connection:
             key = await gateways.take_nonce(connection, request.nonce, gateway)
-        text = signed_text(request.gateway, request.nonce, self._audience)
-        if key is None or not _is_signed(key, request.signature, text):
+        texts = [signed_text(request.gateway, request.nonce, audience) for audience in self._audiences]
+        if key is None or not any(_is_signed(key, request.signature, text) for text in texts):
             log.warning("a box could not prove itself", gateway=gateway, known_and_asked=key is not None)
             raise NotAuthenticError(_NOT_PROVEN)
         token, beat_s = new_box_token(), min(max(request.beat_s, MIN_BEAT_S), MAX_BEAT_S)

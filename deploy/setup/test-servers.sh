@@ -20,7 +20,7 @@ as_root() {
 
 # --- programs of the system -----------------------------------------------------------------------------------------
 wanted=   # libatomic1 is for the browser driver's own node
-for package in chromium libatomic1 fonts-noto-cjk mmdebstrap caddy mosquitto dbus-daemon systemd; do
+for package in chromium libatomic1 fonts-noto-cjk mmdebstrap caddy haproxy mosquitto dbus-daemon systemd; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || wanted="$wanted $package"
 done
 command -v cc >/dev/null || command -v gcc >/dev/null || wanted="$wanted gcc libc6-dev"   # for tests/support/powercut.c
@@ -30,7 +30,7 @@ if [ -n "$wanted" ]; then
   as_root apt-get update -qq
   # shellcheck disable=SC2086 # a list
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $wanted >/dev/null
-  for service in caddy mosquitto; do   # tests start their own; Debian's need not run because of us
+  for service in caddy haproxy mosquitto; do   # tests start their own; Debian's need not run because of us
     case "$wanted" in *"$service"*) [ ! -d /run/systemd/system ] || as_root systemctl disable --now --quiet "$service" ;; esac
   done
 fi

@@ -24,7 +24,8 @@ def compose() -> dict:
 def test_only_the_proxy_is_reachable_and_the_broker_if_asked(compose: dict) -> None:
     published = {name for name, service in compose["services"].items() if "ports" in service}
     always = {name for name in published if "profiles" not in compose["services"][name]}
-    assert (always, published) == ({"caddy"}, {"caddy", "mosquitto"})
+    assert (always, published) == ({"caddy"}, {"caddy", "haproxy", "mosquitto"})
+    assert compose["services"]["haproxy"]["ports"] == ["8443:8443"]
     assert compose["services"]["mosquitto"]["ports"] == ["8883:8883"]
     # The database shares a network with the cloud alone, and that network has no way out.
     assert compose["services"]["db"]["networks"] == ["back"]
@@ -45,11 +46,12 @@ def test_every_service_is_confined_and_bounded(compose: dict) -> None:
     assert compose["services"]["cloud"]["user"] == "10001:10001"
 
 
-def test_the_cloud_believes_the_proxy_and_no_other(compose: dict) -> None:
+def test_the_cloud_believes_the_proxies_and_no_other(compose: dict) -> None:
     services = compose["services"]
-    address = services["caddy"]["networks"]["front"]["ipv4_address"]
-    assert services["cloud"]["environment"]["ANJU_TRUSTED_PROXY"] == address
-    assert address.rpartition(".")[0] in compose["networks"]["front"]["ipam"]["config"][0]["subnet"]
+    addresses = [services[name]["networks"]["front"]["ipv4_address"] for name in ("caddy", "haproxy")]
+    assert services["cloud"]["environment"]["ANJU_TRUSTED_PROXY"].split(",") == addresses
+    for address in addresses:
+        assert address.rpartition(".")[0] in compose["networks"]["front"]["ipam"]["config"][0]["subnet"]
 
 
 def test_secrets_are_files_and_stand_nowhere_in_clear(compose: dict) -> None:

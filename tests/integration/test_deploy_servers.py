@@ -1,4 +1,4 @@
-"""Caddy and Mosquitto, the real ones, run with the configuration that deploy/compose gives them."""
+"""Caddy, haproxy and Mosquitto, the real ones, run with the configuration that deploy/compose gives them."""
 
 import asyncio
 import contextlib
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from contract.session import MAX_REQUEST_BYTES
+from tests.support.certificates import certificates
 
 COMPOSE = Path(__file__).resolve().parents[2] / "deploy/compose"
 
@@ -145,6 +146,89 @@ async def test_caddy_bounds_what_is_sent(proxied) -> None:
     for path, size in (("/edge/v1/blocks", 6_500_000), ("/login", 1_200_000)):
         async with client.post(path, data=io.BytesIO(bytes(size))) as response:
             assert response.status >= 400
+
+
+# haproxy, for the boxes
+
+
+@pytest.fixture
+async def box_front(tmp_path: Path) -> AsyncIterator[tuple[aiohttp.ClientSession, int, asyncio.Event]]:
+    """A client of the real haproxy with our configuration before a backend of this test, its port, and the stream's
+    next line.
+    """
+    go_on = asyncio.Event()
+
+    async def echo(request: web.Request) -> web.Response:
+        told = {name: request.headers.getall(name) for name in ("X-Forwarded-For", "X-Forwarded-Proto")}
+        return web.json_response(told | {"size": len(await request.read())})
+
+    async def down(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"\n")
+        await go_on.wait()
+        await response.write(b"order\n")
+        return response
+
+    app = web.Application(client_max_size=2**30)
+    app.router.add_get("/edge/v1/down", down)
+    app.router.add_route("*", "/{rest:.*}", echo)
+    backend, front = free_port(), free_port()
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", backend).start()
+    _, certificate, key = certificates(tmp_path)
+    (tmp_path / "both.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
+    here = {
+        "CERTIFICATE": str(tmp_path / "both.pem"), "LISTEN": f"127.0.0.1:{front}", "UPSTREAM": f"127.0.0.1:{backend}",
+        "MOST_CONNECTIONS": "100",
+    }  # fmt: skip
+    try:
+        async with (
+            running(tool("haproxy"), "-db", "-f", str(COMPOSE / "haproxy.cfg"), port=front, **here),
+            aiohttp.ClientSession(f"https://localhost:{front}", connector=aiohttp.TCPConnector(ssl=False)) as client,
+        ):
+            yield client, front, go_on
+    finally:
+        go_on.set()
+        await runner.cleanup()
+
+
+async def test_the_boxes_front_serves_boxes_only_and_says_who_they_are(box_front) -> None:
+    client, _, _ = box_front
+    forged = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "http"}
+    async with client.post("/edge/v1/beat", data=b"x", headers=forged) as response:
+        assert await response.json() == {"X-Forwarded-For": ["127.0.0.1"], "X-Forwarded-Proto": ["https"], "size": 1}
+    for path in ("/", "/login", "/metrics", "/healthz", "/edge/v1", "/edge/v2/beat"):
+        async with client.get(path) as response:
+            assert response.status == 404, path
+
+
+async def test_the_boxes_front_passes_each_line_at_once(box_front) -> None:
+    client, _, go_on = box_front
+    async with client.get("/edge/v1/down") as response, asyncio.timeout(5):
+        assert await response.content.readline() == b"\n"
+        go_on.set()
+        assert await response.content.readline() == b"order\n"
+
+
+async def test_the_boxes_front_bounds_what_is_sent(box_front) -> None:
+    client, _, _ = box_front
+    block = bytes(MAX_REQUEST_BYTES)
+    async with client.post("/edge/v1/blocks/bulk", data=io.BytesIO(block)) as response:
+        assert (await response.json())["size"] == len(block)
+    with contextlib.suppress(aiohttp.ClientOSError):  # it may hang up before it was heard
+        async with client.post("/edge/v1/blocks/bulk", data=io.BytesIO(bytes(6_500_000))) as response:
+            assert response.status == 413
+
+
+async def test_the_boxes_front_speaks_no_old_tls(box_front) -> None:
+    _, port, _ = box_front
+    old = anybody()
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
+        old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.open_connection("127.0.0.1", port, ssl=old, server_hostname="localhost")
 
 
 # Mosquitto
