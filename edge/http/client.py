@@ -267,7 +267,7 @@ async def _ask(
 
     It does not wait until the body has gone: a server that refuses one may answer without reading it.
     """
-    if pace is None:
+    if pace is None or not body:
         wire.send(request, h11.Data(body), h11.EndOfMessage())
         return await _head_of(wire, silence_s)
     sending = asyncio.create_task(_send_at(pace, wire, request, body), name="body")

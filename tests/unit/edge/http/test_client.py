@@ -389,9 +389,14 @@ async def test_https_goes_through_a_proxy_s_tunnel_and_keeps_it(authority):
         assert seen == [LOGIN], "one tunnel for all, and the login in no request within it"
         wrong = HttpProxy.at(proxy, "estate", "guessed")
         async with Client(f"https://127.0.0.1:{port}", trust=trust, proxy=wrong) as client:
-            with pytest.raises(ConnectionError, match=r"proxy 127.0.0.1:\d+ answered 407 .*; it does not take its login") as told:
+            problem = r"proxy 127.0.0.1:\d+ answered 407 .*; it does not take its login"
+            with pytest.raises(ConnectionError, match=problem) as told:
                 await get(client)
             assert "guessed" not in str(told.value)
+        without = HttpProxy.at(proxy)
+        async with Client(f"https://127.0.0.1:{port}", trust=trust, proxy=without) as client:
+            with pytest.raises(ConnectionError, match=r"answered 407 .*; it wants a login: name one"):
+                await get(client)
         async with Client(f"https://127.0.0.1:{port}", proxy=way) as client:
             with pytest.raises(ssl.SSLCertVerificationError):
                 await get(client)
@@ -429,3 +434,90 @@ async def test_a_proxy_that_does_not_connect_us_is_said(said, problem):
         async with Client("https://anju.example", proxy=way) as client:
             with pytest.raises(ConnectionError, match=problem):
                 await get(client)
+
+
+class Slowly:
+    """A pace for tests: parts of 1,000 bytes, each let through by `gate`."""
+
+    part_bytes, window_bytes = 1000, 4000
+
+    def __init__(self):
+        self.gate = asyncio.Event()
+        self.let, self.samples = 0, []
+
+    async def let_through(self, size):
+        await self.gate.wait()
+        self.let += size
+
+    def drained(self, size, took_s, rtt_s):
+        self.samples.append((size, took_s, rtt_s))
+
+
+async def test_a_body_at_a_pace_comes_whole_and_only_as_it_is_let_through():
+    async with clients() as client:
+        pace = Slowly()
+        asking = asyncio.create_task(post(client, "/a", bytes(range(256)) * 100, pace=pace))
+        await asyncio.sleep(0.05)
+        assert not asking.done()
+        pace.gate.set()
+        assert (await asking)[1].startswith(b"POST /a 25600 ")
+        assert pace.let == 25_600
+        assert (await post(client, "/b", b"", pace=pace))[1].startswith(b"POST /b 0 "), "also without a body"
+
+
+async def test_no_more_is_under_way_than_the_window_when_the_other_side_reads_nothing():
+    reads = asyncio.Event()
+
+    async def serve(reader, writer):
+        await reads.wait()
+        await request_of(reader)
+        writer.write(OK)
+
+    async with scripted_server(serve) as (port, _), Client(f"http://127.0.0.1:{port}") as client:
+        pace = Slowly()
+        pace.gate.set()
+        asking = asyncio.create_task(post(client, "/", bytes(30 << 20), pace=pace))
+        # The other side's kernel takes what fits its buffers; then it acknowledges no more.
+        before = -1
+        while before != pace.let:
+            before = pace.let
+            await asyncio.sleep(0.3)
+        (wire,) = client.traffic._counted
+        assert pace.let - wire.counts().acked_bytes <= pace.window_bytes + pace.part_bytes
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_an_answer_or_an_end_in_the_middle_of_a_body_at_a_pace_is_heard(ends):
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        if not ends:
+            writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with scripted_server(serve) as (port, _), Client(f"http://127.0.0.1:{port}") as client:
+        pace = Slowly()
+        pace.gate.set()
+        if ends:
+            with pytest.raises(OSError, match=r"closed|reset"):
+                await post(client, "/", bytes(20 << 20), pace=pace)
+        else:
+            assert (await post(client, "/", bytes(20 << 20), pace=pace))[0] == 413
+
+
+async def test_traffic_is_what_the_wire_carries(authority):
+    trust, cert, key = authority
+    async with uvicorn_server(app, cert=cert, key=key) as port:
+        async with Client(f"https://127.0.0.1:{port}", trust=trust) as client:
+            await post(client, "/", b"x" * 10_000)
+            first = client.traffic.sent_bytes
+            assert 10_500 < first < 13_000, "the body, its head, a handshake, headers of TCP and IP"
+            assert 1_500 < client.traffic.received_bytes < 6_000
+            await post(client, "/", b"")
+            assert 100 < client.traffic.sent_bytes - first < 500
+            before = client.traffic.sent_bytes
+            client.traffic.look()
+            client.traffic.look()
+            assert client.traffic.sent_bytes - before < 200, "nothing counts twice"
+        assert client.traffic._counted == {}, "connections that are gone are forgotten"

@@ -1,6 +1,7 @@
 """What a person reads when the way to the cloud is not as it should be, over the session's own requests."""
 
 import ssl
+from email.utils import formatdate
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.session import CHALLENGE_PATH, NO_CURSOR, ChallengeReply, SessionReply
 from edge.http.client import Client
+from edge.http.proxy import HttpProxy
 from edge.provision.enrol import EnrolError, enrol
 from edge.provision.identity import Enrolment, Identity
 from edge.uplink.session import Busy, Requests
@@ -91,3 +93,49 @@ async def test_the_cloud_s_own_words_are_passed_on_and_a_long_page_is_not(page, 
         requests = await opened(client, f"http://127.0.0.1:{port}")
         with pytest.raises(Busy, match=said):
             await requests.send(Lane.URGENT, [b"block"])
+
+
+NOW = 1_795_000_000
+
+
+@pytest.mark.parametrize(
+    ("header", "utc_ns", "told_s"),
+    [
+        ("7", None, 7.0),
+        ("0.5", None, 0.5),
+        ("-3", None, 0.0),
+        ("nan", None, None),
+        ("1e999", None, None),
+        ("soon", NOW * 10**9, None),
+        (formatdate(NOW + 90, usegmt=True), NOW * 10**9, 90.0),
+        (formatdate(NOW - 90, usegmt=True), NOW * 10**9, 0.0),
+        (formatdate(NOW + 90, usegmt=True), None, None),
+        (None, NOW * 10**9, None),
+    ],
+)
+async def test_retry_after_is_understood_as_seconds_and_as_a_date_of_the_clouds_time(header, utc_ns, told_s):
+    async def serve(reader, writer):
+        await request_of(reader)
+        after = f"Retry-After: {header}\r\n" if header is not None else ""
+        writer.write(f"HTTP/1.1 503 Away\r\n{after}Content-Length: 0\r\n\r\n".encode())
+
+    async with scripted_server(serve) as (port, _), Client(f"http://127.0.0.1:{port}") as client:
+        requests = Requests(client, f"http://127.0.0.1:{port}", lambda: utc_ns)
+        requests.token = "good"
+        with pytest.raises(Busy) as told:
+            await requests.send(Lane.URGENT, [b"block"])
+        assert told.value.after_s == (pytest.approx(told_s, abs=0.01) if told_s else told_s)
+
+
+async def test_a_proxy_in_clear_that_wants_a_login_is_said_as_such():
+    async def serve(reader, writer):
+        await request_of(reader)
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+
+    async with scripted_server(serve) as (port, _):
+        way = HttpProxy.at(f"http://127.0.0.1:{port}")
+        async with Client("http://anju.example", proxy=way) as client:
+            requests = Requests(client, "http://anju.example")
+            requests.token = "good"
+            with pytest.raises(Retryable, match=r"the proxy 127.0.0.1:\d+ answered 407; it wants a login"):
+                await requests.send(Lane.URGENT, [b"block"])
