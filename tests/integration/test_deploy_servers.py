@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from contract.session import MAX_REQUEST_BYTES
+from contract.session import BEAT_PATH, DOWN_PATH, MAX_REQUEST_BYTES
 from tests.support.certificates import certificates
 
 COMPOSE = Path(__file__).resolve().parents[2] / "deploy/compose"
@@ -94,6 +94,7 @@ async def proxied(tmp_path: Path) -> AsyncIterator[tuple[aiohttp.ClientSession, 
 
     app = web.Application(client_max_size=2**30)
     app.router.add_get("/live", stream)
+    app.router.add_get(DOWN_PATH, stream)
     app.router.add_route("*", "/{rest:.*}", echo)
     backend, front, plain = free_port(), free_port(), free_port()
     runner = web.AppRunner(app)
@@ -128,9 +129,16 @@ async def test_caddy_hides_forged_addresses_and_the_metrics(proxied) -> None:
         assert response.status == 404
 
 
-async def test_caddy_passes_each_event_of_a_stream_at_once(proxied) -> None:
+async def test_caddy_adds_nothing_to_a_boxs_answers_that_it_would_pay_for(proxied) -> None:
+    client, _ = proxied
+    async with client.post(BEAT_PATH, data=b"{}") as response:
+        assert response.headers.keys() <= {"Content-Type", "Content-Length", "Date"}
+
+
+@pytest.mark.parametrize("path", ["/live", DOWN_PATH])
+async def test_caddy_passes_each_event_of_a_stream_at_once(proxied, path) -> None:
     client, go_on = proxied
-    async with client.get("/live", headers={"Accept-Encoding": "gzip"}) as response:
+    async with client.get(path, headers={"Accept-Encoding": "gzip"}) as response:
         assert "Content-Encoding" not in response.headers
         async with asyncio.timeout(5):
             assert await response.content.readuntil(b"\n\n") == b"data: 1\n\n"
