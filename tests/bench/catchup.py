@@ -18,7 +18,7 @@ from tests.bench.catchup_box import ALARM_EVERY_S, READINGS, fill
 from tests.bench.figures import Figure, percentile, spread
 from tests.bench.tls_cloud import tls_cloud
 
-ROUNDS = 7
+ROUNDS = 15
 
 
 async def catchup(folder: Path) -> list[Figure]:
