@@ -67,11 +67,11 @@ class Rig:
         self.cloud_port = port
         self.ports = {name: free_port(0) for name in CLOUDS}
         text = (HERE / "estate.yaml").read_text(encoding="utf-8")
-        self._site_file = folder / "estate.yaml"
-        self._site_file.write_text(re.sub(r'url: "[^"]*"', f'url: "{self.cloud_url}"', text), encoding="utf-8")
+        self.site_file = folder / "estate.yaml"
+        self.site_file.write_text(re.sub(r'url: "[^"]*"', f'url: "{self.cloud_url}"', text), encoding="utf-8")
         (folder / "scenario.yaml").write_bytes((HERE / "scenario.yaml").read_bytes())
         profiles = load_profiles(shipped_profiles())
-        self.site: Site = load_site(self._site_file, profiles)
+        self.site: Site = load_site(self.site_file, profiles)
         self.devices = resolve(self.site, profiles)
 
     def say(self, what: str) -> None:
@@ -85,7 +85,7 @@ class Rig:
         if name in CLOUDS:
             return (*self._program("anju-cloud"), "serve")
         if name == "box":
-            site = ("--site", str(self._site_file), "--state", str(self.state))
+            site = ("--site", str(self.site_file), "--state", str(self.state))
             return (*self.cable.prefix, *self._program("anju"), "run", *site)
         simulator = (*self.cable.prefix, str(Path(sys.executable).with_name("anju-sim")), "run")
         log = ("--log", str(self.truth), "--control", str(self.folder / "control"))

@@ -16,6 +16,7 @@ import msgspec
 
 from contract.clock import mono_ns
 from contract.errors import AnjuError
+from contract.site import SEAL_S
 from simulators.control import SetOrder
 from simulators.log import Answer, read_log
 from tests.faults.damage import Damage, Weighed, last_words, weigh
@@ -67,7 +68,7 @@ async def play(
         finally:
             (folder / "said.log").write_text("\n".join(rig.said), encoding="utf-8")
         log = await asyncio.to_thread(read_log, rig.truth)
-        seal_s, kills_ns = rig.site.storage.seal_s, [kill.at_ns for kill in rig.kills]
+        seal_s, kills_ns = rig.site.storage.seal_s or SEAL_S, [kill.at_ns for kill in rig.kills]
         truth = await asyncio.to_thread(histories, log, rig.devices, rig.kills, seal_s)
         found: Findings | Weighed
         if damaged:
