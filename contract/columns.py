@@ -44,6 +44,7 @@ _DECIMALS: Final = {
 }
 """How many decimals are left of numbers of millionths, by what of a million divides them all."""
 _DIVISORS: Final = {decimals: 10 ** (MAX_DECIMALS - decimals) for decimals in range(MAX_DECIMALS + 1)} | {RAW: 1}
+_LAST_QUALITY: Final = int(max(Quality))
 _SIGN: Final = 1 << 63
 _MASK: Final = (1 << 64) - 1
 
@@ -242,7 +243,7 @@ def check_decimals(decimals: int) -> None:
 
 def check_quality(quality: int) -> None:
     """Raises BlockError for a quality that does not exist."""
-    if quality > max(Quality):
+    if quality > _LAST_QUALITY:
         raise BlockError(f"quality {quality} does not exist")
 
 

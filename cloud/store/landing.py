@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.store import rollups
-from cloud.store.columns import decode_columns
+from cloud.store.columns import decode_columns, decode_series
 from cloud.store.copy import COLUMNS, LANDING_COLUMNS, landing_row, readings_as_copy, rows_as_copy
 from cloud.store.database import Connection, rows_as
 from cloud.store.sql import load_queries
@@ -123,25 +123,23 @@ async def landed(connection: Connection, series: Sequence[int], since: datetime,
     that is settled between the two statements is missed or counted twice.
     """
     rows = await connection.fetch(_SQL["landed"], list(series), since, until)
-    return await pick(rows, series, since, until)
-
-
-async def pick(rows: Sequence[asyncpg.Record], series: Sequence[int], since: datetime, until: datetime) -> Readings:
-    """The readings of these series within rows of `landed`; for a query that has them together with other rows."""
-    wanted, start, end = np.asarray(series, np.int32), _us(since), _us(until)
-    job: Callable[[], Readings] = lambda: _picked(rows, wanted, start, end)  # noqa: E731
+    job: Callable[[], Readings] = lambda: _picked(rows, series, _us(since), _us(until))  # noqa: E731
     return job() if len(rows) < _IN_THREAD else await asyncio.to_thread(job)
 
 
-def _picked(rows: Sequence[asyncpg.Record], wanted: npt.NDArray[np.int32], start: int, end: int) -> Readings:
-    parts = [_NOTHING]
+def _picked(rows: Sequence[asyncpg.Record], wanted: Sequence[int], start: int, end: int) -> Readings:
+    parts = []
     for row in rows:
-        counted = np.zeros(row["counted"], np.int32)
-        places = np.asarray(row["places"], np.int64)
-        counted[places[places > 0] - 1] = wanted[places > 0]
-        of_block = readings_of(row["block"], row["offset_ns"], counted)
-        parts.append(_where(of_block, (of_block.series > 0) & (of_block.at_us >= start) & (of_block.at_us < end)))
-    return joined(parts)
+        asked = {place - 1: series for place, series in zip(row["places"], wanted, strict=True) if place}
+        header, body_bytes, packed = split_block(row["block"])
+        for found in decode_series(header, inflate(body_bytes, packed), sorted(asked)):
+            series = np.full(len(found.series), asked[int(found.series[0])], np.int32)
+            at_us = (found.mono_ns + row["offset_ns"]) // 1000
+            parts.append(Readings(series, at_us, found.value, found.quality))
+    r = joined(parts)
+    which = (r.at_us >= start) & (r.at_us < end)
+    value = r.value[which]
+    return Readings(r.series[which], r.at_us[which], value, true_quality(value, r.quality[which]))
 
 
 async def depth(connection: Connection) -> Depth:
@@ -160,10 +158,6 @@ def joined(parts: Sequence[Readings]) -> Readings:
         np.concatenate([part.value for part in parts]),
         np.concatenate([part.quality for part in parts]),
     )
-
-
-def _where(r: Readings, which: npt.NDArray[np.bool_]) -> Readings:
-    return Readings(r.series[which], r.at_us[which], r.value[which], r.quality[which])
 
 
 def _us(at: datetime) -> int:

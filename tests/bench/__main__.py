@@ -23,6 +23,7 @@ from tests.bench.figures import Figure
 from tests.bench.idle_bytes import idle_bytes
 from tests.bench.ingest import ingest
 from tests.bench.ingest_layouts import ingest_layouts
+from tests.bench.landed_day import landed_day
 from tests.bench.linkage import linkage
 from tests.bench.modbus_read import modbus_read
 from tests.bench.outbox import outbox
@@ -43,6 +44,7 @@ BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "smoke_to_page": smoke_to_page,
     "codec": codec,
     "queries": queries,
+    "landed_day": landed_day,
     "outbox": outbox,
     "ingest": ingest,
     "ingest_layouts": ingest_layouts,

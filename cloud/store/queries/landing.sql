@@ -13,13 +13,16 @@ RETURNING landing.gateway, landing.id, landing.inventory, landing.offset_ns, lan
 
 -- name: landed
 -- Blocks of the series' boxes that reach into a time, and where the series stand in them (from 1; 0: not at all).
-SELECT landing.gateway, offset_ns, block, cardinality(inventory.series) AS counted,
-       ARRAY(SELECT coalesce(array_position(inventory.series, asked.id), 0)
-             FROM unnest($1::int[]) WITH ORDINALITY AS asked (id, n) ORDER BY n) AS places
-FROM landing JOIN inventory ON inventory.gateway = landing.gateway AND inventory.inventory_id = landing.inventory
-WHERE landing.gateway IN (SELECT device.gateway FROM series JOIN device ON device.id = series.device WHERE series.id = ANY($1))
-  AND last_at >= $2 AND first_at < $3
-ORDER BY landing.gateway, landing.id
+WITH box AS (SELECT DISTINCT device.gateway FROM series JOIN device ON device.id = series.device WHERE series.id = ANY($1)),
+counted AS MATERIALIZED (  -- of each inventory once, not for each of its blocks
+    SELECT gateway, inventory_id,
+           ARRAY(SELECT coalesce(array_position(series, asked.id), 0)
+                 FROM unnest($1::int[]) WITH ORDINALITY AS asked (id, n) ORDER BY n) AS places
+    FROM inventory JOIN box USING (gateway)
+)
+SELECT offset_ns, block, places
+FROM landing JOIN counted ON counted.gateway = landing.gateway AND counted.inventory_id = landing.inventory
+WHERE landing.gateway IN (SELECT gateway FROM box) AND last_at >= $2 AND first_at < $3
 
 -- name: depth
 -- How much waits to be settled, and how long the oldest has waited.

@@ -1,6 +1,7 @@
 """The cloud's numpy decoder reads what contract.columns reads, to the bit."""
 
 import tracemalloc
+from contextlib import suppress
 
 import msgspec
 import numpy as np
@@ -70,6 +71,39 @@ def test_both_refuse_the_same_bytes(sealed: tuple[int, bytes], changed: list[tup
         assert isinstance(quick, BlockError), slow
     else:
         assert [bits(row) for row in slow] == [bits(row) for row in quick]
+
+
+@given(bodies, changes, st.sets(st.integers(0, 6), max_size=3))
+def test_series_alone_are_what_they_are_among_all(
+    sealed: tuple[int, bytes], changed: list[tuple[int, int]], others: set[int]
+) -> None:
+    items, body = sealed[0], bytearray(sealed[1])
+    for at, byte in changed:
+        if at < len(body):
+            body[at] = byte
+    header = msgspec.structs.replace(HEADER_EXAMPLE, items=items, base_ns=BASE_NS)
+    try:
+        whole = rows_of(decode(bytes(body), items))
+    except BlockError:
+        with suppress(BlockError):  # unless what is wrong is with other series
+            columns.decode_series(header, bytes(body), sorted(others))
+        return
+    for places in ([], sorted({row.series for row in whole} | others), sorted(others)):
+        parts = columns.decode_series(header, bytes(body), places)
+        assert [bits(row) for part in parts for row in rows_of(part)] == [
+            bits(row) for row in whole if row.series in places
+        ]
+
+
+def test_a_series_alone_is_refused_for_what_it_cannot_have() -> None:
+    header = msgspec.structs.replace(HEADER_EXAMPLE, items=2, base_ns=BASE_NS)
+    body = plain.encode_columns([Row(0, BASE_NS, 1.5, Quality.GOOD), Row(1, BASE_NS, 2.5, Quality.FAULT)], BASE_NS)
+    quality_at = len(body) - 3
+    assert body[quality_at : quality_at + 2] == bytes((Quality.GOOD, Quality.FAULT))
+    bad = body[: quality_at + 1] + b"\x09" + body[quality_at + 2 :]
+    assert [rows_of(part)[0].value for part in columns.decode_series(header, bad, [0])] == [1.5]
+    with pytest.raises(BlockError, match="quality 9"):
+        columns.decode_series(header, bad, [1])
 
 
 def test_a_series_beyond_the_inventory_is_refused() -> None:
