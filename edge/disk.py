@@ -159,6 +159,8 @@ def into_memory(source: sqlite3.Connection | None) -> sqlite3.Connection:
     try:
         if source is not None:
             source.backup(memory)
+        else:  # SQLite copies it to a file of the same pages only
+            memory.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     except BaseException:
         memory.close()
         raise

@@ -186,7 +186,7 @@ class BulkSealer:
         self._rows += rows
         if len(self._rows) >= MAX_PENDING_ROWS and not self._stream.failing:
             await self.flush()
-        elif len(self._rows) >= SEAL_ROWS:
+        elif len(self._rows) >= SEAL_ROWS and not self._stream.failing:  # a disk that refuses is not asked at each read
             self._stream.wake.set()
         self._bound()
 

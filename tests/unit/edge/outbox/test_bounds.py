@@ -12,6 +12,7 @@ from contract.messages import Quality
 from contract.records import InventoryRecord, LossReceipt, StateRecord
 from contract.session import Cursor
 from contract.site import Storage
+from edge.disk import DiskFullError
 from edge.outbox import Outbox, beside, sealers
 from edge.outbox import stream as stream_module
 from edge.outbox.file import DAY_NS, StreamFile
@@ -162,6 +163,38 @@ async def test_readings_that_a_hanging_disk_does_not_take_are_bounded_and_declar
 
 
 # Inventories
+
+
+def test_what_began_in_memory_goes_to_the_disk_as_soon_as_it_takes_it(tmp_path, clock):
+    folder = tmp_path / "not mounted yet"
+    file = bulk_file(folder, clock)
+    assert file.in_memory
+    file.append_rows(rows(1))
+    assert not file.return_to_disk()
+    folder.mkdir()
+    assert file.return_to_disk()
+    file.close()
+    assert values(bulk_file(folder, clock)) == [1.0]
+
+
+async def test_a_disk_that_refuses_is_asked_at_each_interval_and_not_at_each_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(sealers, "SEAL_ROWS", 10)
+    async with Outbox.open(tmp_path, boot=BOOT, storage=STORAGE, inventory=INVENTORY) as outbox:
+        asked, bulk = [], outbox._bulk
+
+        def refuse(of):
+            asked.append(len(of))
+            raise DiskFullError("there is no room")
+
+        monkeypatch.setattr(bulk.file, "append_rows", refuse)
+        for n in range(20):
+            await outbox.put([telemetry(float(m), m) for m in range(n * 10, n * 10 + 10)])
+            await eventually(lambda: bulk.failing)
+        await bulk.worker.run(lambda _: None)
+        assert len(asked) == 1
+        monkeypatch.undo()
+        await outbox.flush()
+        assert outbox.status(Lane.BULK).sealed_items == 200
 
 
 def test_an_inventory_stays_while_a_pending_block_names_it(tmp_path, clock):
