@@ -228,7 +228,7 @@ def _retry_after_s(text: str | None, utc_ns: int | None) -> float | None:
 
         try:
             at = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):  # the latter for a year or a zone of twenty digits
             return None
         seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - utc_ns / 1e9
     return max(0.0, seconds) if isfinite(seconds) else None

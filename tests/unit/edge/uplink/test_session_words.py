@@ -107,6 +107,7 @@ NOW = 1_795_000_000
         ("nan", None, None),
         ("1e999", None, None),
         ("soon", NOW * 10**9, None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", NOW * 10**9, None),
         (formatdate(NOW + 90, usegmt=True), NOW * 10**9, 90.0),
         (formatdate(NOW - 90, usegmt=True), NOW * 10**9, 0.0),
         (formatdate(NOW + 90, usegmt=True), None, None),
