@@ -73,16 +73,26 @@ class Settler:
 
     async def run(self) -> None:
         """Settles for ever: a round every ROUND_S, or as soon as ENOUGH_READINGS have landed."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._measure(), name="measure what has landed")
+            await self._settle()
+
+    async def _measure(self) -> None:
+        """Beside the rounds: one over a city's backlog takes long, and boxes must be told meanwhile."""
+        while True:
+            try:
+                await self.measure()
+            except Retryable as e:
+                log.warning("cannot see how many readings wait to become rows", problem=str(e))
+            await asyncio.sleep(_DEPTH_S)
+
+    async def _settle(self) -> None:
         loop = asyncio.get_running_loop()
-        measured = -_DEPTH_S
         while True:
             began = loop.time()
             self._landed = 0
             self._enough.clear()
             try:
-                if began - measured > _DEPTH_S:
-                    measured = began
-                    await self.measure()
                 await self.settle_all()
             except Retryable as e:
                 log.warning("cannot settle readings; trying again", problem=str(e))
@@ -124,8 +134,10 @@ class _Round:
         """Once over all boxes. Returns how many readings became rows."""
         settled, start = 0, self._place
         is_over = False
+        async with self._database.connect() as connection:
+            last = await landing.last_id(connection)  # a box that sends without end keeps the others waiting no longer
         while True:
-            places = await self._next()
+            places = await self._next(last)
             if not places:
                 if is_over or start == FIRST:
                     return settled
@@ -137,15 +149,14 @@ class _Round:
                 self._most = max(_LEAST_READINGS, self._most // 4)  # a slow disk may manage less in time
                 raise
             self._most = min(BATCH_READINGS, self._most * 2)
-            last = places[-1]
-            self._place = (last.gateway, last.id)
+            self._place = (places[-1].gateway, places[-1].id)
             if is_over and self._place >= start:
                 return settled
 
-    async def _next(self) -> list[Place]:
-        """The next batch: neighbouring blocks of as many readings as one takes."""
+    async def _next(self, last: int) -> list[Place]:
+        """The next batch: neighbouring blocks up to `last` of as many readings as one takes."""
         async with self._database.connect() as connection:
-            found = await landing.following(connection, self._place, BATCH_BLOCKS)
+            found = await landing.following(connection, self._place, BATCH_BLOCKS, last)
         items = np.cumsum([place.items for place in found])
         return found[: max(1, int(np.searchsorted(items, self._most, side="right")))]
 

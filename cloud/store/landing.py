@@ -21,6 +21,8 @@ from contract.messages import Quality
 _SQL = load_queries("landing")
 FIRST = (UUID(int=0), 0)
 """The place before every landed block."""
+LAST = (1 << 63) - 1
+"""Above the number of every landed block."""
 _IN_THREAD = 16
 """So many blocks are read beside the event loop, which they would hold up otherwise."""
 
@@ -97,9 +99,14 @@ async def land(connection: Connection, blocks: Sequence[Arrived]) -> None:
     await connection.copy_to_table("landing", source=rows_as_copy(rows), columns=LANDING_COLUMNS, format="binary")
 
 
-async def following(connection: Connection, place: tuple[UUID, int], most: int) -> list[Place]:
-    """Up to `most` landed blocks after a place, box by box."""
-    return rows_as(Place, await connection.fetch(_SQL["next"], *place, most))
+async def last_id(connection: Connection) -> int:
+    """The number of the newest block that has landed; what lands later has higher ones."""
+    return int(await connection.fetchval(_SQL["last_id"]))
+
+
+async def following(connection: Connection, place: tuple[UUID, int], most: int, last: int = LAST) -> list[Place]:
+    """Up to `most` landed blocks after a place, box by box; none that landed after block `last`."""
+    return rows_as(Place, await connection.fetch(_SQL["next"], *place, most, last))
 
 
 async def take(connection: Connection, places: Sequence[Place]) -> list[LandedBlock]:

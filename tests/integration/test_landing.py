@@ -196,6 +196,25 @@ async def test_settlers_side_by_side_share_the_work(estate: Estate, monkeypatch:
     assert await waiting(estate) == 0
 
 
+async def test_a_box_that_sends_without_end_keeps_no_other_waiting(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "BATCH_READINGS", 1)
+    mad, other = await boxes(estate, 2)
+    await asyncio.gather(mad.send(mad.block(), mad.block()), other.send(other.block()))
+    put = landing.put_readings
+
+    async def put_and_send(connection: Connection, readings: landing.Readings) -> None:
+        await put(connection, readings)
+        await mad.send(mad.block(), mad.block())  # faster than it is settled
+
+    monkeypatch.setattr(settle, "AT_ONCE", 1)
+    monkeypatch.setattr(landing, "put_readings", put_and_send)
+    async with asyncio.timeout(20):
+        await Settler(estate.store).settle_all()
+    assert 1001.0 in await values(estate)
+
+
 async def test_a_landed_block_that_makes_no_sense_any_more_is_set_aside_alone(estate: Estate) -> None:
     (box,) = await boxes(estate, 1)
     await box.send(box.block(), box.block(), box.block())

@@ -1,6 +1,10 @@
 -- name: next
--- The blocks that have landed, box by box, from a place on: their readings are rows next to each other.
-SELECT gateway, id, items FROM landing WHERE (gateway, id) > ($1, $2) ORDER BY gateway, id LIMIT $3
+-- The blocks that have landed, box by box, from a place on: their readings are rows next to each other. None newer than $4.
+SELECT gateway, id, items FROM landing WHERE (gateway, id) > ($1, $2) AND id <= $4 ORDER BY gateway, id LIMIT $3
+
+-- name: last_id
+-- The newest block that has landed or is about to.
+SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('landing', 'id')), 0)
 
 -- name: take
 -- Takes blocks out to settle them in this transaction; those that another process has at that moment are left to it.
