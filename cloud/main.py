@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cloud import problems
 from cloud.alarms.engine import Engine
@@ -181,6 +182,15 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Connection(HttpToolsProtocol):
+    """uvicorn's, which keeps a connection that was reset in memory until it would have been idle for too long."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Lets go of it at once."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
+
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
@@ -196,7 +206,7 @@ def http_server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
     """The server of an application; give it a listening socket, and set `should_exit` to stop it."""
     return _Server(
         uvicorn.Config(
-            app, interface="asgi3", host=settings.host, port=settings.port,
+            app, interface="asgi3", http=_Connection, host=settings.host, port=settings.port,
             access_log=False, log_config=None, lifespan="off",
             proxy_headers=bool(settings.trusted_proxy), forwarded_allow_ips=settings.trusted_proxy or None,
             server_header=False, date_header=False, timeout_graceful_shutdown=_STOP_S, timeout_keep_alive=_KEEP_ALIVE_S,
