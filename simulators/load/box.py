@@ -28,7 +28,7 @@ from contract.session import (
 from contract.version import VERSION
 from simulators.load.estate import Chain, Estate
 from simulators.load.plan import Identity, Plan, Tick
-from simulators.load.wire import Answer, Down, Server, Wire
+from simulators.load.wire import ANSWER_S, CONNECT_S, Answer, Down, Server, Wire
 
 RENEW_AT = 0.8
 AGAIN_S = (1.0, 5.0)
@@ -149,11 +149,15 @@ class Box:
         loop, server = asyncio.get_running_loop(), self._server
         request = server.head("GET", DOWN_PATH, self._token)
         try:
-            _, down = await loop.create_connection(lambda: Down(request), server.host, server.port, ssl=server.tls)
-            async with asyncio.timeout(60):
-                status = await down.opened
+            async with asyncio.timeout(CONNECT_S):
+                _, down = await loop.create_connection(lambda: Down(request), server.host, server.port, ssl=server.tls)
         except (OSError, TimeoutError) as e:
             raise Retryable(f"no down stream: {e!r}") from e
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                status = await down.opened
+        except TimeoutError:
+            status = 0
         if status != 200:
             down.close()
             raise Retryable(f"no down stream: {status}")
