@@ -126,6 +126,20 @@ async def test_a_restored_disk_opens_a_new_epoch_and_repeats_nothing(estate: Est
     ]
 
 
+async def test_what_a_box_says_again_of_itself_uses_up_no_ids(estate: Estate) -> None:
+    urgent, _ = await settled(estate)
+    await send(estate, urgent, urgent.urgent(inventory(3)))
+    sql = "SELECT device.id, key, series.id, point FROM series JOIN device ON device.id = device ORDER BY 3"
+    known = await estate.rows(sql)
+    for _ in range(3):
+        await send(estate, urgent, urgent.urgent(inventory(2)), urgent.urgent(inventory(3)))
+    assert await estate.rows(sql) == known
+    assert await estate.rows("SELECT last_value FROM series_id_seq") == [(len(known),)]
+    assert await estate.rows("SELECT last_value FROM device_id_seq") == [(4,)]
+    await send(estate, urgent, urgent.urgent(inventory(2)))
+    assert await estate.rows("SELECT key FROM device WHERE NOT active") == [("smoke-2",)]
+
+
 async def test_bulk_waits_for_clock_and_inventory(estate: Estate) -> None:
     urgent = Chain(Lane.URGENT)
     bulk = Chain(Lane.BULK, inventory_id=inventory().inventory_id)

@@ -51,27 +51,42 @@ INSERT INTO inventory (gateway, inventory_id, series) VALUES ($1, $2, $3)
 ON CONFLICT (gateway, inventory_id) DO UPDATE SET series = excluded.series, received_at = now()
 
 -- name: put_devices
--- The devices of an inventory; those it no longer names stay for their history, inactive.
+-- The devices of an inventory; those it no longer names stay for their history, inactive. Those that are known are looked
+-- for first: each row that meets a conflict uses up an id, and a city's boxes say often what they have.
 WITH named AS (
     SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
         AS n (key, name, kind, profile, bus, building, unit, floor, spot, commands)
 ), gone AS (
     UPDATE device SET active = false WHERE gateway = $1 AND key NOT IN (SELECT key FROM named) AND active
+), known AS (
+    UPDATE device
+    SET name = named.name, kind = named.kind, profile = named.profile, bus = named.bus, building = named.building,
+        unit = named.unit, floor = named.floor, spot = named.spot, commands = string_to_array(named.commands, ' '), active = true
+    FROM named WHERE device.gateway = $1 AND device.key = named.key
+    RETURNING device.id, device.key
+), added AS (
+    INSERT INTO device (gateway, estate, key, name, kind, profile, bus, building, unit, floor, spot, commands)
+    SELECT $1, $2, key, name, kind, profile, bus, building, unit, floor, spot, string_to_array(commands, ' ')
+    FROM named WHERE NOT EXISTS (SELECT FROM device WHERE device.gateway = $1 AND device.key = named.key)
+    RETURNING id, key
 )
-INSERT INTO device (gateway, estate, key, name, kind, profile, bus, building, unit, floor, spot, commands)
-SELECT $1, $2, key, name, kind, profile, bus, building, unit, floor, spot, string_to_array(commands, ' ') FROM named
-ON CONFLICT (gateway, key) DO UPDATE
-SET name = excluded.name, kind = excluded.kind, profile = excluded.profile, bus = excluded.bus,
-    building = excluded.building, unit = excluded.unit, floor = excluded.floor, spot = excluded.spot,
-    commands = excluded.commands, active = true
-RETURNING id, key
+SELECT id, key FROM known UNION ALL SELECT id, key FROM added
 
 -- name: put_series
--- The series of an inventory, by device and point.
-INSERT INTO series (device, point, lane, stale_after_s)
-SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::real[])
-ON CONFLICT (device, point) DO UPDATE SET lane = excluded.lane, stale_after_s = excluded.stale_after_s
-RETURNING id, device, point
+-- The series of an inventory, by device and point; those that are known use up no id.
+WITH named AS (
+    SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::real[]) AS n (device, point, lane, stale_after_s)
+), known AS (
+    UPDATE series SET lane = named.lane, stale_after_s = named.stale_after_s
+    FROM named WHERE series.device = named.device AND series.point = named.point
+    RETURNING series.id, series.device, series.point
+), added AS (
+    INSERT INTO series (device, point, lane, stale_after_s)
+    SELECT device, point, lane, stale_after_s FROM named
+    WHERE NOT EXISTS (SELECT FROM series WHERE series.device = named.device AND series.point = named.point)
+    RETURNING id, device, point
+)
+SELECT id, device, point FROM known UNION ALL SELECT id, device, point FROM added
 
 -- name: sources
 -- What state records and events refer to: the series and devices of a box, by the names it gives them.
