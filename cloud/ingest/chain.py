@@ -14,12 +14,16 @@ from collections.abc import Sequence
 import msgspec
 
 from contract.block import CHECKSUM_BYTES, HEADER, Header, checksum_of, inflate, split_block
+from contract.kinds import Lane
 from contract.session import Cursor, RefusalReason
 
 MAX_TAKEN_BYTES = 12 << 20
 """What a request's blocks may become in memory; what is beyond waits for the next request."""
 READING_BYTES = 4 + 8 + 8 + 1
 """A reading in memory. A few bytes of body may be 100,000 readings that are all alike."""
+RECORD_BYTES = 2 << 10
+BLOCK_BYTES = 4 << 10
+"""What a record and a block count for at least. Each may be a statement of its own, while others wait for their turn."""
 
 
 class Incoming(msgspec.Struct, frozen=True):
@@ -32,8 +36,9 @@ class Incoming(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Bytes that it becomes in memory, about."""
-        return max(self.body_bytes, self.header.items * READING_BYTES)
+        """Bytes that it becomes in memory, about; or as many as take that long."""
+        item_bytes = READING_BYTES if self.header.stream is Lane.BULK else RECORD_BYTES
+        return max(BLOCK_BYTES, self.body_bytes, self.header.items * item_bytes)
 
     def body(self) -> bytes:
         """The decompressed body. Raises BlockError where it makes no sense."""

@@ -16,6 +16,8 @@ _MOST_NAME = 200
 """Names are looked up by indexes, which take no more than some 2,700 bytes."""
 _MOST_SECONDS = 1e9
 _BIGINT = 2**63
+_MOST_ITEMS = 10**12
+"""Of a loss: no box has had so many, and what pages add up must fit 64 bits."""
 
 
 def problem_of(record: Record) -> str | None:
@@ -34,6 +36,8 @@ def problem_of(record: Record) -> str | None:
     unnumbered = isinstance(record, LossReceipt) and record.epoch == record.first == record.last == 0
     if isinstance(record, LossReceipt) and not unnumbered and not 1 <= record.first <= record.last:
         return f"a loss from {record.first} to {record.last}"
+    if isinstance(record, LossReceipt) and not 0 <= record.items <= _MOST_ITEMS:
+        return f"a loss of {record.items} items"
     return None
 
 

@@ -12,7 +12,7 @@ from cloud.ingest.counts import BLOCKS, SECONDS
 from cloud.ingest.group import GroupCommit
 from cloud.ingest.refused import RefusedError, RevokedError
 from cloud.ingest.urgent import Answer, UrgentWriter
-from cloud.store import Connection, Database, UnkeepableError, gateways, streams
+from cloud.store import Connection, Database, UnkeepableError, gateways, group, streams
 from cloud.store.changes import Evaluate
 from contract.errors import BlockError
 from contract.kinds import Lane
@@ -86,12 +86,9 @@ class Ingest:
         start = await streams.lock_cursor(connection, gateway, stream)
         if not await gateways.lock_active(connection, [gateway]):
             raise RevokedError
-        known = {
-            epoch
-            for epoch in {block.header.epoch for block in blocks} - {start.epoch}
-            if await streams.epoch_is_known(connection, gateway, stream, epoch)
-        }
-        found = walk(start, blocks, frozenset(known))
+        other = [(gateway, epoch) for epoch in {block.header.epoch for block in blocks} - {start.epoch}]
+        known = await group.known_epochs(connection, other, stream) if other else set()
+        found = walk(start, blocks, frozenset(epoch for _, epoch in known))
         taken = found.taken
         BLOCKS.labels(stream, "repeated").inc(found.repeats)
         if not taken:

@@ -32,7 +32,8 @@ _AHEAD = timedelta(minutes=5)
 _OLDEST = timedelta(days=400)
 """So is one that is older than any box keeps; each week of it would be a chunk of its own."""
 _LITTLE = timedelta(microseconds=1)
-MAX_RECORDS = 20_000
+MAX_RECORDS = 5_000
+"""A box seals a thousand at most."""
 
 
 class LeftOutError(BlockError):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.ingest.chain import MAX_TAKEN_BYTES, READING_BYTES, Incoming, read_block, walk
+from cloud.ingest.chain import BLOCK_BYTES, MAX_TAKEN_BYTES, READING_BYTES, RECORD_BYTES, Incoming, read_block, walk
 from contract.block import MAX_ITEMS, Header, checksum_bytes, encode_block
 from contract.errors import BlockError
 from contract.kinds import Lane
@@ -197,3 +197,20 @@ def test_a_request_of_tiny_blocks_is_bounded_by_what_they_become() -> None:
     assert 0 < sum(b.size for b in walked.taken) <= MAX_TAKEN_BYTES
     assert len(walked.taken) < len(blocks)
     assert walked.refused is None
+
+
+def test_a_request_of_blocks_that_hold_nothing_is_bounded_by_how_many_they_are() -> None:
+    blocks = []
+    for number in range(1, 60_000):  # as many as a request has room for
+        header = Header(Lane.URGENT, 1, number, number - 1, bytes(16), 0, 0, number, 0)
+        blocks.append(Incoming(b"", header, number, 1))
+    assert len(walk(NO_CURSOR, blocks, frozenset()).taken) == MAX_TAKEN_BYTES // BLOCK_BYTES < 5_000
+
+
+def test_records_count_for_more_than_their_bytes() -> None:
+    blocks = [
+        Incoming(b"", Header(Lane.URGENT, 1, number, number - 1, bytes(16), 0, 0, number, 1_000), number, 5_000)
+        for number in range(1, 51)
+    ]
+    taken = walk(NO_CURSOR, blocks, frozenset()).taken
+    assert sum(block.header.items for block in taken) <= MAX_TAKEN_BYTES // RECORD_BYTES

@@ -38,6 +38,8 @@ BAD = [
     (LossReceipt(Lane.BULK, 1, 5, 4, 0, 0, "", 0), "loss from 5 to 4"),
     (LossReceipt(Lane.BULK, 1, 0, 4, 0, 0, "", 0), "loss from 0 to 4"),
     (LossReceipt(Lane.BULK, 1, 1, 4, 2**64 - 1, 0, "", 0), "beyond 64 bits"),
+    (LossReceipt(Lane.BULK, 1, 1, 4, 0, 2**63 - 1, "", 0), "loss of 9223372036854775807 items"),
+    (LossReceipt(Lane.BULK, 0, 0, 0, 0, -1, "", 0), "loss of -1 items"),
     (inventory(devices=(DEVICE, DEVICE), series=()), "twice"),
     (inventory(series=(SERIES, SERIES)), "twice"),
     (inventory(devices=()), "does not name"),
