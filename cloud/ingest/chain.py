@@ -23,7 +23,7 @@ READING_BYTES = 4 + 8 + 8 + 1
 """A reading in memory. A few bytes of body may be 100,000 readings that are all alike."""
 RECORD_BYTES = 2 << 10
 BLOCK_BYTES = 4 << 10
-"""What a record and a block count for at least. Each may be a statement of its own, while others wait for their turn."""
+"""What a record and a block count for at least: each may be a statement of its own, for which others wait."""
 
 
 class Incoming(msgspec.Struct, frozen=True):
