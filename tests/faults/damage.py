@@ -33,7 +33,7 @@ S = 1_000_000_000
 TIME_NS = 150_000_000
 """How far a row's time may be from its answer's, as in the strict rounds and a half more for a box in trouble."""
 LATE_NS = 10 * S
-"""So much later than it was a state may be stamped while two boxes tell of it, each by its own stream."""
+"""So far off a time may be while it is in doubt."""
 KNOWN = 4
 """So many answers back may be the last that a box knows, where two ask."""
 DELIVERED_S = 3.0
@@ -55,8 +55,9 @@ class Excuse(msgspec.Struct, frozen=True):
     from_ns: int
     to_ns: int
     why: str
-    is_twin: bool = False
-    """Two boxes told of the same devices: no state is stamped before the one it followed, whoever said that."""
+    is_in_doubt: bool = False
+    """What was told then may be stamped seconds off: by a wrong clock of the cloud's, or since two boxes told of it and
+    no state is stamped before the one it followed."""
 
 
 class Damage:
@@ -73,6 +74,7 @@ class Damage:
                 "box killed": kill_box,
             },
             "network": {"connections reset": reset_connections},
+            "cloud": {"clouds' clock wrong": self.step_clouds},
             "database": {
                 "database brought back": self.bring_back, "database killed": kill_database,
                 "database's disk full": fill_database,
@@ -123,7 +125,20 @@ class Damage:
         os.killpg(second.process.pid, signal.SIGKILL)
         await second.process.wait()
         shutil.rmtree(copy)
-        self.excuses.append(Excuse(began, mono_ns(), "read by a box that was taken away with its card", is_twin=True))
+        self.excuses.append(
+            Excuse(began, mono_ns(), "read by a box that was taken away with its card", is_in_doubt=True)
+        )
+
+    async def step_clouds(self, rig: Rig, dice: random.Random) -> None:
+        """The clouds' clock is some seconds off and comes back; a box that opens a session meanwhile believes it."""
+        began = mono_ns()
+        rig.cloud_clock.off_by(dice.choice([-1, 1]) * dice.uniform(0.5, 5.0))
+        rig.balancer.reset()  # so that sessions are opened by it
+        await asyncio.sleep(dice.uniform(1.0, 3.0))
+        rig.cloud_clock.off_by(0.0)
+        rig.balancer.reset()
+        await asyncio.sleep(1.0)
+        self.excuses.append(Excuse(began, mono_ns(), "", is_in_doubt=True))
 
     async def bring_back(self, rig: Rig, dice: random.Random) -> None:
         """The database is as it was at an earlier time, with all that was acknowledged since gone."""
@@ -223,15 +238,17 @@ def weigh(
     for series, history in histories.items():
         rows = sorted(stored.series.get(series, []), key=lambda row: row.mono_ns)
         seen = sorted((o for run in history.runs for o in run), key=lambda o: o.answered_ns)
-        unused = _match(found, series, rows, seen, stored.slack_ns, excuses)
+        news = _news(history, seen) if history.lane is Lane.BULK else []
+        unused = _match(found, series, rows, seen, news, stored.slack_ns, excuses)
         found.rows += len(rows)
-        if history.lane is Lane.BULK:
-            for one in _news(history, seen):
-                if id(one) in unused and not _excused(one, excuses, kills_ns, seal_s):
-                    found.missing += 1
-                    missing.append(f"{series}: {one.value!r} answered at {one.answered_ns}")
-                elif id(one) in unused:
-                    found.excused += 1
+        for one in news:
+            if id(one) not in unused:
+                continue
+            if _excused(one, excuses, kills_ns, seal_s):
+                found.excused += 1
+            else:
+                found.missing += 1
+                missing.append(f"{series}: {one.value!r} answered at {one.answered_ns}")
     if found.missing and not declared:
         found.lost += found.missing
         found.mistakes += [f"lost, and nothing declared: {what}" for what in missing]
@@ -255,32 +272,72 @@ def _is_alarm(stored: Stored, series: Series) -> bool:
 
 
 def _match(
-    found: Weighed, series: Series, rows: Sequence[Row], seen: Sequence[Observation], slack_ns: int,
-    excuses: Sequence[Excuse],
+    found: Weighed, series: Series, rows: Sequence[Row], seen: Sequence[Observation], news: Sequence[Observation],
+    slack_ns: int, excuses: Sequence[Excuse],
 ) -> set[int]:  # fmt: skip
-    """Finds for each row an answer of its own; the ids of the answers that no row tells of."""
-    unused = {id(one) for one in seen}
+    """Finds for each row an answer of its own, and for what was news a row; the ids of the answers without one.
+
+    As many of both as there can be: a mistake is what no way of pairing them explains.
+    """
     times = [one.answered_ns for one in seen]
-    for row in rows:
-        before_ns = TIME_NS + slack_ns
-        if any(e.is_twin and e.from_ns <= row.mono_ns <= e.to_ns + LATE_NS for e in excuses):
-            before_ns += LATE_NS
-        at = bisect_left(times, row.mono_ns - before_ns)
-        fits = None
-        said_already = False
-        while at < len(seen) and seen[at].earliest_ns <= row.mono_ns + TIME_NS + slack_ns:
-            one = seen[at]
-            at += 1
-            if (one.quality, one.value) != (row.quality, row.value) and not _close(one, row):
+    fits = [_fitting(row, seen, times, slack_ns, excuses) for row in rows]
+    fits_back: list[list[int]] = [[] for _ in seen]
+    for number, answers in enumerate(fits):
+        for answer in answers:
+            fits_back[answer].append(number)
+    of_answer: dict[int, int] = {}
+    of_row: dict[int, int] = {}
+    is_news = {id(one) for one in news}
+    for answer, one in enumerate(seen):
+        if id(one) in is_news:
+            _pair(answer, fits_back, of_answer, of_row)
+    for number, row in enumerate(rows):
+        if number in of_row or _pair(number, fits, of_row, of_answer):
+            continue
+        if row.quality == Quality.GOOD or row.value is not None:
+            found.wrong("duplicated" if fits[number] else "foreign", f"{series}: {row.value!r} of {row.mono_ns}")
+    return {id(one) for answer, one in enumerate(seen) if answer not in of_answer}
+
+
+def _fitting(
+    row: Row, seen: Sequence[Observation], times: Sequence[int], slack_ns: int, excuses: Sequence[Excuse]
+) -> list[int]:
+    """The answers that a row may tell of, the nearest first."""
+    off_ns = TIME_NS + slack_ns
+    if any(e.is_in_doubt and e.from_ns - LATE_NS <= row.mono_ns <= e.to_ns + LATE_NS for e in excuses):
+        off_ns += LATE_NS
+    found = []
+    at = bisect_left(times, row.mono_ns - off_ns)
+    while at < len(seen) and seen[at].earliest_ns <= row.mono_ns + off_ns:
+        if (seen[at].quality, seen[at].value) == (row.quality, row.value) or _close(seen[at], row):
+            found.append(at)
+        at += 1
+    return sorted(found, key=lambda answer: _off_ns(seen[answer], row))
+
+
+def _pair(start: int, fits: Sequence[Sequence[int]], paired: dict[int, int], taken: dict[int, int]) -> bool:
+    """Pairs `start` with one of the other side, moving others to another of theirs if need be (an augmenting path).
+
+    Who is paired stays paired, on both sides.
+    """
+    came_from: dict[int, int] = {}
+    queue = [start]
+    for mine in queue:
+        for theirs in fits[mine]:
+            if theirs in came_from:
                 continue
-            said_already = True
-            if id(one) in unused and (fits is None or _off_ns(one, row) < _off_ns(fits, row)):
-                fits = one
-        if fits is not None:
-            unused.discard(id(fits))
-        elif row.quality == Quality.GOOD or row.value is not None:
-            found.wrong("duplicated" if said_already else "foreign", f"{series}: {row.value!r} of {row.mono_ns}")
-    return unused
+            came_from[theirs] = mine
+            if theirs in taken:
+                queue.append(taken[theirs])
+                continue
+            while True:
+                mine = came_from[theirs]
+                before = paired.get(mine)
+                paired[mine], taken[theirs] = theirs, mine
+                if before is None:
+                    return True
+                theirs = before
+    return False
 
 
 def _off_ns(one: Observation, row: Row) -> int:
@@ -311,7 +368,7 @@ def _excused(one: Observation, excuses: Sequence[Excuse], kills_ns: Sequence[int
     young_ns = round((seal_s + 1.0) * S)
     if any(kill - young_ns <= one.answered_ns <= kill for kill in kills_ns):
         return True
-    return any(excuse.from_ns <= one.answered_ns <= excuse.to_ns for excuse in excuses)
+    return any(excuse.why and excuse.from_ns <= one.answered_ns <= excuse.to_ns for excuse in excuses)
 
 
 async def last_words(rig: Rig) -> dict[Series, str]:

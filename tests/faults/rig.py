@@ -56,6 +56,7 @@ class Rig:
         self.state = folder / "disk" / "box"
         self.power: PowerCut
         self.clock: WallClock
+        self.cloud_clock: WallClock
         self.balancer: Balancer
         self.control: Control
         self.began = time.monotonic()
@@ -99,7 +100,8 @@ class Rig:
     def environment(self, name: str) -> Mapping[str, str]:
         """What a part is told by its environment."""
         if name in CLOUDS:
-            return self.cloud_environment(self.ports[name])
+            clock = {**self.cloud_clock.environment, "LD_PRELOAD": str(self.cloud_clock.library)}
+            return {**self.cloud_environment(self.ports[name]), **clock}
         if name == "box":
             watched = self.power.environment
             preloaded = f"{watched['LD_PRELOAD']}:{self.clock.library}"
@@ -250,7 +252,7 @@ async def running(folder: Path, seed: int, mutant: str = "") -> AsyncIterator[Ri
         cable = await stack.enter_async_context(laid(seed))
         rig = Rig(folder, cable, server, mutant)
         rig.power = PowerCut(rig.state, log=folder / "powercut")
-        rig.clock = WallClock(folder / "wallclock")
+        rig.clock, rig.cloud_clock = WallClock(folder / "wallclock"), WallClock(folder / "cloudclock")
         rig.balancer = await stack.enter_async_context(
             Balancer.listening(cable.here, rig.cloud_port, list(rig.ports.values()), seed)
         )
