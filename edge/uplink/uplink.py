@@ -4,7 +4,7 @@ import asyncio
 import math
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from typing import Final, Never
 
 import msgspec
@@ -86,6 +86,8 @@ class Uplink:
         self._pace = BulkPace(self._let_urgent_pass, terms.max_bytes_s)
         self._patience_s = BULK_PATIENCE_S
         self._bulk_at: float | None = None
+        self._turn: asyncio.Lock | nullcontext[None] = asyncio.Lock() if terms.is_metered else nullcontext()
+        """On a metered link beats and bulk go one after the other: for both at once a connection would be made."""
         self._heard_s = -math.inf
         """When the cloud last heard blocks of this box."""
         self._urgent_bytes = REQUEST_BYTES
@@ -167,20 +169,20 @@ class Uplink:
             weight = _weight(report)
             if said == weight and mono_ns() - said_ns < REPORT_EVERY_S * 1e9:
                 report = None
-            if self.terms.is_metered and report is None and left_out < MOST_LEFT_OUT:
-                rest_s = self._heard_s + self.terms.beat_s - asyncio.get_running_loop().time()
-                if rest_s > 0:  # the cloud has heard of it by its blocks
-                    left_out += 1
-                    await asyncio.sleep(rest_s)
-                    continue
-            with suppress(Busy):  # the loops of the streams wait as long as the cloud asks for
-                reply = await requests.beat(Beat(urgent, bulk, report))
-                left_out = 0
-                if reply.is_identity_shared:
-                    self._heard_another()
-                if report is not None:
-                    said, said_ns = weight, mono_ns()
-            await asyncio.sleep(self.terms.beat_s)
+            async with self._turn:
+                rest_s = 0.0
+                if self.terms.is_metered and report is None and left_out < MOST_LEFT_OUT:
+                    rest_s = self._heard_s + self.terms.beat_s - asyncio.get_running_loop().time()
+                if rest_s <= 0:  # else the cloud has heard of it by its blocks
+                    with suppress(Busy):  # the loops of the streams wait as long as the cloud asks for
+                        reply = await requests.beat(Beat(urgent, bulk, report))
+                        left_out = -1
+                        if reply.is_identity_shared:
+                            self._heard_another()
+                        if report is not None:
+                            said, said_ns = weight, mono_ns()
+            left_out += 1
+            await asyncio.sleep(rest_s if rest_s > 0 else self.terms.beat_s)
 
     # Down
 
@@ -273,10 +275,11 @@ class Uplink:
             self._urgent_bytes = min(self._urgent_bytes * 2, REQUEST_BYTES)
             self._heard_s = began
             return answer
-        self._bulk_at = began
         patience_s = self._patience_s
         try:
-            answer = await requests.send(stream, blocks, self._pace)
+            async with self._turn:
+                self._bulk_at = began = clock()
+                answer = await requests.send(stream, blocks, self._pace)
         except Retryable:
             self._pace.failed()
             raise
