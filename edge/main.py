@@ -19,6 +19,7 @@ from contract.service import Hangups, keep_watchdog, notify, until_stopped
 from contract.session import GatewayReport
 from contract.site import AnyBus, ResolvedDevice, inventory_of
 from contract.version import VERSION
+from edge.backoff import Pauses
 from edge.buses import Buses
 from edge.commands import CommandRunner
 from edge.drivers import DRIVERS, Driver
@@ -41,6 +42,8 @@ log = structlog.get_logger(__name__)
 TICK_S: Final = 1.0
 COUNTERS_S: Final = 900.0
 REPORT_S: Final = 5.0
+ANEW_S, MOST_ANEW_S = 5.0, 60.0
+"""Between two times that every state is said again, at least: at first, and where there is no end to it."""
 LAST_DELIVERY_S: Final = 2.0
 """At a clean stop, so long what is pending may still be delivered."""
 
@@ -199,12 +202,20 @@ class Box:
         await self._linkage.pass_on(taken)
 
     async def _tell_anew(self) -> Never:
-        """Says every state again whenever the cloud may know another past than this box."""
+        """Says every state again whenever the cloud may know another past than this box.
+
+        With pauses: of two boxes with one identity each answers the other's new epoch with one of its own, and on a
+        full disk what is said costs what was there before.
+        """
+        pauses = Pauses(ANEW_S, MOST_ANEW_S)
         while True:
+            since_ns = mono_ns()
             await self._outbox.wait_to_tell_anew()
+            calm_s = (mono_ns() - since_ns) / 1e9
             readings = self._normaliser.tell_anew(mono_ns())
             self._tally.count((), readings)
-            await self._linkage.pass_on(readings)
+            await self._linkage.pass_by(readings)
+            await asyncio.sleep(pauses.next_s(calm_s))
 
     async def _tick(self) -> Never:
         while True:

@@ -164,6 +164,10 @@ class Linkage:
         await asyncio.sleep(0)  # the acts' first steps, which queue their writes; then what was read is put
         self._log(events)
 
+    async def pass_by(self, items: Sequence[Reading | Event]) -> None:
+        """Puts what was heard before on the outbox, in its order among all else, and lets no rule take it for new."""
+        await (self._put_patiently(items) if self._is_needed else self._put(items))
+
     def adopt(self, devices: Sequence[ResolvedDevice]) -> None:
         """Goes on with other devices, none of them in a zone or a rule: for what is seen and heard while cut off."""
         self._machine.adopt(causes_of(devices))

@@ -7,7 +7,7 @@ from contract.messages import Event, Reading, Sample
 from contract.profile import ModbusProfile, Profile
 from contract.records import StateRecord
 from contract.site import ResolvedDevice
-from edge.normalise.link import Link
+from edge.normalise.link import OFFLINE, Link
 from edge.normalise.personal import Tokenise
 from edge.normalise.tracks import EventTrack, NumberTrack, StateTrack, Track
 from edge.seams import CounterState
@@ -209,15 +209,20 @@ class Normaliser:
     def tell_anew(self, now_ns: int) -> list[Reading]:
         """Everything is news again, since the cloud may know an older state of things (a restored disk or database).
 
-        What is polled is told at its next read; what speaks by itself at once, as it was heard last in this boot.
+        What is polled is told at its next read; the states of what speaks by itself, or was lost, at once, as they were
+        heard last in this boot: an alarm may have been the last that was heard. Numbers wait for the next one in any
+        case: nothing was measured now.
         """
         readings = []
         for here in self._devices.values():
             here.link.tell_anew()
+            is_asked = here.is_polled and here.link.word != OFFLINE
             for track in here.tracks.values():
-                if here.is_polled:
+                is_said = isinstance(track, StateTrack) and not is_asked and track.reported_ns <= now_ns
+                reading = track.again(now_ns) if is_said else None
+                if reading is None:
                     track.tell_anew()
-                elif track.reported_ns <= now_ns and (reading := track.again(now_ns)) is not None:
+                else:
                     readings.append(reading)
         return readings
 

@@ -182,6 +182,8 @@ class StateTrack(Track):
         is_due = not self.reported_ns <= mono_ns < self.due_ns
         if raw == self.raw and self._pending is None and not is_due:
             return None
+        if mono_ns < self.reported_ns and self.raw is not None:  # read a moment before it was said again, taken after
+            mono_ns = self.reported_ns
         word = self._word_of(raw)
         if is_kept:
             return self._keep(word, mono_ns)

@@ -122,6 +122,15 @@ async def test_a_disk_that_hangs_hides_no_fire(box, monkeypatch):
     assert told == [("smoke-3", "clear"), ("smoke-1", "smoke"), ("smoke-2", "smoke")], "all, in order"
 
 
+async def test_what_is_only_said_again_is_told_and_confirms_nothing(box):
+    async with box.linked() as linked:
+        await fire(linked, "smoke-1")
+        box.calls.clear()
+        await linked.pass_by([says("smoke-2", alarm=True, at=mono_ns())])
+        assert [item.device for item in box.told if isinstance(item, Reading)] == ["smoke-1", "smoke-2"]
+        assert box.calls == []
+
+
 async def test_what_a_hanging_disk_leaves_in_memory_is_bounded(box, monkeypatch):
     monkeypatch.setattr(linkage, "PATIENCE_S", 0.0)
     monkeypatch.setattr(linkage, "MAX_BESIDE", 3)

@@ -108,3 +108,12 @@ def test_told_anew_what_is_polled_is_news_at_its_next_read() -> None:
     assert [(r.point, r.value) for r in normaliser.tick(NOW + 2 * S)] == [("link", "online")]
     assert normaliser.take([smoke(0, NOW + 3 * S)]) == []
     assert normaliser.tick(NOW + 3 * S) == []
+
+
+def test_told_anew_the_states_of_a_device_that_is_lost_are_said_at_once() -> None:
+    normaliser = Normaliser([detector()], tokenise=TOKENISE)
+    normaliser.take([smoke(1)])
+    normaliser.take(failed(NOW + 1) + failed(NOW + 2) + failed(NOW + 3))
+    again = normaliser.tell_anew(NOW + S)
+    assert [(r.point, r.value, r.mono_ns) for r in again] == [("smoke", "smoke", NOW + S)], "nobody asks it any more"
+    assert words(normaliser.tick(NOW + 2 * S)) == [("offline", NOW + 2 * S)]

@@ -265,3 +265,18 @@ def test_told_anew_what_speaks_by_itself_is_said_at_once_as_it_was_heard_last() 
     door.take([contact(1, 2)])
     assert states(door.tell_anew(9 * S)) == [("open", 9)]
     assert states(door.take([contact(1, 10)])) == []
+
+
+def test_what_was_read_before_it_is_told_anew_and_taken_after_is_not_stamped_before_it() -> None:
+    door = normaliser(heard("door", contact=MqttPoint(states={0: "closed", 1: "open"})))
+    door.take([contact(1, 2)])
+    assert states(door.tell_anew(9 * S)) == [("open", 9)]
+    assert states(door.take([contact(0, 8)])) == [("closed", 9)]
+
+
+def test_told_anew_no_number_is_said_that_nobody_measured() -> None:
+    meter = normaliser(heard("environment", temperature=MqttPoint()))
+    meter.take([Sample("d", "temperature", 21, S)])
+    assert states(meter.take([Sample("d", "temperature", 21, 2 * S)])) == []
+    assert meter.tell_anew(3 * S) == []
+    assert states(meter.take([Sample("d", "temperature", 21, 4 * S)])) == [(21.0, 4)]
