@@ -121,12 +121,11 @@ class _Heads:
     def take(self, columns: Columns, at_us: npt.NDArray[np.int64]) -> None:
         """Moves on to what a block brings that is as new or newer."""
         places, value, quality = columns.series, columns.value, columns.quality
-        steps = np.diff(places.astype(np.int64))
-        if (steps < 0).any() or (np.diff(at_us)[steps == 0] < 0).any():  # a box sorts; but it is a box that says so
-            order = np.lexsort((at_us, places))
-            places, at_us, value, quality = places[order], at_us[order], value[order], quality[order]
-            steps = np.diff(places.astype(np.int64))
-        last = np.append(steps != 0, True)
+        last = np.ones(len(places), np.bool_)
+        np.not_equal(places[1:], places[:-1], out=last[:-1])
+        if not last.all() and (np.diff(at_us)[~last[:-1]] < 0).any():  # a box reads in turn; but so says a box
+            order = np.lexsort((at_us, places))  # the places are in order already, and stay where they are
+            at_us, value, quality = at_us[order], value[order], quality[order]
         last[last] = at_us[last] >= self._at_us[places[last]]
         places = places[last]
         self._at_us[places] = at_us[last]

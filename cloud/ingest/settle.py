@@ -11,6 +11,7 @@ from contextlib import suppress
 from uuid import UUID, uuid4
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -46,6 +47,7 @@ each other, forty rather than four, cost the index a third less.
 """
 MOST_AGE_S = 900.0
 """Where readings have waited for longer, bulk is sent away: the boxes are the buffer, not the database's disk."""
+_KEY_BITS = 63
 _AGAIN_S = 2.0
 _DEPTH_S = 10.0
 
@@ -219,5 +221,16 @@ def _read(
         except BlockError as e:
             bad.append((block, str(e)))
     found = joined(parts)
-    order = np.lexsort((found.at_us, found.series))
+    order = _order(found.series, found.at_us)
     return Readings(found.series[order], found.at_us[order], found.value[order], found.quality[order]), bad
+
+
+def _order(series: npt.NDArray[np.int32], at_us: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    """By series and time, those alike as they came. One key is sorted in half the time of two, if both fit in it."""
+    if not len(series):
+        return np.zeros(0, np.intp)
+    since_us = at_us - at_us.min()
+    bits = int(since_us.max()).bit_length()
+    if bits + int(series.max()).bit_length() > _KEY_BITS:
+        return np.lexsort((at_us, series))
+    return np.argsort((series.astype(np.int64) << bits) + since_us, kind="stable")

@@ -14,6 +14,7 @@ from contract.columns import (
     SERIES,
     TICK_MASK,
     TICK_NS,
+    Parts,
     check_decimals,
     check_quality,
     check_runs,
@@ -50,6 +51,8 @@ def decode_columns(header: Header, data: bytes, inventory_size: int) -> Columns:
     series = np.cumsum(_whole(parts.gaps, runs) + 1) - 1  # cannot overflow: 100,000 numbers of 32 bits at most
     check_series(int(series[-1]) if runs else -1, min(inventory_size, SERIES))
 
+    if runs == items:  # one reading of each series, as of a minute mostly: nothing to sum up
+        return _singles(header, parts, series, decimals, is_raw, quality)
     run = np.repeat(np.arange(runs), counts)
     starts = np.cumsum(counts) - counts
     is_later = np.ones(items, np.bool_)
@@ -62,6 +65,22 @@ def decode_columns(header: Header, data: bytes, inventory_size: int) -> Columns:
     if parts.raw_values:
         value[is_raw[run]] = _whole(parts.raw, parts.raw_values).view(np.float64)
     return Columns(series[run].astype(np.uint32), header.base_ns + (tick & TICK_MASK) * TICK_NS, value, quality)
+
+
+def _singles(
+    header: Header,
+    parts: Parts,
+    series: npt.NDArray[np.int64],
+    decimals: npt.NDArray[np.uint8],
+    is_raw: npt.NDArray[np.bool_],
+    quality: npt.NDArray[np.uint8],
+) -> Columns:
+    """The readings where each run is one."""
+    tick = np.cumsum(_signed(_whole(parts.first_ticks, parts.runs)))
+    value = _signed(_whole(parts.first_numbers, parts.runs)) / _TENS[decimals]
+    if parts.raw_values:
+        value[is_raw] = _whole(parts.raw, parts.raw_values).view(np.float64)
+    return Columns(series.astype(np.uint32), header.base_ns + (tick & TICK_MASK) * TICK_NS, value, quality)
 
 
 def decode_series(header: Header, data: bytes, places: Sequence[int]) -> list[Columns]:
