@@ -5,7 +5,7 @@ is found here and set aside.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 
@@ -15,6 +15,8 @@ _MOST_TEXT = 10_000
 _MOST_NAME = 200
 """Names are looked up by indexes, which take no more than some 2,700 bytes."""
 _MOST_SECONDS = 1e9
+MOST_DEVICES, MOST_SERIES = 5_000, 20_000
+"""Of a box, those that it had before included: all of them are read for each of its requests, and never go."""
 _BIGINT = 2**63
 _MOST_ITEMS = 10**12
 """Of a loss: no box has had so many, and what pages add up must fit 64 bits."""
@@ -22,6 +24,8 @@ _MOST_ITEMS = 10**12
 
 def problem_of(record: Record) -> str | None:
     """Why a record cannot be kept, in a few words; None for one that can."""
+    if isinstance(record, InventoryRecord) and (problem := _problem_of_size(record)):
+        return problem
     for part in _leaves(record):
         if isinstance(part, str) and "\x00" in part:
             return "text with a NUL character"
@@ -38,6 +42,27 @@ def problem_of(record: Record) -> str | None:
         return f"a loss from {record.first} to {record.last}"
     if isinstance(record, LossReceipt) and not 0 <= record.items <= _MOST_ITEMS:
         return f"a loss of {record.items} items"
+    return None
+
+
+def _problem_of_size(record: InventoryRecord) -> str | None:
+    devices, series = len(record.devices), len(record.series)
+    if devices > MOST_DEVICES or series > MOST_SERIES:
+        return f"an inventory of {devices} devices with {series} series: divide them among boxes"
+    return None
+
+
+def problem_with_known(record: Record, devices: Collection[str], series: Collection[tuple[str, str]]) -> str | None:
+    """Why an inventory cannot be kept beside the devices and series that the box has named before."""
+    if not isinstance(record, InventoryRecord):
+        return None
+    all_devices = len({*devices, *(device.id for device in record.devices)})
+    all_series = len({*series, *((one.device, one.point) for one in record.series)})
+    if all_devices > MOST_DEVICES or all_series > MOST_SERIES:
+        return (
+            f"an inventory with which the box has named {all_devices} devices with {all_series} series by now:"
+            " enrol it anew"
+        )
     return None
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from cloud.ingest.chain import Incoming
-from cloud.ingest.checks import problem_of
+from cloud.ingest.checks import problem_of, problem_with_known
 from cloud.store import Connection, gateways, streams
 from cloud.store.changes import Change
 from cloud.store.streams import Boot, Source, StateRow
@@ -110,14 +110,14 @@ class UrgentWriter:
         """Applies what can be; then raises LeftOutError when some could not, so that people can look at those."""
         refused: list[tuple[int, str]] = []
         for place, record in enumerate(records):
-            problem = problem_of(record)
+            problem = problem_of(record) or problem_with_known(record, self._devices.keys(), self._series.keys())
             if problem is None and not await self._apply_record(boot, record):
                 problem = "a name that the inventory does not have"
             if problem is not None:
                 refused.append((place, problem))
         if refused:
             place, problem = refused[0]
-            what = f"{len(refused)} records cannot be kept. The first holds {problem}: {records[place]}"
+            what = f"{len(refused)} records cannot be kept. The first holds {problem}: {str(records[place])[:1000]}"
             raise LeftOutError(what, [place for place, _ in refused])
 
     def _take_first_clocks(self, bodies: list[tuple[Record, ...]]) -> None:
