@@ -81,6 +81,8 @@ class Upkeep:
             ways[rows] = (keep.days(rows), partial(_drop_rows, tier=tier, rows=rows))
         dropped = {}
         for what, (days, drop) in ways.items():
+            if what == "readings":  # or a box that brings late ones all the time would have all of them kept for ever
+                await self.roll_up_ripe(now)
             if count := await self._drop(what, now - timedelta(days=days), drop):
                 dropped[what] = count
         return dropped
