@@ -110,8 +110,8 @@ class Cloud(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ca: str | None = None
     """PEM file of an own certificate authority, relative to the site file."""
     metered: bool = False
-    """The way there is paid for by the byte (4G): the box keeps in touch each minute, repeats each quarter of an hour
-    what did not change, and sends telemetry together."""
+    """The way there is paid for by the byte (4G): the box keeps in touch each minute, repeats seldom what did not
+    change (telemetry each quarter of an hour, states each hour), and sends telemetry together."""
     max_kbit_s: Annotated[int, msgspec.Meta(ge=16, le=1_000_000)] | None = None
     """Telemetry may take so much of the link, in kbit/s; alarms and states are not held back by it."""
     budget_mb_month: Annotated[int, msgspec.Meta(ge=50, le=1_000_000)] | None = None

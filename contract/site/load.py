@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from contract.config import Loaded, Problem, is_bad, load_file, nearest
-from contract.kinds import KINDS, PointType
+from contract.kinds import KINDS, Lane, PointType
 from contract.profile import (
     AnyProfile,
     BleProfile,
@@ -72,8 +72,10 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 LINK_HEARTBEAT_S: Seconds = 300.0
 """How often the box repeats each device's link state, so that the cloud can tell silence from calm."""
-METERED_HEARTBEAT_S: Seconds = 900.0
-"""On a metered link nothing that did not change is repeated more often. That the box itself lives its beats say."""
+METERED_STATE_S: Seconds = 3600.0
+METERED_TELEMETRY_S: Seconds = 900.0
+"""On a metered link nothing that did not change is repeated more often. That the box itself lives its beats say, and a
+device that falls silent is news at once."""
 
 
 D_co = TypeVar("D_co", bound=Device, covariant=True)
@@ -214,18 +216,19 @@ def resolve(site: Site, profiles: Mapping[str, AnyProfile]) -> list[ResolvedDevi
         return [Resolved(device, bus, profiles[device.profile]) for bus in site.buses for device in bus.devices]
     calm = {name: _calmed(profiles[name]) for name in {device.profile for bus in site.buses for device in bus.devices}}
     return [
-        Resolved(device, bus, calm[device.profile], max(LINK_HEARTBEAT_S, METERED_HEARTBEAT_S))
+        Resolved(device, bus, calm[device.profile], max(LINK_HEARTBEAT_S, METERED_STATE_S))
         for bus in site.buses
         for device in bus.devices
     ]
 
 
 def _calmed(profile: AnyProfile) -> AnyProfile:
-    """A profile whose points repeat what did not change each METERED_HEARTBEAT_S at most."""
-    replace = msgspec.structs.replace
+    """A profile whose points seldom repeat what did not change."""
+    replace, kind = msgspec.structs.replace, KINDS[profile.kind].points
+    least_s = {Lane.BULK: METERED_TELEMETRY_S, Lane.URGENT: METERED_STATE_S}
     points = {
         name: replace(
-            point, report=replace(point.report, heartbeat_s=max(point.report.heartbeat_s, METERED_HEARTBEAT_S))
+            point, report=replace(point.report, heartbeat_s=max(point.report.heartbeat_s, least_s[kind[name].lane]))
         )
         for name, point in profile.points.items()
     }
