@@ -20,7 +20,7 @@ from cloud import problems
 from cloud.alarms.engine import Engine
 from cloud.alarms.rules import RuleBook
 from cloud.commands.commands import Commands
-from cloud.commands.downs import Downs
+from cloud.commands.downs import TAKEOVER, Downs
 from cloud.console.app import console
 from cloud.console.backend.alarms import Alarms
 from cloud.console.backend.devices import Devices
@@ -46,8 +46,8 @@ from contract.service import keep_watchdog, notify, until_stopped
 from contract.session import DOWN_PATH, HEARTBEAT_S, MAX_BEAT_S
 
 log = structlog.get_logger()
-CONNECTIONS = 12
-INGEST_AT_ONCE = 3
+CONNECTIONS = 20
+INGEST_AT_ONCE = 8
 """Of urgent; with the groups of bulk and settling that leaves connections for the console, however many boxes come."""
 _WAIT_FOR_DATABASE_S = 60.0
 _KEEP_ALIVE_S = round(MAX_BEAT_S) + 15
@@ -184,6 +184,20 @@ class _Server(uvicorn.Server):
 
 class _Connection(HttpToolsProtocol):
     """uvicorn's, which keeps a connection that was reset in memory until it would have been idle for too long."""
+
+    def on_message_begin(self) -> None:
+        """Offers to be taken over, as an extension of ASGI."""
+        super().on_message_begin()
+        self.scope["extensions"] = {TAKEOVER: {"by": self._give_up}}
+
+    def _give_up(self, successor: asyncio.Protocol) -> asyncio.Transport:
+        """Hands the connection over, and keeps nothing that would keep itself in memory."""
+        transport, self.cycle.disconnected = self.transport, True
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        transport.set_protocol(successor)
+        vars(self).clear()
+        return transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Lets go of it at once."""

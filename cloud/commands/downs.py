@@ -1,7 +1,8 @@
 """The down streams: where boxes listen for their orders, ten thousand of them a process.
 
-An idle one costs what its socket does: no task of its own but the server's, no timer, no statement. All are looked
-after together: whose heartbeat is due, who was woken and who is new share a transaction.
+An idle one costs what its socket does: no task, no timer, no statement, and nothing of the HTTP server's, which gives
+up the connection once the answer has begun. All are looked after together: whose heartbeat is due, who was woken and
+who is new share a transaction.
 """
 
 import asyncio
@@ -31,35 +32,57 @@ _OPEN = Gauge("anju_down_streams", "Boxes that listen for orders")
 MOST_TOGETHER = 500
 _EARLY = 1 / 20
 """A heartbeat may come earlier by this part of its period, so that many share a look."""
-_START = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [(b"content-type", b"application/x-ndjson"), (b"x-accel-buffering", b"no")],
-}
+TAKEOVER = "anju.takeover"
+"""The extension of ASGI by which the server gives up a connection; `by` is a Takeover."""
+Takeover = Callable[[asyncio.Protocol], asyncio.Transport]
+_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\nx-accel-buffering: no\r\n"
+    b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+)
 _HEARTBEAT = b"\n"
+_MOST_UNREAD = 64 << 10
 
 
-class _Down:
-    """One box's open stream."""
+class _Down(asyncio.Protocol):
+    """One box's open stream, and the protocol of its connection."""
 
-    __slots__ = ("due_s", "gateway", "heartbeat_s", "id", "is_new", "is_open", "send", "session", "task")
+    __slots__ = ("_downs", "_transport", "due_s", "gateway", "heartbeat_s", "id", "is_new", "is_open", "session")
 
-    def __init__(self, gateway: Gateway, send: Send, heartbeat_s: float) -> None:
-        self.id, self.task = uuid4(), asyncio.current_task()
-        self.gateway, self.session, self.send, self.heartbeat_s = gateway.id, gateway.session, send, heartbeat_s
+    def __init__(self, downs: "Downs", gateway: Gateway, heartbeat_s: float) -> None:
+        self.id = uuid4()
+        self.gateway, self.session, self.heartbeat_s = gateway.id, gateway.session, heartbeat_s
         self.is_new = self.is_open = True
         self.due_s = 0.0
+        self._downs = downs
 
-    def tell(self, said: bytes, *, is_last: bool = False) -> None:
+    def begin(self, takeover: Takeover) -> bool:
+        """Takes the connection over from the server, and answers; false where it is lost already."""
+        self._transport = takeover(self)
+        self.is_open = not self._transport.is_closing()
+        if self.is_open:
+            self._transport.write(_HEAD)
+        return self.is_open
+
+    def tell(self, said: bytes) -> None:
         """Writes to the stream. Whoever has not read 64 KB of heartbeats is gone: their stream is let go."""
-        if self.is_open and not _at_once(self.send(_part(said, is_last=is_last))) and self.task is not None:
+        if not self.is_open:
+            return
+        self._transport.write(b"%x\r\n%b\r\n" % (len(said), said))
+        if self._transport.get_write_buffer_size() > _MOST_UNREAD:
             self.is_open = False
-            self.task.cancel()
+            self._transport.abort()
 
     def end(self) -> None:
         """Ends the stream in order, once."""
-        self.tell(b"", is_last=True)
+        if self.is_open:
+            self.is_open = False
+            self._transport.write(b"0\r\n\r\n")
+            self._transport.close()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """The box went away, or we let it go."""
         self.is_open = False
+        self._downs.gone(self)
 
 
 class Downs:
@@ -77,30 +100,26 @@ class Downs:
         self._count = count()
         self._wake = asyncio.Event()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves a box until it goes, its session ends or it has a newer stream. Raises as `authenticate` does."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's form
+        """Begins to serve a box, until it goes, its session ends or it has a newer stream. Raises as `authenticate`."""
         request = Request(scope)
-        down = _Down(await self._authenticate(request), send, self._period_s(request.query_params.get("heartbeat_s")))
-        del request
-        scope["headers"].clear()  # they would stay in memory for as long as the stream
-        await send(_START)
+        period_s = self._period_s(request.query_params.get("heartbeat_s"))
+        down = _Down(self, await self._authenticate(request), period_s)
+        if not down.begin(scope["extensions"][TAKEOVER]["by"]):
+            return  # it went away while it was asked who it is
         name = str(down.gateway)
         if (older := self._open.get(name)) is not None:
             older.end()
         self._open[name] = down
         _OPEN.set(len(self._open))
         self._look_soon([down])
-        try:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-        except asyncio.CancelledError:
-            if down.is_open:
-                raise
-        finally:
-            down.is_open = False
-            if self._open.get(name) is down:
-                del self._open[name]
-                _OPEN.set(len(self._open))
+
+    def gone(self, down: _Down) -> None:
+        """A stream's connection is lost."""
+        name = str(down.gateway)
+        if self._open.get(name) is down:
+            del self._open[name]
+            _OPEN.set(len(self._open))
 
     def _period_s(self, asked: str | None) -> float:
         """How often a box wants to hear that we live, within what is good for both."""
@@ -195,21 +214,6 @@ class Downs:
         for down in downs:
             down.is_new = False
         return standing, waiting
-
-
-def _at_once(sending: Awaitable[None]) -> bool:
-    """Whether a send was done without waiting; one that would wait is given up."""
-    steps = sending.__await__()
-    try:
-        next(steps)
-    except StopIteration:
-        return True
-    steps.close()
-    return False
-
-
-def _part(said: bytes, *, is_last: bool) -> dict[str, object]:
-    return {"type": "http.response.body", "body": said, "more_body": not is_last}
 
 
 def _line(item: WaitingCommand) -> bytes:
