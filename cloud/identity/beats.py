@@ -27,6 +27,8 @@ class _Pending:
 
     def __init__(self) -> None:
         self.oldest_at: datetime | None = None
+        self.oldest_s = 0.0
+        """When the oldest session was last heard."""
         self.newest_at: datetime | None = None
         self.beat: Beat | None = None
         self.at_s = time.monotonic()
@@ -35,16 +37,18 @@ class _Pending:
     def take(self, session_at: datetime, beat: Beat) -> None:
         # A box never goes back to a session that it has left.
         self.shared |= self.newest_at is not None and session_at < self.newest_at
-        self.oldest_at = min(session_at, self.oldest_at or session_at)
         self.newest_at = max(session_at, self.newest_at or session_at)
         self.beat, self.at_s = beat, time.monotonic()
+        if self.oldest_at is None or session_at <= self.oldest_at:
+            self.oldest_at, self.oldest_s = session_at, self.at_s
 
     def come_before(self, later: "_Pending") -> None:
         """What was not written goes with what came meanwhile."""
         later.shared |= self.shared
         if self.newest_at is not None and self.oldest_at is not None:
             later.shared |= later.oldest_at is not None and later.oldest_at < self.newest_at
-            later.oldest_at = min(self.oldest_at, later.oldest_at or self.oldest_at)
+            if later.oldest_at is None or self.oldest_at < later.oldest_at:
+                later.oldest_at, later.oldest_s = self.oldest_at, self.oldest_s
             later.newest_at = max(self.newest_at, later.newest_at or self.newest_at)
         later.beat = later.beat or self.beat
 
@@ -119,19 +123,20 @@ class Beats:
         await self._tell(heard, reports)
 
     async def _write(self, pending: dict[UUID, _Pending]) -> list[Heard]:
-        now_s = time.monotonic()
-        beaten = {
-            gateway: Beaten(
-                p.beat.urgent_blocks if p.beat is not None else None,
-                p.beat.bulk_blocks if p.beat is not None else None,
-                timedelta(seconds=now_s - p.at_s),
-                p.oldest_at,
-                p.newest_at,
-                p.shared,
-            )
-            for gateway, p in sorted(pending.items())
-        }
         async with self._database.transaction() as connection:
+            now_s = time.monotonic()
+            beaten = {
+                gateway: Beaten(
+                    p.beat.urgent_blocks if p.beat is not None else None,
+                    p.beat.bulk_blocks if p.beat is not None else None,
+                    timedelta(seconds=now_s - p.at_s),
+                    p.oldest_at,
+                    timedelta(seconds=now_s - p.oldest_s),
+                    p.newest_at,
+                    p.shared,
+                )
+                for gateway, p in sorted(pending.items())
+            }
             heard = await boxes.beats(connection, beaten)
             for box in heard:
                 if box.shared and not box.was_shared:

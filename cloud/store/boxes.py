@@ -18,14 +18,16 @@ _SQL = load_queries("boxes")
 class Beaten(msgspec.Struct, frozen=True):
     """What was heard of a box lately: its newest beat, how long ago, and when the sessions were opened that beat.
 
-    `shared`: an older session beat after a newer one, which only two boxes can do; so does the oldest of these, where a
-    newer one was heard in an earlier write. Without a beat (None) something else was heard of it.
+    `shared`: an older session beat after a newer one, which only two boxes can do; so does the oldest of these, where
+    it was last heard (`oldest_ago`) after one was opened that is known from an earlier write, which may be another
+    process's. Without a beat (None) something else was heard of it.
     """
 
     urgent_blocks: int | None
     bulk_blocks: int | None
     ago: timedelta
     oldest_at: datetime | None
+    oldest_ago: timedelta
     newest_at: datetime | None
     shared: bool
 
@@ -156,6 +158,7 @@ async def beats(connection: Connection, beaten: Mapping[UUID, Beaten]) -> list[H
     rows = await connection.fetch(
         _SQL["beats"], list(beaten), [b.urgent_blocks for b in heard], [b.bulk_blocks for b in heard],
         [b.ago for b in heard], [b.oldest_at for b in heard], [b.newest_at for b in heard], [b.shared for b in heard],
+        [b.oldest_ago for b in heard],
     )  # fmt: skip
     return rows_as(Heard, rows)
 

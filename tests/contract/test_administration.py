@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from cloud.commands.commands import CommandRefusedError
@@ -281,6 +282,18 @@ async def test_beats_are_written_together_with_the_time_at_which_they_came(estat
     assert box.report is not None
     assert (box.report.uptime_s, box.report.buses[0].id, box.report.buses[0].problem) == (60, "rs485-a", "ab")
     await beats.write()  # nothing to write
+
+
+async def test_a_box_that_goes_on_at_another_process_is_no_copy(estate: Estate) -> None:
+    slow, quick = Beats(estate.store), Beats(estate.store)
+    slow.take(session(estate), Beat())
+    quick.take(later := session(estate), Beat())
+    await quick.write()
+    await slow.write()  # what it heard before
+    assert await estate.rows("SELECT shared, session_at FROM gateway_now") == [(False, later.session_at)]
+    slow.take(msgspec.structs.replace(later, session_at=later.session_at - timedelta(minutes=1)), Beat())
+    await slow.write()
+    assert await estate.rows("SELECT shared FROM gateway_now") == [(True,)]
 
 
 async def test_beats_wait_for_a_database_that_is_away(estate: Estate) -> None:

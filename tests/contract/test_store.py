@@ -9,13 +9,14 @@ import msgspec
 import pytest
 
 from cloud.alarms.engine import NoSuchAlarmError
+from cloud.ingest import checks
 from cloud.ingest.refused import RefusedError
 from cloud.store import Connection, alarms, boxes, commands, devices, gateways
 from contract.columns import Row
 from contract.errors import BlockError
 from contract.kinds import Lane
 from contract.messages import CommandResult, CommandStatus, Event, Quality
-from contract.records import LossReceipt, StateRecord
+from contract.records import InventoryRecord, LossReceipt, StateRecord
 from contract.session import NO_CURSOR, RefusalReason
 from tests.contract.conftest import Estate
 from tests.support.blocks import BOOT, SECOND, Chain, body, clock, inventory, position, smoke
@@ -138,6 +139,24 @@ async def test_what_a_box_says_again_of_itself_uses_up_no_ids(estate: Estate) ->
     assert await estate.rows("SELECT last_value FROM device_id_seq") == [(4,)]
     await send(estate, urgent, urgent.urgent(inventory(2)))
     assert await estate.rows("SELECT key FROM device WHERE NOT active") == [("smoke-2",)]
+
+
+async def test_a_box_that_names_ever_more_devices_is_told_to_stop(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "MOST_DEVICES", 4)
+    urgent = Chain(Lane.URGENT)
+    reply = await send(estate, urgent, urgent.urgent(inventory(4), clock(NOW_NS)))
+    assert reply.quarantined == 1
+    assert await estate.rows("SELECT count(*) FROM device") == [(0,)]
+    await send(estate, urgent, urgent.urgent(inventory(3)))
+    other = msgspec.structs.replace(inventory(3).devices[0], id="another")
+    reply = await send(
+        estate, urgent, urgent.urgent(InventoryRecord("西苑", (other,), ())), urgent.urgent(inventory(2))
+    )
+    assert reply.quarantined == 1
+    assert await estate.rows("SELECT count(*), count(*) FILTER (WHERE active) FROM device") == [(4, 3)]
+    assert [r for (r,) in await estate.rows("SELECT reason FROM quarantine ORDER BY id") if "5 devices" in r] != []
 
 
 async def test_bulk_waits_for_clock_and_inventory(estate: Estate) -> None:
@@ -436,7 +455,7 @@ async def believed(estate: Estate, key: str) -> dict[str, bool]:
 
 async def beat(connection: Connection, estate: Estate, urgent: int, bulk: int) -> bool:
     """A beat of the box, in a session of now; whether it was silent before."""
-    beaten = boxes.Beaten(urgent, bulk, timedelta(0), datetime.now(UTC), datetime.now(UTC), shared=False)
+    beaten = boxes.Beaten(urgent, bulk, timedelta(0), datetime.now(UTC), timedelta(0), datetime.now(UTC), shared=False)
     (heard,) = await boxes.beats(connection, {estate.gateway: beaten})
     return heard.was_silent
 

@@ -1,15 +1,16 @@
 -- name: beats
 -- Boxes live, and this much they still keep. What was heard lately, each box once ($4: how long ago); NULL where it was no
--- beat. Two boxes share an identity where an older session beats after a newer one: a box never goes back to a session that
--- it has left. $5 and $6: the oldest and the newest session that beat.
+-- beat. Two boxes share an identity where an older session beats after a newer one was opened: a box never goes back to a
+-- session that it has left. $5 and $6: the oldest and the newest session that beat; $8: how long ago the oldest did, since
+-- another process may have written what it heard after us before us.
 UPDATE gateway
 SET seen_at = greatest(gateway.seen_at, now() - beat.ago),
     urgent_backlog = coalesce(beat.urgent, gateway.urgent_backlog),
     bulk_backlog = coalesce(beat.bulk, gateway.bulk_backlog),
     session_at = greatest(gateway.session_at, beat.newest_at),
-    shared_at = CASE WHEN beat.shared OR beat.oldest_at < gateway.session_at THEN now() ELSE gateway.shared_at END
-FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::interval[], $5::timestamptz[], $6::timestamptz[], $7::boolean[])
-         AS beat (id, urgent, bulk, ago, oldest_at, newest_at, shared)
+    shared_at = CASE WHEN beat.shared OR beat.oldest_at < gateway.session_at AND gateway.session_at < now() - beat.oldest_ago THEN now() ELSE gateway.shared_at END
+FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::interval[], $5::timestamptz[], $6::timestamptz[], $7::boolean[],
+            $8::interval[]) AS beat (id, urgent, bulk, ago, oldest_at, newest_at, shared, oldest_ago)
 JOIN gateway_now AS before ON before.id = beat.id
 WHERE gateway.id = beat.id
 RETURNING gateway.id, gateway.estate, before.silent AS was_silent, before.shared AS was_shared,
