@@ -320,6 +320,8 @@ async def _next(wire: Wire, silence_s: float | None) -> object:
     try:
         return await wire.next(silence_s)
     except TimeoutError as e:
+        if e.errno is not None:  # the kernel's, see UNHEARD_MS: no time of ours has passed, and another try may do
+            raise ConnectionError("the connection is dead: nothing of what was sent arrived") from e
         raise TimeoutError(f"not a word for {silence_s:g} s") from e
     except h11.RemoteProtocolError as e:
         if not wire.has_heard:

@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 from collections import deque
+from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any, Final
 
@@ -20,6 +21,9 @@ STAGGER_S: Final = 0.25
 asyncio's own create_connection offers it, uvloop's does not.
 """
 MAX_ADDRESSES: Final = 8
+UNHEARD_MS: Final = 30_000
+"""What was sent and is not acknowledged for so long ends a connection: a mobile network that gave the box another
+address tells nobody, and an alarm must not wait for the whole time that a request may take."""
 NO_LOGIN: Final = "it wants a login: name one (cloud.proxy.user and .password in the site file, or in HTTPS_PROXY)"
 WRONG_LOGIN: Final = "it does not take its login: mend it (cloud.proxy.user and .password in the site file)"
 _Found = tuple[Any, ...]
@@ -129,6 +133,8 @@ async def _connect_to(found: _Found) -> socket.socket:
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
+        with suppress(OSError, AttributeError):  # not every system has it
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS)
         await asyncio.get_running_loop().sock_connect(sock, where)
     except BaseException:
         sock.close()

@@ -1,6 +1,7 @@
 """The client against uvicorn, which is what the cloud runs, and against servers that misbehave."""
 
 import asyncio
+import errno
 import gc
 import socket
 import ssl
@@ -12,6 +13,7 @@ import pytest
 from edge.http import client as client_module
 from edge.http import dial as dial_module
 from edge.http.client import MAX_CONNECTIONS, MAX_LINE, Client
+from edge.http.dial import UNHEARD_MS
 from edge.http.proxy import HttpProxy
 from tests.support.certificates import certificates
 from tests.support.http import request_of, scripted_server, uvicorn_server
@@ -185,6 +187,27 @@ async def test_a_request_is_repeated_once_where_that_does_no_harm(method, is_rep
             with pytest.raises(ConnectionError, match=r"closed before there was an answer|reset"):
                 await ask()
     assert (len(requests), len(connections)) == ((3, 2) if is_repeated else (2, 1))
+
+
+async def test_a_kept_connection_that_is_dead_without_a_word_costs_no_more_than_its_limit():
+    requests = []
+
+    async def serve(reader, writer):
+        is_first = not requests
+        while True:
+            requests.append(await request_of(reader))
+            if not is_first or len(requests) == 1:  # the second one is never answered: it did not even arrive
+                writer.write(OK)
+
+    async with scripted_server(serve) as (port, connections), Client(f"http://127.0.0.1:{port}") as client:
+        await get(client)
+        wire = client._kept[0][0]
+        assert wire.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == UNHEARD_MS
+        asking = asyncio.create_task(get(client))
+        await eventually(lambda: len(requests) == 2)
+        wire.reader.set_exception(OSError(errno.ETIMEDOUT, "Connection timed out"))  # as the kernel says it then
+        assert await asking == (200, b"ok")
+        assert len(connections) == 2
 
 
 async def test_a_request_on_a_new_connection_is_never_repeated():
