@@ -40,6 +40,30 @@ _SENTENCES: Final = [
         (r"there is no secret '(.*?)' in (\S+?)\.\s.*", r"密钥文件夹 \2 里没有“\1”，请放入同名文件"),
         (r"the secret '(.*?)' is no bindkey of (\S+?): .*", r"密钥“\1”不是 \2 的 bindkey：须为 32 位十六进制数"),
         (r"the cloud cannot be reached: (.*)", r"连不上云端：\1"),
+        (r"the cloud answered something unexpected: .*", "云端的回答无法识别：途中是否有需登录的网页或代理？"),
+        (r"the cloud answered 401.*", "云端不（再）接受本机的会话（401），正在重新登录；若持续，请在云端查看此网关"),
+        (r"the cloud answered (403|404).*", r"云端不认识本机或已停用（\1）：请在云端查看此网关，必要时重新接入"),
+        (r"the cloud answered (429|503).*", r"云端忙（\1）：数据保存在本机，稍后自动重试"),
+        (r"the cloud answered (\d+).*", r"云端回答 \1：数据保存在本机，稍后自动重试"),
+        (r"the cloud refused the blocks: (\w+)", r"云端要求补发（\1），本机正在处理"),
+        (
+            r"the cloud's certificate is not trusted .*",
+            "云端证书不受信任：请在站点文件 cloud.ca 指定证书，或检查本机日期",
+        ),
+        (
+            r"the proxy (\S+) answered 407.*it wants .*",
+            r"代理 \1 要求登录：请在站点文件填写 cloud.proxy.user 和 .password",
+        ),
+        (r"the proxy (\S+) answered 407.*it does .*", r"代理 \1 不接受此登录：请改正 cloud.proxy.user 和 .password"),
+        (r"the proxy (\S+) answered (.*)", r"代理 \1 回答 \2"),
+        (r"the name (\S+) cannot be looked up: .*", r"域名 \1 无法解析，请检查网络和 DNS"),
+        (r"no connection to (\S+) port (\d+): (.*)", r"连不上 \1 端口 \2：\3"),
+        (r"no connection within (\S+) s", r"\1 秒内连不上"),
+        (r"no whole answer within (\S+) s", r"\1 秒内没有收到完整应答"),
+        (r"not a word for (\S+) s", r"\1 秒没有回应"),
+        # the disk
+        (r"(\S+): the disk has not answered for (\d+) s", r"磁盘 \2 秒没有响应（\1）：可能已损坏，请准备更换"),
+        (r"kept in memory only: (.*)", r"仅存于内存，断电会丢失：请腾出空间或更换磁盘（\1）"),
         (
             r"another box speaks under this box's identity .*",
             "另有一台网关在用本机的身份（或本机磁盘是恢复的）：请让其中一台重新接入",
@@ -54,6 +78,7 @@ _SENTENCES: Final = [
         (r"this site file was rolled back, .*", "站点文件曾被回退，正在运行之前的配置。请改正后重新加载"),
         # what systems say
         (r"\[Errno 111\] .*|Connection refused", "对方拒绝连接"),
+        (r"\[Errno 110\] .*|Connection timed out", "连接超时"),
         (r"\[Errno 113\] .*|No route to host", "到对方没有路由"),
         (r"\[Errno 101\] .*|Network is unreachable", "网络不可达"),
         (r"\[Errno -[0-9]+\] .*", "域名无法解析"),

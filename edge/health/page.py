@@ -83,7 +83,7 @@ def _backlog(box: BoxStatus) -> Iterable[tuple[str, str]]:
         words = f"{stream.pending_blocks} 块 blocks · {stream.used_bytes / MIB:.1f} / {stream.quota_bytes / MIB:.0f} MB"
         html = _mark(not stream.failing, words)
         if stream.failing:
-            html += f"<br>{escape(f'磁盘拒绝写入 the disk refuses: {stream.failing}')}"
+            html += f"<br>{escape(f'磁盘拒绝写入 the disk refuses: {in_both(stream.failing)}')}"
         if stream.lost_items:
             html += f"<br>{_mark(False, f'已丢弃并上报 given up and declared: {stream.lost_items}')}"
         yield _STREAMS[lane], html

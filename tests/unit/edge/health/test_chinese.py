@@ -38,6 +38,13 @@ def test_what_a_port_says_is_known(number: int) -> None:
         ("the site file was rolled back: 3 devices were lost by it. Mend it and reload",
          "站点文件已回退：它使 3 台设备掉线。请改正后重新加载"),
         ("the cloud cannot be reached: [Errno 101] Network is unreachable", "连不上云端：网络不可达"),
+        ("the cloud cannot be reached: no connection to anju.example port 443: Connection refused",
+         "连不上云端：连不上 anju.example 端口 443：对方拒绝连接"),
+        ("the cloud cannot be reached: the proxy p:3128 answered 407 Login; it wants a login: name one (cloud.proxy",
+         "连不上云端：代理 p:3128 要求登录：请在站点文件填写 cloud.proxy.user 和 .password"),
+        ("the cloud answered 503: it is busy", "云端忙（503）：数据保存在本机，稍后自动重试"),
+        ("/d/u.db: the disk has not answered for 5 s", "磁盘 5 秒没有响应（/d/u.db）：可能已损坏，请准备更换"),
+        ("kept in memory only: disk I/O error", "仅存于内存，断电会丢失：请腾出空间或更换磁盘（disk I/O error）"),
         ("there is no secret 'k' in /etc/anju/secrets.\n    Put it there as a file of that name.",
          "密钥文件夹 /etc/anju/secrets 里没有“k”，请放入同名文件"),
     ],
@@ -58,5 +65,9 @@ def test_the_sentences_are_those_that_the_code_says() -> None:
                   "no connection to the broker {", "bluetoothd does not run; ", "is switched off; say",
                   "there is no Bluetooth adapter {", "devices were lost by it. ", "this site file was rolled back, ",
                   "another client at the broker took {", "the broker refuses the login ({", "is no bindkey of {",
-                  "the cloud cannot be reached: {", "nothing heard yet"):  # fmt: skip
+                  "the cloud cannot be reached: {", "nothing heard yet", "the cloud answered something unexpected: {",
+                  "the cloud answered {", "the cloud refused the blocks: {", "the cloud's certificate is not trusted (",
+                  "the proxy {", "it wants a login: ", "it does not take its login: ", "cannot be looked up: {",
+                  "port {port}: {problem}", "no whole answer", "not a word for {", "the disk has not answered for {",
+                  "kept in memory only: {"):  # fmt: skip
         assert start in code, f"nobody says {start!r} any more: edge/health/chinese.py"
