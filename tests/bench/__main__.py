@@ -19,7 +19,9 @@ from rich.table import Table
 from tests.bench.burst import burst
 from tests.bench.catchup import catchup
 from tests.bench.codec import codec
+from tests.bench.end_to_end import end_to_end
 from tests.bench.figures import Figure
+from tests.bench.growth import boxes
 from tests.bench.idle_bytes import idle_bytes
 from tests.bench.ingest import ingest
 from tests.bench.ingest_layouts import ingest_layouts
@@ -51,6 +53,8 @@ BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "burst": burst,
     "catchup": catchup,
     "idle_bytes": idle_bytes,
+    "boxes": boxes,
+    "end_to_end": end_to_end,
 }
 OUT = Path("build/bench.json")
 
