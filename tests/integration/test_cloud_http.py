@@ -199,6 +199,13 @@ async def test_nobody_learns_which_boxes_there_are(cloud: RunningCloud) -> None:
     assert answers[0] == answers[1] == answers[2]
 
 
+async def test_boxes_may_know_the_cloud_by_a_second_address(database_plain: Database) -> None:
+    async with running_cloud(database_plain.url, box_url="https://boxes.example.org:8443") as cloud:
+        box = await cloud.enrolled_box()
+        for audience, status in ((cloud.url, 200), ("https://boxes.example.org:8443", 200), ("https://x.org", 401)):
+            assert (await box.try_session(await box.challenge(), audience)).status == status
+
+
 @pytest.mark.parametrize("gateway", ["", "box", "\x00", "x" * 1000])
 async def test_an_id_that_is_none_is_refused(cloud: RunningCloud, gateway: str) -> None:
     body = msgspec.json.encode(ChallengeRequest(gateway))

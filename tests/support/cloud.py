@@ -190,7 +190,12 @@ class RunningCloud:
 
 @asynccontextmanager
 async def running_cloud(
-    database_url: str, *, connections: int = 5, heartbeat_s: float = 0.2, public_url: str | None = None
+    database_url: str,
+    *,
+    connections: int = 5,
+    heartbeat_s: float = 0.2,
+    public_url: str | None = None,
+    box_url: str = "",
 ) -> AsyncIterator[RunningCloud]:
     """One process of the cloud over a database, from its first answer to its orderly stop.
 
@@ -199,7 +204,7 @@ async def running_cloud(
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    settings = Settings(database_url, "127.0.0.1", port, public_url or url, "")
+    settings = Settings(database_url, "127.0.0.1", port, public_url or url, "", box_url=box_url)
     async with (
         Database.open(database_url, connections) as database,
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client,
