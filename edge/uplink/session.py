@@ -43,6 +43,9 @@ T = TypeVar("T")
 REQUEST_TIMEOUT_S = 30.0
 BLOCKS_TIMEOUT_S = 120.0
 """A full request on a slow mobile link takes its time."""
+SLOWEST_BYTES_S = 1000.0
+"""Bulk has as much longer as it takes at this pace, half of the lowest cap: a block that never fits its time would
+hold up all that come after it for ever."""
 SILENT_AFTER_HEARTBEATS = 3
 _MAX_DETAIL = 8192
 MAX_REPLY_BYTES = 64 << 10
@@ -122,10 +125,12 @@ class Requests:
 
     async def send(self, stream: Lane, blocks: list[bytes], pace: Pace | None = None) -> BlocksReply | Refusal:
         """Posts consecutive blocks; the cloud's cursor after COMMIT, or why it refused them (409)."""
+        body = join_blocks(blocks)
+        total_s = BLOCKS_TIMEOUT_S + (len(body) / SLOWEST_BYTES_S if pace is not None else 0.0)
         with _network_errors():
             async with self._http.request(
-                "POST", blocks_path(stream), body=join_blocks(blocks), headers=self._token, total_s=BLOCKS_TIMEOUT_S,
-                is_repeatable=True, pace=pace,
+                "POST", blocks_path(stream), body=body, headers=self._token, total_s=total_s, is_repeatable=True,
+                pace=pace,
             ) as answer:  # fmt: skip
                 reply: BlocksReply | Refusal
                 if answer.status == 409:

@@ -1,5 +1,6 @@
 """What a person reads when the way to the cloud is not as it should be, over the session's own requests."""
 
+import asyncio
 import ssl
 from email.utils import formatdate
 
@@ -14,6 +15,8 @@ from edge.http.client import Client
 from edge.http.proxy import HttpProxy
 from edge.provision.enrol import EnrolError, enrol
 from edge.provision.identity import Enrolment, Identity
+from edge.uplink import session
+from edge.uplink.pace import BulkPace
 from edge.uplink.session import Busy, Requests
 from tests.support.certificates import certificates
 from tests.support.http import request_of, scripted_server, uvicorn_server
@@ -126,6 +129,23 @@ async def test_retry_after_is_understood_as_seconds_and_as_a_date_of_the_clouds_
         with pytest.raises(Busy) as told:
             await requests.send(Lane.URGENT, [b"block"])
         assert told.value.after_s == (pytest.approx(told_s, abs=0.01) if told_s else told_s)
+
+
+async def test_a_large_block_has_the_time_that_a_slow_link_takes_for_it(monkeypatch):
+    monkeypatch.setattr(session, "BLOCKS_TIMEOUT_S", 0.1)
+
+    async def serve(reader, writer):
+        await request_of(reader)
+        await asyncio.sleep(0.3)
+        writer.write(b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n")
+
+    async with scripted_server(serve) as (port, _), Client(f"http://127.0.0.1:{port}") as client:
+        requests, blocks = Requests(client, f"http://127.0.0.1:{port}"), [bytes(2000)]
+        requests.token = "good"
+        with pytest.raises(Busy):
+            await requests.send(Lane.BULK, blocks, BulkPace(lambda: asyncio.sleep(0)))
+        with pytest.raises(Retryable, match="no whole answer within"):
+            await requests.send(Lane.URGENT, blocks)
 
 
 async def test_a_proxy_in_clear_that_wants_a_login_is_said_as_such():
