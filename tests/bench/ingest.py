@@ -1,14 +1,16 @@
 """The ingest, sustained: from blocks to rows that plain SQL reads, beside bare COPY of the same readings.
 
 Ours takes requests as boxes send them (each a box's next blocks), checks, decodes, lands, moves latest values and
-cursors, acknowledges, settles, marks roll-ups; the clock stops when landing is empty. The rival copies the same
-readings, in numpy-built binary COPY, into a plain table with a btree (series, time), 5,000 or 50,000 a transaction,
-whichever is faster in its turn. Both with everything durable.
+cursors, acknowledges, settles and marks roll-ups, while as many readings of the hours before are rolled up; the clock
+stops when landing is empty and those hours are done: all work that a reading makes is counted. The rival copies the
+same readings, in numpy-built binary COPY, into a plain table with a btree (series, time), 5,000 or 50,000 a
+transaction, whichever is faster in its turn. Both with everything durable.
 """
 
 import asyncio
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
@@ -20,18 +22,25 @@ from cloud.alarms.rules import RuleBook
 from cloud.commands.commands import Commands
 from cloud.ingest.ingest import Ingest
 from cloud.ingest.settle import ENOUGH_READINGS, Settler
+from cloud.settings import Keep
 from cloud.store import Database, landing
 from cloud.store.copy import COLUMNS, readings_as_copy
+from cloud.store.landing import Readings
+from cloud.upkeep.upkeep import Upkeep
 from contract.kinds import Lane
 from contract.session import join_blocks
 from tests.bench.figures import Figure, spread
 from tests.bench.ingest_load import BOXES, READINGS, SERIES, BoxLoad, in_order, introduce, make_load
 from tests.bench.ingest_server import bench_server
 
-TURNS = 5
-BLOCKS_A_REQUEST = (10, 1)
-"""5,000 readings a request, as many as the rival's smaller batch; and one block, as from boxes without a backlog."""
+TURNS = 3
+ALL = "all work"
+WAYS = {ALL: (10, True), "without roll-ups": (10, False), "one block a request, without roll-ups": (1, False)}
+"""Blocks a request and whether roll-ups are counted. Ten blocks are as many readings as the rival's smaller batch has;
+one comes from boxes without a backlog.
+"""
 RIVAL_BATCHES = (5_000, 50_000)
+EARLIER = timedelta(hours=3)
 PLAIN = """
 CREATE TABLE plain (series int NOT NULL, at timestamptz NOT NULL, value float8 NOT NULL, quality smallint NOT NULL);
 CREATE INDEX plain_series_at ON plain (series, at);
@@ -41,7 +50,7 @@ CREATE INDEX plain_series_at ON plain (series, at);
 async def ingest(_: Path) -> list[Figure]:
     """`ingest.vs_copy` over TURNS turns each, in turns."""
     load = make_load()
-    rates: dict[int, list[float]] = {blocks: [] for blocks in BLOCKS_A_REQUEST}
+    rates: dict[str, list[float]] = {way: [] for way in WAYS}
     rival: dict[int, list[float]] = {batch: [] for batch in RIVAL_BATCHES}
     async with bench_server() as server:
         for _turn in range(TURNS):
@@ -49,23 +58,24 @@ async def ingest(_: Path) -> list[Figure]:
                 for batch in RIVAL_BATCHES:
                     rival[batch].append(await copied(url, load, batch))
                     await server.quiet()
-            for blocks in BLOCKS_A_REQUEST:
+            for way, (blocks, rolling) in WAYS.items():
                 async with server.database() as url:
-                    rates[blocks].append(await settled(url, load, blocks))
+                    rates[way].append(await settled(url, load, blocks, rolling=rolling))
     best = [max(turn) for turn in zip(*rival.values(), strict=True)]
-    many, single = (rates[blocks] for blocks in BLOCKS_A_REQUEST)
-    ratios = {blocks: median(o / r for o, r in zip(rates[blocks], best, strict=True)) for blocks in BLOCKS_A_REQUEST}
+    ratios = {way: median(o / r for o, r in zip(rates[way], best, strict=True)) for way in WAYS}
+    told = ", ".join(f"{way} {ratios[way]:.2f}, {spread(rates[way])}/s" for way in WAYS)
     note = (
-        f"{READINGS:,} readings, {BOXES} boxes of {SERIES} series, {server.kind}; to empty landing; "
-        f"{BLOCKS_A_REQUEST[0]} one-minute blocks a request {spread(many)}/s, one block a request {spread(single)}/s "
-        f"(ratio {ratios[1]:.2f}); rival " + ", ".join(f"{b:,} a batch {spread(r)}/s" for b, r in rival.items())
+        f"{READINGS:,} readings, {BOXES} boxes of {SERIES} series in one-minute blocks, {server.kind}; until landing "
+        f"is empty and as many readings of earlier hours are rolled up: {told}; rival "
+        + ", ".join(f"{b:,} a batch {spread(r)}/s" for b, r in rival.items())
     )
     return [
         Figure(
-            name="ingest.vs_copy", value=ratios[BLOCKS_A_REQUEST[0]], unit="× rows/s", note=note, least=0.8,
+            name="ingest.vs_copy", value=ratios[ALL], unit="× rows/s", note=note, least=0.8,
             rival="asyncpg binary COPY, btree (series, time)", rival_value=1.0,
         ),
-        Figure(name="ingest.rows_per_s", value=median(many), unit="rows/s", note="settled, durable, all rules on",
+        Figure(name="ingest.rows_per_s", value=median(rates[ALL]), unit="rows/s",
+               note="settled and rolled up, durable, all rules on",
                rival="asyncpg binary COPY, btree (series, time)", rival_value=median(best)),
     ]  # fmt: skip
 
@@ -93,22 +103,45 @@ async def copied(url: str, load: Sequence[BoxLoad], batch: int) -> float:
     return _readings(load) / took_s
 
 
-async def settled(url: str, load: Sequence[BoxLoad], blocks: int) -> float:
-    """Rows a second of ours, `blocks` a request, from the first request to the last row."""
+async def settled(url: str, load: Sequence[BoxLoad], blocks: int, *, rolling: bool = False) -> float:
+    """Rows a second of ours, `blocks` a request, from the first request to the last row.
+
+    With `rolling` as many readings as are sent lie there from some hours ago, and the time runs until those are rolled
+    up as well: what a cloud does in the long run, each reading received once, settled once, rolled up once.
+    """
     async with Database.open(url, 12) as store:
         settler = Settler(store)
         ingest = Ingest(store, Engine(RuleBook()).evaluate, Commands(store).answer, settler.landed)
         await introduce(store, ingest, load)
+        now = datetime.fromtimestamp(load[0].began_ns / 1e9, UTC)  # what is sent is of hours that are not over then
+        if rolling:
+            await _before(store, load)
         began = time.perf_counter()
         settling = asyncio.create_task(settler.run())
+        rolled_up = asyncio.create_task(Upkeep(store, Keep()).roll_up_ripe(now))
         await send(ingest, load, blocks)
         await all_settled(store, settler)
+        hours = await rolled_up
         took_s = time.perf_counter() - began
         settling.cancel()
         await asyncio.wait([settling])
         async with store.connect() as connection:
-            _check(await connection.fetchval("SELECT count(*) FROM readings"), load)
+            _check(await connection.fetchval("SELECT count(*) FROM readings WHERE at >= $1", now), load)
+            counted = await connection.fetchval("SELECT coalesce(sum(count), 0) FROM readings_hour")
+            if bool(hours) != rolling or counted != rolling * _readings(load):
+                raise RuntimeError(f"{counted} readings are rolled up, in {hours} hours of series")
     return _readings(load) / took_s
+
+
+async def _before(store: Database, load: Sequence[BoxLoad]) -> None:
+    """The same readings some hours earlier, as rows, of hours that are over and marked."""
+    earlier_us = EARLIER // timedelta(microseconds=1)
+    for box in load:
+        size = len(box.minutes)
+        series, value = np.tile(box.series, size), np.concatenate([minute.value for minute in box.minutes])
+        at_us = np.concatenate([minute.at_us for minute in box.minutes]) - earlier_us
+        async with store.transaction() as connection:
+            await landing.put_readings(connection, Readings(series, at_us, value, np.zeros(len(value), np.uint8)))
 
 
 async def send(ingest: Ingest, load: Sequence[BoxLoad], blocks: int) -> None:
