@@ -3,8 +3,8 @@
 import asyncio
 import math
 import ssl
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing, nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext, suppress
 from typing import Final, Never
 
 import msgspec
@@ -42,6 +42,11 @@ CATCH_UP_BLOCKS: Final = 16
 BUDGET_LOOK_S: Final = 60.0
 MOST_LEFT_OUT: Final = 4
 """So many beats in a row may be left out for blocks that were sent: the next says again how many are kept."""
+MOST_BUSY: Final = 3
+"""After so many beats in a row that the cloud did not take, it counts as lost: alarms hardly reach it either, and what
+sounds on the spot while the box is cut off must sound."""
+TURN_S: Final = 10.0
+"""So long a beat waits for a request of bulk; then it goes beside it: a box that is silent for long counts as lost."""
 REPORT_EVERY_S: Final = 3600.0
 """How often the box reports how it is; sooner when something of weight changed."""
 STEADY_NS: Final = 30_000_000_000
@@ -162,27 +167,40 @@ class Uplink:
 
     async def _beat(self, requests: Requests) -> Never:
         """Says that the box lives, also when it has nothing else to say; now and then also how it is."""
-        said, said_ns, left_out = None, 0, MOST_LEFT_OUT
+        said, said_ns, left_out, busy = None, 0, MOST_LEFT_OUT, 0
         while True:
             urgent, bulk = (self._outbox.status(lane).pending_blocks for lane in (Lane.URGENT, Lane.BULK))
             report = self._report() if self._report is not None else None
             weight = _weight(report)
             if said == weight and mono_ns() - said_ns < REPORT_EVERY_S * 1e9:
                 report = None
-            async with self._turn:
+            async with self._turn_of_beat():
                 rest_s = 0.0
                 if self.terms.is_metered and report is None and left_out < MOST_LEFT_OUT:
                     rest_s = self._heard_s + self.terms.beat_s - asyncio.get_running_loop().time()
                 if rest_s <= 0:  # else the cloud has heard of it by its blocks
-                    with suppress(Busy):  # the loops of the streams wait as long as the cloud asks for
+                    try:
                         reply = await requests.beat(Beat(urgent, bulk, report))
-                        left_out = -1
+                    except Busy:  # the loops of the streams wait as long as the cloud asks for
+                        busy += 1
+                        if busy >= MOST_BUSY:
+                            raise
+                    else:
+                        left_out, busy = -1, 0
                         if reply.is_identity_shared:
                             self._heard_another()
                         if report is not None:
                             said, said_ns = weight, mono_ns()
             left_out += 1
             await asyncio.sleep(rest_s if rest_s > 0 else self.terms.beat_s)
+
+    @asynccontextmanager
+    async def _turn_of_beat(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TURN_S):
+                    await stack.enter_async_context(self._turn)
+            yield
 
     # Down
 

@@ -85,6 +85,7 @@ class FakeCloud:
         self.claims: dict[str, str | int] = {}
         """Claim code to gateway id, or to the status that refuses it."""
         self.faults: deque[Callable[[web.Request], Any]] = deque()
+        self.takes_no_beat = False
         self.cut_after_commit = 0
         """So many requests are committed, and their connection is cut before the answer."""
         self.expires_s, self.heartbeat_s = expires_s, heartbeat_s
@@ -253,6 +254,8 @@ class FakeCloud:
         gateway = self._authorised(request)
         if gateway is None:
             return web.Response(status=401)
+        if self.takes_no_beat:
+            return web.Response(status=503)
         gateway.beats.append(msgspec.json.decode(await request.read(), type=Beat))
         return web.Response(body=msgspec.json.encode(BeatReply()), content_type="application/json")
 

@@ -131,3 +131,24 @@ async def test_a_cap_holds_telemetry_and_not_alarms(tmp_path, max_bytes_s):
         sent = outbox.uplink.status.sent_bytes
         await delivered(outbox, 20)
         assert outbox.uplink.status.sent_bytes - sent <= max_bytes_s * (clock() - began + 1)
+
+
+async def test_a_beat_does_not_wait_for_a_request_of_bulk_that_takes_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(uplink_module, "TURN_S", 0.1)
+    held, is_held = asyncio.Event(), asyncio.Event()
+
+    async def hold(request):
+        is_held.set()
+        await held.wait()
+
+    async with FakeCloud() as cloud, box(tmp_path, cloud, terms=Terms(is_metered=True, beat_s=0.02)) as outbox:
+        await delivered(outbox)
+        cloud.faults.append(hold)
+        await outbox.put([telemetry(1.0, 1)])
+        await outbox.flush()
+        await is_held.wait()
+        beats = cloud.gateways["gw"].beats
+        known = len(beats)
+        await eventually(lambda: len(beats) >= known + 3)
+        held.set()
+        await delivered(outbox)

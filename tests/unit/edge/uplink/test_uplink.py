@@ -349,6 +349,17 @@ async def test_commands_come_down_and_a_dead_stream_is_opened_again(tmp_path):
         assert cloud.sessions == 1
 
 
+async def test_a_cloud_that_takes_no_beat_any_more_is_lost(tmp_path):
+    async with FakeCloud() as cloud, box(tmp_path, cloud, terms=Terms(beat_s=0.02)) as outbox:
+        await eventually(lambda: outbox.uplink.status.connected)
+        cloud.takes_no_beat = True
+        await eventually(lambda: not outbox.uplink.status.connected)
+        assert "503" in outbox.uplink.status.problem
+        cloud.takes_no_beat, known = False, len(cloud.gateways["gw"].beats)
+        await eventually(lambda: len(cloud.gateways["gw"].beats) > known + 5)
+        assert outbox.uplink.status.connected
+
+
 async def test_a_silent_down_stream_is_dead_after_three_heartbeats(tmp_path):
     async with FakeCloud(heartbeat_s=60) as cloud, box(tmp_path, cloud, terms=Terms(heartbeat_s=0.1)):
         await cloud.until(lambda: cloud.sessions >= 2)
