@@ -61,7 +61,8 @@ async def _measured(there: System, database: Database, states: list[Path]) -> tu
         )
         for state in states
     ]  # fmt: skip
-    found = [json.loads((await process.communicate())[0]) for process in processes]
+    said = [(await process.communicate())[0] for process in processes]
+    found = [json.loads(lines.splitlines()[-1]) for lines in said]  # after what it logged
     acknowledged_s = time.monotonic() - began
     wanted = rows + len(states) * READINGS
     while await _landed(database):
