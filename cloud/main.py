@@ -68,7 +68,9 @@ class Cloud:
         self.commands = Commands(database)
         self.downs = Downs(database, self._box, heartbeat_s)
         self.settler = Settler(database)
-        self.ingest = Ingest(database, self.engine.evaluate, self.commands.answer, self.settler.landed)
+        self.ingest = Ingest(
+            database, self.engine.evaluate, self.commands.answer, self.settler.landed, self.settler.crowds
+        )
         self.upkeep = Upkeep(database, settings.keep)
         self.deadman = Deadman(database, settings.deadman)
         self.pages = self._app(settings)

@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Gauge, Histogram
 
+from cloud.ingest.allowance import Allowance
 from cloud.ingest.bulk import Bad, Checked, check, decode
 from cloud.ingest.chain import MAX_TAKEN_BYTES, Incoming, Walk, walk
 from cloud.ingest.counts import BLOCKS, READINGS, SECONDS
@@ -95,12 +96,13 @@ class Request:
 
 class GroupCommit:
     """Stores the bulk requests of all boxes of this process. `landed` is told how many readings each
-    group landed, and says whether they become rows in time.
+    group landed, and says whether they become rows in time; `allowance` is told what was taken of whom.
     """
 
-    def __init__(self, database: Database, landed: Callable[[int], bool]) -> None:
+    def __init__(self, database: Database, landed: Callable[[int], bool], allowance: Allowance) -> None:
         self._database = database
         self._landed = landed
+        self._allowance = allowance
         self._inventories = Inventories()
         self._waiting: deque[Request] = deque()
         self._bytes = 0
@@ -255,6 +257,8 @@ class GroupCommit:
         SECONDS.labels(_BULK).observe(took_s)
         _BOXES.observe(len(members))
         stored.count()
+        for gateway, blocks in stored.taken.items():
+            self._allowance.take(gateway, blocks, began + took_s)
         self._landed(stored.readings)
         return stored
 
@@ -354,6 +358,7 @@ class _Stored:
         self.newest: list[tuple[UUID, tuple[tuple[group.Inventory, Newest], ...]]] = []
         self.bad: list[tuple[UUID, Bad]] = []
         self.cursors: dict[UUID, Cursor] = {}
+        self.taken: dict[UUID, Sequence[Incoming]] = {}
         self.opened: list[tuple[UUID, int, int]] = []
         self.sealed: dict[tuple[UUID, bytes], int] = {}
         self._counted: dict[str, int] = {}
@@ -375,6 +380,7 @@ class _Stored:
         cursor = Cursor(last.header.epoch, last.header.number, last.checksum)
         self.outcomes[member.gateway] = BlocksReply(cursor, len(checked.bad))
         self.cursors[member.gateway] = cursor
+        self.taken[member.gateway] = taken
         if cursor.epoch != start.epoch:
             self.opened.append((member.gateway, cursor.epoch, start.number))
             self.topics.add(f"gateways:{member.estate}")

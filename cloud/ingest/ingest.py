@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 
+from cloud.ingest.allowance import RATES, Allowance
 from cloud.ingest.chain import Incoming, read_block, walk
 from cloud.ingest.counts import BLOCKS, SECONDS
 from cloud.ingest.group import GroupCommit
@@ -14,27 +15,43 @@ from cloud.ingest.refused import RefusedError, RevokedError
 from cloud.ingest.urgent import Answer, UrgentWriter
 from cloud.store import Connection, Database, UnkeepableError, gateways, group, streams
 from cloud.store.changes import Evaluate
-from contract.errors import BlockError
+from contract.errors import BlockError, Retryable
 from contract.kinds import Lane
 from contract.session import BlocksReply, Cursor, Refusal, iter_blocks
 
 log = structlog.get_logger()
 _THREAD_BYTES = 64 << 10
 """Requests above it are read beside the event loop, which they would hold up for milliseconds."""
+_CROWDED_S = 30.0
 
 
 class Ingest:
     """Takes the blocks of boxes. `evaluate` is the alarms' look at changes, `answer` takes commands' results, `landed`
-    is told how many readings each commit landed, and says whether they become rows in time.
+    is told how many readings each commit landed, and says whether they become rows in time; `crowds` says of which
+    boxes so many wait for that that no more are taken of them.
     """
 
     def __init__(
-        self, database: Database, evaluate: Evaluate, answer: Answer, landed: Callable[[int], bool] = lambda _: True
+        self,
+        database: Database,
+        evaluate: Evaluate,
+        answer: Answer,
+        landed: Callable[[int], bool] = lambda _: True,
+        crowds: Callable[[UUID], bool] = lambda _: False,
     ) -> None:
         self._database = database
         self._evaluate = evaluate
         self._answer = answer
-        self._bulk = GroupCommit(database, landed)
+        self._crowds = crowds
+        self._allowances = {stream: Allowance(rate) for stream, rate in RATES.items()}
+        self._bulk = GroupCommit(database, landed, self._allowances[Lane.BULK])
+
+    def admit(self, gateway: UUID, stream: Lane) -> None:
+        """Raises Retryable where a box has to wait until more is taken of it; ask before its request is read."""
+        if wait_s := self._allowances[stream].wait_s(gateway, asyncio.get_running_loop().time()):
+            raise Retryable(f"this box has sent more than any has to say: it may go on in {wait_s:.0f} s", wait_s)
+        if stream is Lane.BULK and self._crowds(gateway):
+            raise Retryable("too many readings of this box wait to become rows", _CROWDED_S)
 
     async def take(self, gateway: UUID, estate: int, stream: Lane, body: bytes) -> BlocksReply:
         """Stores what continues the stream and returns the cursor, committed.
@@ -64,7 +81,9 @@ class Ingest:
     ) -> tuple[BlocksReply, set[str]]:
         with SECONDS.labels(Lane.URGENT).time():
             async with self._database.storing() as connection:
-                return await self._store(connection, gateway, estate, blocks, aside)
+                taken, reply, topics = await self._store(connection, gateway, estate, blocks, aside)
+        self._allowances[Lane.URGENT].take(gateway, taken, asyncio.get_running_loop().time())
+        return reply, topics
 
     async def _set_aside(self, gateway: UUID, estate: int, blocks: list[Incoming]) -> tuple[BlocksReply, set[str]]:
         """Takes the next block alone; where it is the one that the database refuses, sets it aside and goes on."""
@@ -79,8 +98,8 @@ class Ingest:
 
     async def _store(
         self, connection: Connection, gateway: UUID, estate: int, blocks: list[Incoming], aside: str
-    ) -> tuple[BlocksReply, set[str]]:
-        """Stores what continues the stream, or with `aside` sets it aside for that reason."""
+    ) -> tuple[tuple[Incoming, ...], BlocksReply, set[str]]:
+        """Stores what continues the stream, or with `aside` sets it aside for that reason; and says what that was."""
         now = datetime.now(UTC)
         stream = Lane.URGENT
         start = await streams.lock_cursor(connection, gateway, stream)
@@ -95,7 +114,7 @@ class Ingest:
             if found.refused:
                 BLOCKS.labels(stream, found.refused).inc()
                 raise RefusedError(Refusal(found.refused, start))
-            return BlocksReply(start), set()
+            return (), BlocksReply(start), set()
         topics: set[str] = set()
         if aside:
             for block in taken:
@@ -119,7 +138,7 @@ class Ingest:
         await streams.move_cursor(connection, gateway, stream, cursor)
         BLOCKS.labels(stream, "taken").inc(len(taken) - quarantined)
         BLOCKS.labels(stream, "quarantined").inc(quarantined)
-        return BlocksReply(cursor, quarantined), topics
+        return taken, BlocksReply(cursor, quarantined), topics
 
 
 def _read(body: bytes, stream: Lane) -> list[Incoming]:

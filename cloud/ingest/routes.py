@@ -99,6 +99,7 @@ def router(ingest: Ingest, authenticate: Authenticate, at_once: int) -> APIRoute
         gateway = await authenticate(request)
         size = min(int(request.headers.get("Content-Length", MAX_REQUEST_BYTES) or 0), MAX_REQUEST_BYTES)
         async with turns[stream].admit(gateway.id, size) as turn:
+            ingest.admit(gateway.id, stream)
             try:
                 async with asyncio.timeout(BODY_S):
                     body = await read_body(request, MAX_REQUEST_BYTES)

@@ -47,6 +47,8 @@ each other, forty rather than four, cost the index a third less.
 """
 MOST_AGE_S = 900.0
 """Where readings have waited for longer, bulk is sent away: the boxes are the buffer, not the database's disk."""
+MOST_OF_A_BOX = 5_000_000
+"""Readings of a box that may wait; who has more waits alone, long before everybody has to."""
 _KEY_BITS = 63
 _AGAIN_S = 2.0
 _DEPTH_S = 10.0
@@ -61,6 +63,7 @@ class Settler:
         self._rounds = [_Round(database, self._inventories) for _ in range(AT_ONCE)]
         self._landed = 0
         self._age_s = 0.0
+        self._crowding: frozenset[UUID] = frozenset()
         self._enough = asyncio.Event()
 
     def landed(self, readings: int) -> bool:
@@ -72,6 +75,10 @@ class Settler:
         if self._landed >= ENOUGH_READINGS:
             self._enough.set()
         return self._age_s < MOST_AGE_S
+
+    def crowds(self, gateway: UUID) -> bool:
+        """Whether more than MOST_OF_A_BOX readings of this box waited when it was last looked at."""
+        return gateway in self._crowding
 
     async def run(self) -> None:
         """Settles for ever: a round every ROUND_S, or as soon as ENOUGH_READINGS have landed."""
@@ -118,6 +125,7 @@ class Settler:
         """Looks how much waits, and for how long."""
         async with self._database.connect() as connection:
             depth = await landing.depth(connection)
+            self._crowding = await landing.boxes_above(connection, MOST_OF_A_BOX)
         _DEPTH.set(depth.readings)
         _AGE_S.set(depth.age_s)
         self._age_s = depth.age_s

@@ -155,6 +155,11 @@ async def depth(connection: Connection) -> Depth:
     return found
 
 
+async def boxes_above(connection: Connection, readings: int) -> frozenset[UUID]:
+    """Boxes of which more readings than that wait to be settled."""
+    return frozenset(row["gateway"] for row in await connection.fetch(_SQL["boxes_above"], readings))
+
+
 def joined(parts: Sequence[Readings]) -> Readings:
     """Readings one after the other."""
     if not parts:

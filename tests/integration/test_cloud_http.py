@@ -14,6 +14,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import Mount
 
 from cloud.identity import passwords
+from cloud.ingest.allowance import RATES, Rate
 from contract.block import MAX_BLOCK_BYTES
 from contract.kinds import Lane
 from contract.messages import CommandResult, CommandStatus
@@ -355,6 +356,22 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(cloud: Running
     is_problem(await cloud.post(blocks_path(Lane.BULK), bytes(MAX_REQUEST_BYTES + 1), box.headers), 413)
     is_problem(await cloud.post(blocks_path(Lane.BULK), bytes(MAX_REQUEST_BYTES), box.headers), 400)
     assert MAX_BLOCK_BYTES < MAX_REQUEST_BYTES
+
+
+async def test_a_box_that_sends_more_than_any_has_to_say_waits_as_long_as_it_is_told(
+    database_plain: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RATES, Lane.URGENT, Rate(items=1, items_per_s=0.01, bytes=1e9, bytes_per_s=1e9))
+    async with running_cloud(database_plain.url) as cloud:
+        box, other = await cloud.enrolled_box(), await cloud.enrolled_box()
+        await box.open_session()
+        await other.open_session()
+        chain = urgent_chain()
+        await box.post(Lane.URGENT, *chain.sent)  # two records
+        answer = await box.try_post(Lane.URGENT, chain.urgent(smoke("smoke", AT)))
+        assert "sent more than" in is_problem(answer, 503)["detail"]
+        assert 90 < waits_s(answer) <= 150  # a second record is a hundred seconds, spread by half
+        await other.post(Lane.URGENT, *urgent_chain().sent)
 
 
 async def test_a_token_writes_the_blocks_of_its_own_box_only(cloud: RunningCloud) -> None:

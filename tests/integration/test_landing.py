@@ -338,6 +338,26 @@ async def test_while_nothing_is_settled_for_long_bulk_waits_in_the_boxes(
     assert (await box.send(waiting_block)).cursor.number == 2
 
 
+async def test_a_box_of_which_too_much_waits_is_sent_away_before_everybody(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await boxes(estate, 2)
+    ingest = Ingest(
+        estate.store, estate.engine.evaluate, estate.commands.answer, estate.settler.landed, estate.settler.crowds
+    )
+    monkeypatch.setattr(settle, "MOST_OF_A_BOX", 1)
+    await one.send(one.block(), one.block())
+    await other.send(other.block())
+    await estate.settler.measure()
+    with pytest.raises(Retryable, match="of this box"):
+        ingest.admit(one.gateway, Lane.BULK)
+    ingest.admit(one.gateway, Lane.URGENT)
+    ingest.admit(other.gateway, Lane.BULK)
+    await estate.settler.settle_all()
+    await estate.settler.measure()
+    ingest.admit(one.gateway, Lane.BULK)
+
+
 async def _is_blocked(connection: Connection) -> bool:
     return bool(await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 

@@ -33,3 +33,7 @@ WHERE landing.gateway IN (SELECT gateway FROM box) AND last_at >= $2 AND first_a
 SELECT count(*) AS blocks, coalesce(sum(items), 0)::bigint AS readings,
        coalesce(extract(epoch FROM clock_timestamp() - min(landed_at)), 0)::float8 AS age_s
 FROM landing
+
+-- name: boxes_above
+-- Boxes of which more readings than $1 wait to be settled.
+SELECT gateway FROM landing GROUP BY gateway HAVING sum(items) > $1
