@@ -78,6 +78,7 @@ async def roll_up(connection: Connection, bucket: int, before: datetime, most: i
     """
     if not await connection.fetchval(_SQL["lock_bucket"], _LOCK, bucket):
         return 0
+    await connection.execute(_SQL["need_not_wait"])
     ripe = before if bucket >= 0 else before - DAY
     marked = sorted({row["at"] for row in await connection.fetch(_SQL["take_marks"], bucket, ripe, most)})
     if bucket >= 0:

@@ -16,6 +16,10 @@ GROUP BY bucket ORDER BY min(at), bucket LIMIT $3
 -- Whether this transaction may roll up a bucket: one process at a time, so that a day is always made of all its hours.
 SELECT pg_try_advisory_xact_lock($1, $2)
 
+-- name: need_not_wait
+-- Whoever rolls up does not wait for the disk: after a crash its marks are there again together with the older hours.
+SET LOCAL synchronous_commit = off
+
 -- name: take_marks
 -- The marks of a bucket's next $3 ripe hours or days, taken away. What is rolled up afterwards sees all rows that they stand for.
 DELETE FROM rollup_mark WHERE ctid = ANY(ARRAY(
