@@ -110,6 +110,9 @@ class Backlog(Protocol):
     async def wait_for_blocks(self, stream: Lane) -> None:
         """Returns when at least one block is pending."""
 
+    async def wait_for_more(self, stream: Lane, sealed_blocks: int) -> None:
+        """Returns when more blocks were sealed in this run than `sealed_blocks`."""
+
     async def wait_until_delivered(self, stream: Lane) -> None:
         """Returns when no block is pending."""
 

@@ -334,6 +334,13 @@ class Outbox:
         """Returns when at least one block is pending."""
         await self._streams[stream].some.wait()
 
+    async def wait_for_more(self, stream: Lane, sealed_blocks: int) -> None:
+        """Returns when more blocks were sealed in this run than `sealed_blocks`."""
+        of = self._streams[stream]
+        while of.sealed_blocks <= sealed_blocks:
+            of.more.clear()
+            await of.more.wait()
+
     async def wait_until_delivered(self, stream: Lane) -> None:
         """Returns when no block is pending."""
         await self._streams[stream].none.wait()

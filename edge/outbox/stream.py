@@ -44,6 +44,8 @@ class Stream:
         """Something is to be sealed."""
         self.some, self.none = asyncio.Event(), asyncio.Event()
         """Blocks are pending, or none are."""
+        self.more = asyncio.Event()
+        """A block was sealed."""
         self.progress = asyncio.Event()
         """The sealer went once through what there was."""
         self._losses = losses
@@ -63,6 +65,7 @@ class Stream:
             self.failing = ""
         self.sealed_blocks += 1
         self.sealed_items += items
+        self.more.set()
         self.changed()
 
     def fails(self, error: DiskError) -> None:

@@ -1,7 +1,7 @@
 """How long to wait before the next attempt."""
 
 import random
-from typing import Final
+from typing import Final, Self
 
 FIRST_S: Final = 2.0
 CAP_S: Final = 120.0
@@ -20,9 +20,13 @@ class Backoff:
     within two minutes; after a restart of ten seconds at 4,600 at most (tests/unit/edge/uplink/test_backoff.py).
     """
 
-    def __init__(self, first_s: float = FIRST_S, cap_s: float = CAP_S) -> None:
-        self._first_s, self._cap_s = first_s, cap_s
+    def __init__(self, first_s: float = FIRST_S, cap_s: float = CAP_S, most_told_s: float = MOST_TOLD_S) -> None:
+        self._first_s, self._cap_s, self._most_told_s = first_s, cap_s, most_told_s
         self._next_s = first_s
+
+    def within(self, cap_s: float, most_told_s: float) -> Self:
+        """Another one, bounded tighter: by `cap_s`, or by `most_told_s` where the other side asked for it."""
+        return type(self)(self._first_s, min(self._cap_s, cap_s), min(self._most_told_s, most_told_s))
 
     def reset(self) -> None:
         """The last attempt worked."""
@@ -34,5 +38,5 @@ class Backoff:
         self._next_s = min(self._next_s * 2, self._cap_s)
         if not told_s:
             return own_s
-        told_s = min(told_s, MOST_TOLD_S)
+        told_s = min(told_s, self._most_told_s)
         return told_s + random.uniform(0.0, max(SPREAD * told_s, own_s))  # noqa: S311  # likewise

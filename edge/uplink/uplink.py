@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext, suppress
@@ -53,6 +54,11 @@ STEADY_NS: Final = 30_000_000_000
 """A session that lived this long was a good one: the next attempt comes soon."""
 DISK_PATIENCE_S: Final = 5.0
 """So long the session waits for the disk to take its clock record; delivering goes on without, to make room."""
+URGENT_CAP_S, URGENT_TOLD_S = 15.0, 60.0
+"""Within a session urgent waits no longer than this between two tries, or so long as the cloud asks up to a minute:
+a proxy that says an hour knows nothing of alarms. How boxes come back to a cloud that went away is another matter."""
+SOONER_S: Final = (1.0, 5.0)
+"""So long after a try that failed, a new urgent block may be tried already: an alarm must not wait for an old state."""
 RENEW_AT: Final = 0.8
 """The token is renewed after this part of its life."""
 DISK_RETRY_S: Final = 1.0
@@ -227,7 +233,11 @@ class Uplink:
         What is wrong with this stream's file, or with its blocks, is waited out here and slows no other stream.
         """
         backoff, agreed = self._make_backoff(), False
+        if stream is Lane.URGENT:
+            backoff = backoff.within(URGENT_CAP_S, URGENT_TOLD_S)
+        is_cut = False
         while True:
+            known = None
             try:
                 if not agreed:
                     await self._agree(stream, cursor)
@@ -235,6 +245,7 @@ class Uplink:
                 await self._outbox.wait_for_blocks(stream)
                 if stream is Lane.BULK:
                     await self._until_bulk_may_go()
+                known = self._outbox.status(stream).sealed_blocks
                 blocks = await self._outbox.peek(
                     stream, self._pace.request_bytes if stream is Lane.BULK else self._urgent_bytes
                 )
@@ -252,13 +263,31 @@ class Uplink:
             except (Busy, Unsound) as e:
                 # peek checks each block anew, so a copy of ours that is damaged is found before the next attempt.
                 self._troubled(stream, str(e))
-                await asyncio.sleep(backoff.next_s(e.after_s))
+                is_cut = await self._rest(stream, backoff.next_s(e.after_s), None if is_cut else known)
                 continue
             if isinstance(answer, BlocksReply):
+                is_cut = False
                 backoff.reset()
                 session_backoff.reset()
             else:
                 await asyncio.sleep(backoff.next_s())
+
+    async def _rest(self, stream: Lane, wait_s: float, known: int | None) -> bool:
+        """Waits, on the urgent stream only until more than the `known` blocks are sealed; True when that cut it short.
+
+        None where the wait before was cut: then this one is not, so that many new blocks are no storm of tries.
+        """
+        if stream is Lane.BULK or known is None:
+            await asyncio.sleep(wait_s)
+            return False
+        soon_s = min(wait_s, random.uniform(*SOONER_S))  # noqa: S311  # jitter, no secret
+        await asyncio.sleep(soon_s)
+        try:
+            async with asyncio.timeout(wait_s - soon_s):
+                await self._outbox.wait_for_more(stream, known)
+        except TimeoutError:
+            return False
+        return True
 
     async def _agree(self, stream: Lane, cursor: Cursor) -> None:
         """Takes up the cloud's cursor, once a session."""

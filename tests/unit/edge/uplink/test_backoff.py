@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.uplink.backoff import CAP_S, FIRST_S, MOST_TOLD_S, SPREAD, Backoff
+from edge.uplink.uplink import URGENT_CAP_S, URGENT_TOLD_S
 
 BOXES = 30_000
 
@@ -61,3 +62,14 @@ def test_who_was_told_five_seconds_comes_between_five_and_what_jitter_adds():
     came = Counter(int(4 * Backoff().next_s(5)) for _ in range(BOXES))  # in quarters of a second
     assert min(came) == 20
     assert max(came.values()) <= BOXES / 8
+
+
+@given(st.one_of(st.none(), st.floats(0.1, 1e6)), st.integers(1, 20))
+def test_within_a_session_urgent_waits_a_quarter_of_a_minute_at_most_or_a_minute_where_that_is_asked(told_s, failures):
+    backoff = Backoff().within(URGENT_CAP_S, URGENT_TOLD_S)
+    for _ in range(failures):
+        wait_s = backoff.next_s(told_s)
+        if told_s is None:
+            assert wait_s <= URGENT_CAP_S
+        else:
+            assert min(told_s, URGENT_TOLD_S) <= wait_s <= (1 + SPREAD) * URGENT_TOLD_S

@@ -145,6 +145,30 @@ async def test_retry_after_is_obeyed(tmp_path):
         assert asyncio.get_running_loop().time() - started >= 0.7
 
 
+async def test_a_new_alarm_cuts_the_wait_of_an_old_state_short_and_only_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(uplink_module, "SOONER_S", (0.1, 0.2), raising=False)
+
+    def refuse(_):
+        return web.Response(status=503, headers={"Retry-After": "3"})
+
+    async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
+        await delivered(outbox)
+        clock = asyncio.get_running_loop().time
+        cloud.faults.extend([refuse, refuse])
+        await outbox.put([state("clear", 1)])
+        await eventually(lambda: len(cloud.faults) == 1)
+        await asyncio.sleep(0.5)
+        assert len(cloud.faults) == 1, "without anything new it waits as it was told"
+        began = clock()
+        await outbox.put([state("smoke", 2)])
+        await eventually(lambda: not cloud.faults)
+        assert clock() - began < 1.5, "the first wait was cut short"
+        await outbox.put([state("clear", 3)])
+        await delivered(outbox)
+        assert clock() - began >= 3, "the second was not"
+        assert words(cloud) == [1, 2, 3]
+
+
 async def test_a_revoked_token_opens_a_new_session(tmp_path):
     async with FakeCloud() as cloud, box(tmp_path, cloud) as outbox:
         await delivered(outbox)
