@@ -17,7 +17,7 @@ from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.messages import Command
 from contract.records import LossReceipt
-from contract.session import Beat, BlocksReply, Cursor, GatewayReport, Refusal, RefusalReason
+from contract.session import Beat, BeatReply, BlocksReply, Cursor, GatewayReport, Refusal, RefusalReason
 from edge.disk import DiskError
 from edge.http.client import KEEP_S, Client, Traffic
 from edge.http.proxy import HttpProxy
@@ -26,6 +26,7 @@ from edge.uplink.backoff import Backoff
 from edge.uplink.clock import CloudClock, clock_for
 from edge.uplink.meter import Meter
 from edge.uplink.pace import BulkPace
+from edge.uplink.reports import Reports
 from edge.uplink.session import Busy, Opened, Requests, SessionLost, Unsound, decode_command
 from edge.uplink.terms import PLAIN, Terms
 
@@ -48,8 +49,6 @@ MOST_BUSY: Final = 3
 sounds on the spot while the box is cut off must sound."""
 TURN_S: Final = 10.0
 """So long a beat waits for a request of bulk; then it goes beside it: a box that is silent for long counts as lost."""
-REPORT_EVERY_S: Final = 3600.0
-"""How often the box reports how it is; sooner when something of weight changed."""
 STEADY_NS: Final = 30_000_000_000
 """A session that lived this long was a good one: the next attempt comes soon."""
 DISK_PATIENCE_S: Final = 5.0
@@ -173,20 +172,17 @@ class Uplink:
 
     async def _beat(self, requests: Requests) -> Never:
         """Says that the box lives, also when it has nothing else to say; now and then also how it is."""
-        said, said_ns, left_out, busy = None, 0, MOST_LEFT_OUT, 0
+        reports, left_out, busy = Reports(self._report, self.terms.report_least_s), MOST_LEFT_OUT, 0
         while True:
             urgent, bulk = (self._outbox.status(lane).pending_blocks for lane in (Lane.URGENT, Lane.BULK))
-            report = self._report() if self._report is not None else None
-            weight = _weight(report)
-            if said == weight and mono_ns() - said_ns < REPORT_EVERY_S * 1e9:
-                report = None
+            report = reports.due()
             async with self._turn_of_beat():
                 rest_s = 0.0
                 if self.terms.is_metered and report is None and left_out < MOST_LEFT_OUT:
                     rest_s = self._heard_s + self.terms.beat_s - asyncio.get_running_loop().time()
                 if rest_s <= 0:  # else the cloud has heard of it by its blocks
                     try:
-                        reply = await requests.beat(Beat(urgent, bulk, report))
+                        reply = await self._tell(requests, Beat(urgent, bulk, report), reports)
                     except Busy:  # the loops of the streams wait as long as the cloud asks for
                         busy += 1
                         if busy >= MOST_BUSY:
@@ -195,10 +191,21 @@ class Uplink:
                         left_out, busy = -1, 0
                         if reply.is_identity_shared:
                             self._heard_another()
-                        if report is not None:
-                            said, said_ns = weight, mono_ns()
             left_out += 1
             await asyncio.sleep(rest_s if rest_s > 0 else self.terms.beat_s)
+
+    async def _tell(self, requests: Requests, beat: Beat, reports: Reports) -> BeatReply:
+        """Beats; where the cloud cannot read the report, without it: that the box lives it must know all the same."""
+        if beat.report is None:
+            return await requests.beat(beat)
+        try:
+            reply = await requests.beat(beat)
+        except Unsound as e:
+            log.warning("the cloud does not take this box's report", problem=str(e), hint="update the one or the other")
+            reports.refused()
+            return await requests.beat(msgspec.structs.replace(beat, report=None))
+        reports.said(beat.report)
+        return reply
 
     @asynccontextmanager
     async def _turn_of_beat(self) -> AsyncIterator[None]:
@@ -474,16 +481,6 @@ class Uplink:
         elif said != self.status.problem:
             log.warning("cloud not connected", problem=said)
         self.status = msgspec.structs.replace(self.status, problem=said)
-
-
-def _weight(report: GatewayReport | None) -> object:
-    """What of a report is news at once; the rest can wait for its hour."""
-    if report is None:
-        return None
-    is_spent = bool(report.budget_bytes) and report.month_bytes >= report.budget_bytes
-    buses = tuple((bus.id, bus.is_up) for bus in report.buses)
-    return (report.version, report.is_in_memory, is_spent, report.is_bulk_held, report.clock_source,
-            report.is_identity_shared, bool(report.lost_items), buses)  # fmt: skip
 
 
 def _raise_if_cancelled() -> None:

@@ -40,6 +40,7 @@ from contract.session import (
     ChallengeRequest,
     EnrolReply,
     EnrolRequest,
+    GatewayReport,
     Refusal,
     RefusalReason,
     SessionReply,
@@ -86,6 +87,8 @@ class FakeCloud:
         """Claim code to gateway id, or to the status that refuses it."""
         self.faults: deque[Callable[[web.Request], Any]] = deque()
         self.takes_no_beat = False
+        self.refused_reports: list[GatewayReport] | None = None
+        """Where it is a list, beats with a report are answered 400, and the report is here."""
         self.cut_after_commit = 0
         """So many requests are committed, and their connection is cut before the answer."""
         self.expires_s, self.heartbeat_s = expires_s, heartbeat_s
@@ -256,7 +259,11 @@ class FakeCloud:
             return web.Response(status=401)
         if self.takes_no_beat:
             return web.Response(status=503)
-        gateway.beats.append(msgspec.json.decode(await request.read(), type=Beat))
+        beat = msgspec.json.decode(await request.read(), type=Beat)
+        if beat.report is not None and self.refused_reports is not None:
+            self.refused_reports.append(beat.report)
+            return web.Response(status=400)
+        gateway.beats.append(beat)
         return web.Response(body=msgspec.json.encode(BeatReply()), content_type="application/json")
 
     async def _down(self, request: web.Request) -> web.StreamResponse:

@@ -1,6 +1,7 @@
 """An uplink that is paid for by the byte: what its beats tell, when telemetry waits, and when it need not."""
 
 import asyncio
+import itertools
 from types import SimpleNamespace
 
 import msgspec
@@ -32,6 +33,7 @@ def test_the_terms_of_a_site():
     metered = terms_of(Cloud(url="https://cloud", metered=True, max_kbit_s=128, budget_mb_month=300))
     assert (metered.beat_s, metered.heartbeat_s, metered.bulk_every_s) == (60.0, 120.0, 300.0)
     assert (metered.max_bytes_s, metered.month_bytes) == (16_000, 300_000_000)
+    assert (plain.report_least_s, metered.report_least_s) == (0.0, 300.0)
 
 
 async def test_a_report_goes_with_the_first_beat_and_when_something_of_weight_changed(tmp_path):
@@ -53,6 +55,42 @@ async def test_a_report_goes_with_the_first_beat_and_when_something_of_weight_ch
         await eventually(lambda: beats[-1].report is not None or any(beat.report for beat in beats[known:]))
         told = [beat.report for beat in beats[known:] if beat.report]
         assert [report.is_in_memory for report in told] == [True]
+
+
+async def test_a_report_that_the_cloud_does_not_take_ends_no_session_and_is_tried_again_later(tmp_path, monkeypatch):
+    said = {"report": REPORT}
+    more = {"terms": Terms(beat_s=0.02), "report": lambda: said["report"]}
+    async with FakeCloud() as cloud:
+        cloud.refused_reports = []
+        async with box(tmp_path, cloud, **more):
+            await eventually(lambda: len(cloud.gateways["gw"].beats) >= 3)
+            said["report"] = msgspec.structs.replace(REPORT, is_in_memory=True)
+            known = len(cloud.gateways["gw"].beats)
+            await eventually(lambda: len(cloud.gateways["gw"].beats) >= known + 3)
+            assert (cloud.sessions, cloud.refused_reports) == (1, [REPORT])
+            refused, cloud.refused_reports = cloud.refused_reports, None
+            monkeypatch.setattr("edge.uplink.reports.REPORT_EVERY_S", 0.1)
+            await eventually(lambda: any(beat.report for beat in cloud.gateways["gw"].beats))
+            assert (cloud.sessions, refused) == (1, [REPORT])
+
+
+async def test_a_bus_that_comes_and_goes_brings_no_report_with_each_beat_of_a_metered_link(tmp_path):
+    made = itertools.count()
+
+    def report():
+        bus = msgspec.structs.replace(REPORT.buses[0], is_up=bool(next(made) % 2))
+        return msgspec.structs.replace(REPORT, buses=(bus,))
+
+    def told(beats):
+        return sum(beat.report is not None for beat in beats)
+
+    async with FakeCloud() as cloud:
+        async with box(tmp_path, cloud, terms=Terms(beat_s=0.02, report_least_s=300.0), report=report):
+            beats = cloud.gateways["gw"].beats
+            await eventually(lambda: len(beats) >= 10)
+            assert told(beats) == 1
+        async with box(tmp_path, cloud, terms=Terms(beat_s=0.02, report_least_s=0.1), report=report):
+            await eventually(lambda: told(beats) >= 4)
 
 
 async def test_on_a_metered_link_who_sends_blocks_need_not_beat(tmp_path):
