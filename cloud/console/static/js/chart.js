@@ -97,13 +97,16 @@ function reader(place, data, u, clock) {
     read.hidden = index == null || mean == null;
     if (!read.hidden) read.textContent = `${clock.hour(data.t[index] * 1000)}  ${Number(mean.toPrecision(4))} ${data.unit}`;
   };
-  // The arrow keys walk the line as the mouse does.
+  // The arrow keys walk the line as the mouse does, over its gaps.
   place.onkeydown = (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1, Home: -1e9, End: 1e9 }[event.key];
-    if (!step || !data.t.length) return;
+    if (!step) return;
     event.preventDefault();
     const from = u.cursor.idx ?? data.t.length;
-    const index = Math.min(Math.max(from + step, 0), data.t.length - 1);
+    let index = Math.min(Math.max(from + step, 0), data.t.length - 1);
+    const on = index === 0 ? 1 : index === data.t.length - 1 && step > 1 ? -1 : Math.sign(step);
+    while (data.mean[index] == null && data.t[index + on] !== undefined) index += on;
+    if (data.mean[index] == null) return;
     u.setCursor({ left: u.valToPos(data.t[index], "x"), top: u.valToPos(data.mean[index] ?? 0, "y") });
   };
   return show;
