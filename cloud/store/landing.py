@@ -1,6 +1,7 @@
 """Where bulk blocks land as they came, until they are settled into rows of `readings`."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -23,6 +24,8 @@ FIRST = (UUID(int=0), 0)
 """The place before every landed block."""
 LAST = (1 << 63) - 1
 """Above the number of every landed block."""
+_LATE_S = 3 * 86_400.0
+"""Rows that are older may be about to be dropped: readings are kept for a week at least."""
 _IN_THREAD = 16
 """So many blocks are read beside the event loop, which they would hold up otherwise."""
 
@@ -118,6 +121,8 @@ async def take(connection: Connection, places: Sequence[Place]) -> list[LandedBl
 async def put_readings(connection: Connection, readings: Readings) -> None:
     """Adds readings as rows, best in order of series and time, and marks their hours to be rolled up."""
     r = readings
+    if len(r) and r.at_us.min() < (time.time() - _LATE_S) * 1e6:
+        await rollups.hold_dropping(connection)
     source = readings_as_copy(r.series, r.at_us, r.value, r.quality)
     await connection.copy_to_table("readings", source=source, columns=COLUMNS, format="binary")
     await rollups.mark(connection, r.series, r.at_us)

@@ -66,6 +66,11 @@ async def mark_rows(connection: Connection, rows: Iterable[tuple[int, datetime]]
     await mark(connection, np.array([m[0] for m in marked], np.int64), np.array([m[1] for m in marked], np.int64))
 
 
+async def hold_dropping(connection: Connection) -> None:
+    """Has no readings dropped until this transaction's rows and marks are there to be seen. Call it before both."""
+    await connection.execute(_SQL["whole_since"])
+
+
 async def ripe_buckets(connection: Connection, before: datetime, most: int) -> list[int]:
     """Buckets that have marks of hours begun before that time or of days over by then, the longest waiting first."""
     return [row["bucket"] for row in await connection.fetch(_SQL["ripe_buckets"], before, before - DAY, most)]

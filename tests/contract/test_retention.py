@@ -8,7 +8,7 @@ import pytest
 
 from cloud.settings import Keep
 from cloud.store import Database as Store
-from cloud.store import landing, retention, streams
+from cloud.store import Tier, landing, retention, streams
 from cloud.upkeep import upkeep
 from cloud.upkeep.upkeep import Upkeep
 from contract.errors import Retryable
@@ -69,6 +69,34 @@ async def test_readings_that_come_after_their_hour_was_dropped_are_added_to_it_o
     figures = "SELECT count, bad, min, max, mean, first, last FROM"
     assert await estate.rows(f"{figures} readings_hour") == [(4, 0, 1.0, 10.0, 5.5, 1.0, 3.0)]
     assert await estate.rows(f"{figures} readings_day") == [(4, 0, 1.0, 10.0, 5.5, 1.0, 3.0)]
+
+
+@pytest.mark.parametrize("tier", [Tier.PLAIN, Tier.APACHE])
+async def test_a_late_row_that_comes_while_its_day_is_dropped_is_not_lost(
+    request: pytest.FixtureRequest, tier: Tier
+) -> None:
+    old, url = NOW - 40 * DAY, request.getfixturevalue(f"database_{tier}").url
+    async with Store.open(url, 4) as store:
+        estate = await make_estate(store)
+        series, keep = await bulk_series(estate), Upkeep(store, Keep(readings_days=30))
+        await put(estate, series, (old, 1.0))
+        await keep.roll_up_ripe(NOW)
+
+        async def drop() -> tuple[int, bool]:
+            async with store.transaction() as connection:
+                return await retention.drop(connection, store.tier, "readings", NOW - 30 * DAY)
+
+        async with store.transaction() as connection:
+            rows = [(series, old + timedelta(minutes=1), 3.0, 0)]
+            await landing.put_readings(connection, as_readings(rows))
+            dropping = asyncio.create_task(drop())
+            async with asyncio.timeout(10):
+                while not dropping.done() and not await estate.rows("SELECT FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        assert await dropping == (0, False)  # it is not summed up yet
+        await keep.drop_old(NOW)
+        assert await estate.rows("SELECT sum(count)::int FROM readings_hour") == [(2,)]
+        assert await estate.rows("SELECT count(*) FROM readings") == [(0,)]
 
 
 async def test_who_went_through_which_door_becomes_a_count(estate: Estate) -> None:
