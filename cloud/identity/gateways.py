@@ -128,6 +128,7 @@ class Gateways:
         Raises ReplaceError where that cannot be done.
         """
         async with self._database.transaction() as connection:
+            await gateways.stop_storing(connection, old, new)  # or the new one could name devices meanwhile
             before, after = await _standing(connection, old), await _standing(connection, new)
             if old == new or before.estate != after.estate:
                 raise ReplaceError("a box is replaced by another one of its estate")

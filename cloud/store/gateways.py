@@ -122,15 +122,16 @@ async def lock_active(connection: Connection, gateways: Collection[UUID]) -> set
     return {row["id"] for row in await connection.fetch(_SQL["active"], list(gateways))}
 
 
-async def _stop_storing(connection: Connection, gateway: UUID) -> None:
-    """Waits for what is being stored of a box; what comes after this transaction finds the box as that leaves it."""
-    await connection.execute(_SQL["create_cursors"], gateway)
-    await connection.execute(_SQL["lock_cursors"], gateway)
+async def stop_storing(connection: Connection, *boxes: UUID) -> None:
+    """Waits for what is being stored of these; what comes after this transaction finds them as that leaves them."""
+    for gateway in sorted(boxes):  # whoever stops two of them does so in the same order
+        await connection.execute(_SQL["create_cursors"], gateway)
+        await connection.execute(_SQL["lock_cursors"], gateway)
 
 
 async def revoke(connection: Connection, gateway: UUID, who: str, why: str) -> Revoked | None:
     """Ends a box's sessions and its right to open new ones, its devices and their alarms; None: no such box."""
-    await _stop_storing(connection, gateway)
+    await stop_storing(connection, gateway)
     estate = await connection.fetchval(_SQL["revoke"], gateway)
     if estate is None:
         return None
@@ -157,7 +158,7 @@ async def replace(connection: Connection, old: UUID, new: UUID) -> Revoked | Non
 
     None where the old one is none, or was revoked already.
     """
-    await _stop_storing(connection, old)
+    await stop_storing(connection, old, new)
     estate = await connection.fetchval(_SQL["replace"], old, new)
     if estate is None:
         return None

@@ -219,6 +219,23 @@ async def test_a_box_with_devices_of_its_own_takes_nobodys_place(estate: Estate)
         await administer.replace(estate.gateway, new, "王芳")
 
 
+async def test_a_box_that_names_devices_just_now_takes_nobodys_place(database_plain: Database) -> None:
+    async with Store.open(database_plain.url, 4) as store:
+        estate = await make_estate(store)
+        await settled(estate)
+        new = await new_box(estate)
+        async with store.transaction() as storing:
+            await streams.lock_cursor(storing, new, Lane.URGENT)
+            await streams.put_inventory(storing, new, estate.area, inventory())
+            replacing = asyncio.create_task(Gateways(store, "http://localhost").replace(estate.gateway, new, "王芳"))
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            async with asyncio.timeout(10):
+                while not replacing.done() and await estate.rows(waiting) != [(1,)]:  # the server tells nobody
+                    await asyncio.sleep(0.01)
+        with pytest.raises(ReplaceError, match="has reported devices of its own"):
+            await replacing
+
+
 async def test_a_claim_that_names_a_box_gives_its_devices_to_who_enrols(estate: Estate) -> None:
     await settled(estate)
     administer = Gateways(estate.store, "http://localhost")
