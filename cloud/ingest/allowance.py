@@ -15,6 +15,8 @@ from cloud.ingest.chain import Incoming
 from contract.kinds import Lane
 
 _FORGET_EVERY_S = 60.0
+ASIDE_COUNTS = 10
+"""A byte that is set aside counts for so many: upkeep drops what is too much of those once an hour only."""
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -67,12 +69,15 @@ class Allowance:
         taken.forget(rate, now_s)
         return max(0.0, (taken.items - rate.items) / rate.items_per_s, (taken.bytes - rate.bytes) / rate.bytes_per_s)
 
-    def take(self, gateway: UUID, blocks: Sequence[Incoming], now_s: float) -> None:
-        """These blocks of a box were taken. Boxes of which nothing counts any more are forgotten by and by."""
+    def take(self, gateway: UUID, blocks: Sequence[Incoming], aside: Sequence[Incoming], now_s: float) -> None:
+        """These blocks of a box were taken, and some of them set aside. Boxes that may send all that any may are
+        forgotten by and by.
+        """
         taken = self._taken.setdefault(gateway, _Taken(now_s))
         taken.forget(self._rate, now_s)
         taken.items += sum(block.header.items for block in blocks)
         taken.bytes += sum(len(block.raw) for block in blocks)
+        taken.bytes += (ASIDE_COUNTS - 1) * sum(len(block.raw) for block in aside)
         if now_s - self._forgot_s >= _FORGET_EVERY_S:
             self._forgot_s = now_s
             self._taken = {box: kept for box, kept in self._taken.items() if not kept.forget(self._rate, now_s)}

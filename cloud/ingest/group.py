@@ -258,7 +258,8 @@ class GroupCommit:
         _BOXES.observe(len(members))
         stored.count()
         for gateway, blocks in stored.taken.items():
-            self._allowance.take(gateway, blocks, began + took_s)
+            set_aside = [bad.block for box, bad in stored.bad if box == gateway]
+            self._allowance.take(gateway, blocks, set_aside, began + took_s)
         self._landed(stored.readings)
         return stored
 

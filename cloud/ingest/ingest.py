@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from cloud.ingest.allowance import RATES, Allowance
@@ -22,7 +23,23 @@ from contract.session import BlocksReply, Cursor, Refusal, iter_blocks
 log = structlog.get_logger()
 _THREAD_BYTES = 64 << 10
 """Requests above it are read beside the event loop, which they would hold up for milliseconds."""
+MOST_S = 30.0
+"""A transaction over urgent blocks lasts no longer: it has the box's cursor and a place of the few that may store."""
 _CROWDED_S = 30.0
+_AGAIN_S = 5.0
+
+
+class _TooLongError(Retryable):
+    """A transaction was given up as too long."""
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    """What a transaction over urgent blocks took, what of it was set aside, its answer, and the topics to wake."""
+
+    taken: tuple[Incoming, ...]
+    aside: tuple[Incoming, ...]
+    reply: BlocksReply
+    topics: set[str]
 
 
 class Ingest:
@@ -73,33 +90,43 @@ class Ingest:
         except UnkeepableError as e:
             log.warning("the database refuses a block", gateway=str(gateway), stream=Lane.URGENT, problem=str(e))
             reply, topics = await self._set_aside(gateway, estate, blocks)
+        except _TooLongError:  # on a slow disk one block may still do, and the stream goes on
+            reply, topics = await self._attempt(gateway, estate, await self._next(gateway, blocks))
         await self._database.wake(topics)
         return reply
 
     async def _attempt(
         self, gateway: UUID, estate: int, blocks: list[Incoming], aside: str = ""
     ) -> tuple[BlocksReply, set[str]]:
-        with SECONDS.labels(Lane.URGENT).time():
-            async with self._database.storing() as connection:
-                taken, reply, topics = await self._store(connection, gateway, estate, blocks, aside)
-        self._allowances[Lane.URGENT].take(gateway, taken, asyncio.get_running_loop().time())
-        return reply, topics
+        try:
+            with SECONDS.labels(Lane.URGENT).time():
+                async with asyncio.timeout(MOST_S), self._database.storing() as connection:
+                    stored = await self._store(connection, gateway, estate, blocks, aside)
+        except TimeoutError as e:
+            raise _TooLongError(f"storing took longer than {MOST_S:g} s", after_s=_AGAIN_S) from e
+        now_s = asyncio.get_running_loop().time()
+        self._allowances[Lane.URGENT].take(gateway, stored.taken, stored.aside, now_s)
+        return stored.reply, stored.topics
 
     async def _set_aside(self, gateway: UUID, estate: int, blocks: list[Incoming]) -> tuple[BlocksReply, set[str]]:
         """Takes the next block alone; where it is the one that the database refuses, sets it aside and goes on."""
-        async with self._database.connect() as connection:
-            cursor = await streams.cursor_now(connection, gateway, Lane.URGENT)
-        # Every epoch may be new here: what is decided on is decided again under the lock.
-        first = list(walk(cursor, blocks, frozenset()).taken[:1])
+        first = await self._next(gateway, blocks)
         try:
             return await self._attempt(gateway, estate, first)
         except UnkeepableError as e:
             return await self._attempt(gateway, estate, first, aside=str(e))
 
+    async def _next(self, gateway: UUID, blocks: list[Incoming]) -> list[Incoming]:
+        """The next block of the stream, alone."""
+        async with self._database.connect() as connection:
+            cursor = await streams.cursor_now(connection, gateway, Lane.URGENT)
+        # Every epoch may be new here: what is decided on is decided again under the lock.
+        return list(walk(cursor, blocks, frozenset()).taken[:1])
+
     async def _store(
         self, connection: Connection, gateway: UUID, estate: int, blocks: list[Incoming], aside: str
-    ) -> tuple[tuple[Incoming, ...], BlocksReply, set[str]]:
-        """Stores what continues the stream, or with `aside` sets it aside for that reason; and says what that was."""
+    ) -> "_Stored":
+        """Stores what continues the stream, or with `aside` sets it aside for that reason."""
         now = datetime.now(UTC)
         stream = Lane.URGENT
         start = await streams.lock_cursor(connection, gateway, stream)
@@ -114,17 +141,17 @@ class Ingest:
             if found.refused:
                 BLOCKS.labels(stream, found.refused).inc()
                 raise RefusedError(Refusal(found.refused, start))
-            return (), BlocksReply(start), set()
+            return _Stored((), (), BlocksReply(start), set())
         topics: set[str] = set()
         if aside:
             for block in taken:
                 head = block.header
                 await streams.quarantine(connection, gateway, stream, head.epoch, head.number, block.raw, aside)
-            quarantined = len(taken)
+            set_aside = taken
         else:
             boots = await streams.boots(connection, gateway, stream, {block.header.boot for block in taken})
             applied = await UrgentWriter(connection, gateway, estate, boots, now, self._answer).apply(taken)
-            quarantined = applied.quarantined
+            set_aside = applied.aside
             topics |= applied.topics
             if applied.changes:
                 topics |= await self._evaluate(connection, applied.changes)
@@ -136,9 +163,9 @@ class Ingest:
         for boot, sealed_ns in _last_sealed(taken).items():
             await streams.seal(connection, gateway, stream, boot, sealed_ns)
         await streams.move_cursor(connection, gateway, stream, cursor)
-        BLOCKS.labels(stream, "taken").inc(len(taken) - quarantined)
-        BLOCKS.labels(stream, "quarantined").inc(quarantined)
-        return taken, BlocksReply(cursor, quarantined), topics
+        BLOCKS.labels(stream, "taken").inc(len(taken) - len(set_aside))
+        BLOCKS.labels(stream, "quarantined").inc(len(set_aside))
+        return _Stored(taken, set_aside, BlocksReply(cursor, len(set_aside)), topics)
 
 
 def _read(body: bytes, stream: Lane) -> list[Incoming]:

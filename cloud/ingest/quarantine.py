@@ -4,13 +4,14 @@ All of it or nothing. What was stored once is never stored again, and what is ol
 no latest value and raises no alarm over what came after it.
 """
 
+import asyncio
 from datetime import UTC, datetime
 
 import msgspec
 
 from cloud.ingest.bulk import check, decode
 from cloud.ingest.chain import Incoming, read_block
-from cloud.ingest.urgent import Answer, UrgentWriter, try_records
+from cloud.ingest.urgent import Answer, UrgentWriter, check_records, try_records
 from cloud.store import Connection, Database, UnkeepableError, group, landing, newest, streams
 from cloud.store.changes import Change, Evaluate
 from cloud.store.streams import SetAside, Source, StateRow
@@ -102,7 +103,7 @@ class LateWriter(UrgentWriter):
         """
         await self._load_sources()
         self._take_first_clocks([records])
-        await self._apply_block(boot, records)
+        await self._apply_block(boot, await asyncio.to_thread(check_records, records))
         changes = await self._store()
         return changes, self._topics
 

@@ -97,6 +97,14 @@ async def test_nothing_of_a_block_is_stored_where_one_record_still_cannot_be(est
     assert await estate.rows("SELECT count(*) FROM quarantine WHERE replayed_at IS NULL") == [(1,)]
 
 
+async def test_why_a_record_was_left_out_says_which_it_is_but_not_who_it_was(estate: Estate) -> None:
+    urgent, _ = await introduced(estate)
+    who = Event("door-9", "access", {"credential": "ab12cd", "granted": True}, AT)
+    await send(estate, urgent, urgent.urgent(smoke("clear", AT), who))
+    ((reason,),) = await estate.rows("SELECT reason FROM quarantine")
+    assert reason.endswith("does not have: number 2, of kind event from door-9")
+
+
 async def test_an_old_inventory_does_not_come_back(estate: Estate) -> None:
     urgent, _ = await introduced(estate)
     await send(estate, urgent, urgent.urgent(inventory(), smoke("smoke", AT, "smoke-2")))

@@ -1,16 +1,20 @@
 """What the cloud's database does when several things happen at once, or when it is not what it was."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+from cloud.ingest import checks, ingest
+from cloud.ingest import urgent as writer
 from cloud.store import Database as Store
 from contract.columns import Row
+from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.messages import Quality
-from contract.records import LossReceipt
+from contract.records import InventoryRecord, LossReceipt, Record
 from contract.session import join_blocks
 from tests.contract.conftest import Estate, make_estate
 from tests.support.blocks import SECOND, Chain, clock, inventory, position, smoke
@@ -50,6 +54,36 @@ async def test_one_block_sent_many_times_at_once_counts_once(estate: Estate) -> 
     assert {reply.cursor.number for reply in replies} == {2}
     assert await estate.rows("SELECT count(*) FROM states") == [(1,)]
     assert await estate.rows("SELECT count(*) FROM alarm") == [(1,)]
+
+
+async def test_a_transaction_over_urgent_blocks_that_takes_too_long_lets_go_of_its_box(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "MOST_S", 0.3)
+    chain = Chain(Lane.URGENT)
+    block = chain.urgent(inventory(), clock(0))
+    async with estate.store.transaction() as connection:
+        await connection.execute("LOCK TABLE device")
+        with pytest.raises(Retryable, match="longer than"):
+            await take(estate, chain, block)
+    assert (await take(estate, chain, block)).cursor.number == 1
+
+
+async def test_a_large_inventory_is_looked_at_beside_the_event_loop(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[threading.Thread] = set()
+
+    def problem_of(record: Record) -> str | None:
+        if isinstance(record, InventoryRecord):
+            threads.add(threading.current_thread())
+        return checks.problem_of(record)
+
+    monkeypatch.setattr(writer, "problem_of", problem_of)
+    chain = Chain(Lane.URGENT)
+    await take(estate, chain, chain.urgent(inventory(detectors=1000), clock(0)))
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 async def test_a_server_with_timescaledb_that_is_not_loaded_is_used_as_plain() -> None:

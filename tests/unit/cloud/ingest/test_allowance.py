@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.ingest.allowance import RATES, Allowance, Rate
+from cloud.ingest.allowance import ASIDE_COUNTS, RATES, Allowance, Rate
 from cloud.ingest.chain import Incoming, read_block
 from contract.columns import Row
 from contract.kinds import Lane
@@ -23,9 +23,9 @@ def blocks(items: int) -> list[Incoming]:
 
 def test_who_sent_more_waits_as_long_as_is_said_and_nobody_else() -> None:
     allowance = Allowance(RATE)
-    allowance.take(BOX, blocks(100), 0.0)
+    allowance.take(BOX, blocks(100), [], 0.0)
     assert allowance.wait_s(BOX, 0.0) == 0
-    allowance.take(BOX, blocks(50), 0.0)
+    allowance.take(BOX, blocks(50), [], 0.0)
     assert allowance.wait_s(BOX, 0.0) == 5.0
     assert allowance.wait_s(BOX, 4.0) == 1.0
     assert allowance.wait_s(BOX, 5.0) == 0
@@ -35,15 +35,17 @@ def test_who_sent_more_waits_as_long_as_is_said_and_nobody_else() -> None:
 def test_bytes_count_as_well() -> None:
     (block,) = blocks(3)
     allowance = Allowance(Rate(items=1e9, items_per_s=1, bytes=0, bytes_per_s=len(block.raw)))
-    allowance.take(BOX, [block, block], 0.0)
+    allowance.take(BOX, [block, block], [], 0.0)
     assert allowance.wait_s(BOX, 0.0) == 2.0
+    allowance.take(BOX, [block, block], [block], 0.0)  # one of them set aside
+    assert allowance.wait_s(BOX, 0.0) == 3.0 + ASIDE_COUNTS
 
 
 def test_boxes_that_have_all_their_allowance_again_are_forgotten() -> None:
     allowance = Allowance(RATE)
     for _ in range(50):
-        allowance.take(uuid4(), blocks(1), 0.0)
-    allowance.take(BOX, blocks(1), 100.0)
+        allowance.take(uuid4(), blocks(1), [], 0.0)
+    allowance.take(BOX, blocks(1), [], 100.0)
     assert len(allowance) == 1
 
 
@@ -53,7 +55,7 @@ def test_over_any_time_no_more_is_taken_than_the_rate_and_one_request(asked: lis
     for items, after_s in asked:
         now_s += after_s
         if not allowance.wait_s(BOX, now_s):
-            allowance.take(BOX, blocks(items), now_s)
+            allowance.take(BOX, blocks(items), [], now_s)
             taken += items
     assert taken <= RATE.items + 60 + RATE.items_per_s * now_s + 1e-6
 
