@@ -22,7 +22,9 @@ Authenticate = Callable[[Request], Awaitable[Gateway]]
 MAX_WAITING = 256
 """Requests of a lane that may wait for their turn; more are told to come back, since the boxes are the buffer."""
 MAX_WAITING_BYTES = 128 << 20
-"""What their bodies may have together."""
+"""What has come of their bodies together. What is only announced takes no room: it may never come."""
+SMALL_BYTES = 64 << 10
+"""A request up to this size comes in whatever the others hold: an alarm is one."""
 MAX_PER_S = 50
 """Requests that a box may make in a second: one that is mad, or two of one identity, must not keep the others out."""
 BODY_S = 120.0
@@ -33,9 +35,9 @@ class TooLargeError(AnjuError):
     """A request over the limit."""
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """A request's body. Raises TooLargeError as soon as it is longer than `limit`, having kept no more than that, and
-    Retryable when its sender goes away.
+async def read_body(request: Request, limit: int, came: Callable[[int], None] = lambda _: None) -> bytes:
+    """A request's body; `came` is told the bytes of each part, and may raise. Raises TooLargeError as soon as it is
+    longer than `limit`, having kept no more than that, and Retryable when its sender goes away.
     """
     if int(request.headers.get("Content-Length", "0") or 0) > limit:
         raise TooLargeError(f"a request may have {limit} bytes")
@@ -45,10 +47,27 @@ async def read_body(request: Request, limit: int) -> bytes:
             size += len(part)
             if size > limit:
                 raise TooLargeError(f"a request may have {limit} bytes")
+            came(len(part))
             parts.append(part)
     except ClientDisconnect as e:
         raise Retryable("the box went away while it was sending") from e
     return b"".join(parts)
+
+
+class Place:
+    """A request that was let in: how much of it has come, and its turn to be stored."""
+
+    def __init__(self, turns: "Turns", turn: asyncio.Semaphore) -> None:
+        self._turns = turns
+        self.turn = turn
+        self.bytes = 0
+
+    def came(self, size: int) -> None:
+        """So many more bytes have come. Raises Retryable where there is no room for them."""
+        self.bytes += size
+        self._turns.bytes += size
+        if self.bytes > SMALL_BYTES and self._turns.bytes > MAX_WAITING_BYTES:
+            raise Retryable("too many boxes at once", after_s=5)
 
 
 class Turns:
@@ -60,25 +79,25 @@ class Turns:
     def __init__(self, at_once: int) -> None:
         self._turn = asyncio.Semaphore(at_once)
         self._boxes: set[UUID] = set()
-        self._bytes = 0
+        self.bytes = 0
         self._second = 0.0
         self._in_second: Counter[UUID] = Counter()
 
     @asynccontextmanager
-    async def admit(self, gateway: UUID, size: int = 0) -> AsyncIterator[asyncio.Semaphore]:
-        """Lets a request of `size` bytes in, before its body is read. Raises Retryable where there is too much."""
+    async def admit(self, gateway: UUID) -> AsyncIterator[Place]:
+        """Lets a request in, before its body is read. Raises Retryable where there are too many."""
         if gateway in self._boxes:
             raise Retryable("an earlier request of this box is still being stored", after_s=1)
-        if len(self._boxes) >= MAX_WAITING or (self._bytes and self._bytes + size > MAX_WAITING_BYTES):
+        if len(self._boxes) >= MAX_WAITING:
             raise Retryable("too many boxes at once", after_s=5)
         self._count(gateway)
         self._boxes.add(gateway)
-        self._bytes += size
+        place = Place(self, self._turn)
         try:
-            yield self._turn
+            yield place
         finally:
             self._boxes.discard(gateway)
-            self._bytes -= size
+            self.bytes -= place.bytes
 
     def _count(self, gateway: UUID) -> None:
         now = asyncio.get_running_loop().time()
@@ -97,15 +116,14 @@ def router(ingest: Ingest, authenticate: Authenticate, at_once: int) -> APIRoute
 
     async def take(request: Request, stream: Lane) -> Response:
         gateway = await authenticate(request)
-        size = min(int(request.headers.get("Content-Length", MAX_REQUEST_BYTES) or 0), MAX_REQUEST_BYTES)
-        async with turns[stream].admit(gateway.id, size) as turn:
+        async with turns[stream].admit(gateway.id) as place:
             ingest.admit(gateway.id, stream)
             try:
                 async with asyncio.timeout(BODY_S):
-                    body = await read_body(request, MAX_REQUEST_BYTES)
+                    body = await read_body(request, MAX_REQUEST_BYTES, place.came)
             except TimeoutError as e:
                 raise Retryable(f"the request did not come within {BODY_S:g} s") from e
-            async with turn:
+            async with place.turn:
                 reply = await ingest.take(gateway.id, gateway.estate, stream, body)
         return Response(msgspec.json.encode(reply), media_type="application/json")
 

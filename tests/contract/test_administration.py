@@ -230,7 +230,7 @@ async def test_a_box_that_names_devices_just_now_takes_nobodys_place(database_pl
             replacing = asyncio.create_task(Gateways(store, "http://localhost").replace(estate.gateway, new, "王芳"))
             waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
             async with asyncio.timeout(10):
-                while not replacing.done() and await estate.rows(waiting) != [(1,)]:  # the server tells nobody
+                while not replacing.done() and await estate.rows(waiting) != [(1,)]:  # noqa: ASYNC110  # likewise
                     await asyncio.sleep(0.01)
         with pytest.raises(ReplaceError, match="has reported devices of its own"):
             await replacing

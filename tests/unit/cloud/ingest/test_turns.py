@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from cloud.ingest.routes import MAX_PER_S, MAX_WAITING, MAX_WAITING_BYTES, Turns
+from cloud.ingest.routes import MAX_PER_S, MAX_WAITING, MAX_WAITING_BYTES, SMALL_BYTES, Turns
 from contract.errors import Retryable
 
 
@@ -37,14 +37,15 @@ async def test_too_many_boxes_are_sent_away_before_their_bodies_are_read() -> No
         pass
 
 
-async def test_too_many_bytes_are_sent_away_but_one_request_always_comes_in() -> None:
+async def test_only_what_has_come_takes_room_and_small_requests_come_in_nevertheless() -> None:
     turns = Turns(3)
-    async with turns.admit(uuid4(), MAX_WAITING_BYTES + 1):
+    async with turns.admit(uuid4()) as large, turns.admit(uuid4()) as alarm, turns.admit(uuid4()) as other:
+        large.came(MAX_WAITING_BYTES)
+        alarm.came(SMALL_BYTES)
         with pytest.raises(Retryable, match="too many boxes"):
-            async with turns.admit(uuid4(), 1):
-                pass
-    async with turns.admit(uuid4(), MAX_WAITING_BYTES), turns.admit(uuid4(), 0):
-        pass
+            other.came(SMALL_BYTES + 1)
+    async with turns.admit(uuid4()) as again:
+        again.came(MAX_WAITING_BYTES)
 
 
 async def test_a_box_that_asks_without_end_is_slowed_and_no_other() -> None:
