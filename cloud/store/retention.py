@@ -14,6 +14,7 @@ _SQL = load_queries("retention")
 Rows = Literal["readings", "states", "events", "readings_hour", "states_hour", "readings_day", "states_day"]
 """Tables of rows with a time."""
 EVENTS_AT_ONCE = 5_000
+ROWS_AT_ONCE = 50_000
 _DAY = timedelta(days=1)
 _DROP_S = 120.0
 """Plain PostgreSQL has no index on the time alone: it reads the whole table for what is old."""
@@ -56,6 +57,16 @@ async def drop_quarantine(connection: Connection, before: datetime, most_bytes: 
     return int(await connection.fetchval(_SQL["drop_quarantine"], before, most_bytes)), False
 
 
-async def drop_losses(connection: Connection, before: datetime) -> tuple[int, bool]:
-    """Drops old loss receipts; returns how many, and no more."""
-    return int(await connection.fetchval(_SQL["drop_losses"], before)), False
+async def drop_losses(connection: Connection, before: datetime, most: int) -> tuple[int, bool]:
+    """Drops old loss receipts, and of each box the oldest beyond `most`; returns how many, and if there may be more."""
+    gone = int(await connection.fetchval(_SQL["drop_losses"], before, most, ROWS_AT_ONCE))
+    return gone, gone == ROWS_AT_ONCE
+
+
+async def drop_boots(connection: Connection, most: int) -> tuple[int, bool]:
+    """Drops of each box the oldest runs of its clock beyond `most`, then, where it has more seals than that, those of
+    unknown runs; returns how many rows, and if there may be more. What comes of such a run later has no time.
+    """
+    boots = int(await connection.fetchval(_SQL["drop_boots"], most, ROWS_AT_ONCE))
+    seals = int(await connection.fetchval(_SQL["drop_seals"], most, ROWS_AT_ONCE))
+    return boots + seals, ROWS_AT_ONCE in (boots, seals)

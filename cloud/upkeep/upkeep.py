@@ -24,6 +24,9 @@ ROLL_UP_EVERY_S = 10.0
 RETAIN_EVERY_S = 3600.0
 MOST_QUARANTINE_BYTES = 64 << 20
 """Of one box."""
+MOST_LOSSES = 10_000
+MOST_BOOTS = 10_000
+"""Of one box. A backlog never has so many: one of a month, of a box that starts every five minutes, has fewer."""
 _BUCKETS_AT_ONCE = 200
 _SIDE_BY_SIDE = 2
 """Buckets that are rolled up at the same time: one waits for the disk, or for us, while the other is summed up."""
@@ -87,7 +90,8 @@ class Upkeep:
         ways: dict[str, tuple[int, _Drop]] = {
             "personal events": (keep.personal_days, retention.count_personal_events),
             "quarantine": (keep.quarantine_days, _drop_quarantine),
-            "losses": (keep.events_days, retention.drop_losses),
+            "losses": (keep.events_days, _drop_losses),
+            "boots": (0, _drop_boots),
         }
         for rows in get_args(retention.Rows):
             ways[rows] = (keep.days(rows), partial(_drop_rows, tier=tier, rows=rows))
@@ -120,6 +124,14 @@ async def _drop_rows(connection: Connection, before: datetime, *, tier: Tier, ro
 
 async def _drop_quarantine(connection: Connection, before: datetime) -> tuple[int, bool]:
     return await retention.drop_quarantine(connection, before, MOST_QUARANTINE_BYTES)
+
+
+async def _drop_losses(connection: Connection, before: datetime) -> tuple[int, bool]:
+    return await retention.drop_losses(connection, before, MOST_LOSSES)
+
+
+async def _drop_boots(connection: Connection, _: datetime) -> tuple[int, bool]:
+    return await retention.drop_boots(connection, MOST_BOOTS)
 
 
 async def _for_ever(what: str, work: Callable[[], Awaitable[object]], every_s: float) -> None:

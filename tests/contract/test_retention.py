@@ -14,7 +14,7 @@ from cloud.upkeep.upkeep import Upkeep
 from contract.errors import Retryable
 from contract.kinds import KINDS, PERSONAL_FIELDS, Lane
 from contract.messages import Event, Quality
-from contract.records import StateRecord
+from contract.records import LossReceipt, StateRecord
 from tests.contract.conftest import Estate, make_estate
 from tests.support.blocks import Chain, body, clock, inventory
 from tests.support.rows import as_readings
@@ -157,6 +157,26 @@ async def test_a_box_that_sends_nonsense_cannot_fill_the_disk_and_old_losses_go(
     monkeypatch.setattr(upkeep, "MOST_QUARANTINE_BYTES", 3500)
     assert await Upkeep(estate.store, Keep()).drop_old(NOW) == {"quarantine": 2, "losses": 1}
     assert await estate.rows("SELECT number FROM quarantine ORDER BY id") == [(2,), (3,), (4,)]
+
+
+async def test_a_box_that_invents_boots_and_losses_cannot_fill_the_disk(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bulk_series(estate)
+    for n in range(5):
+        urgent, boot = Chain(Lane.URGENT, epoch=100 + n, boot=bytes([n] * 16)), bytes([n] * 16)
+        loss = LossReceipt(Lane.BULK, 0, 0, 0, 0, n, "full", 1)
+        said = body(urgent.urgent(clock(1_000_000_000, boot=boot), loss))
+        await estate.ingest.take(estate.gateway, estate.area, Lane.URGENT, said)
+    now = datetime.now(UTC)
+    monkeypatch.setattr(upkeep, "MOST_BOOTS", 2)
+    monkeypatch.setattr(upkeep, "MOST_LOSSES", 2)
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    assert await Upkeep(estate.store, Keep()).drop_old(now) == {"losses": 3, "boots": 8}
+    kept = [(bytes([n] * 16),) for n in (3, 4)]
+    assert await estate.rows("SELECT boot FROM boot ORDER BY boot") == kept
+    assert await estate.rows("SELECT boot FROM stream_seal ORDER BY boot") == kept
+    assert await estate.rows("SELECT items FROM loss ORDER BY id") == [(3,), (4,)]
 
 
 async def test_states_are_kept_for_years_and_alarms_for_ever(estate: Estate) -> None:

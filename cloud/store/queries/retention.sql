@@ -102,5 +102,33 @@ WITH sized AS (
 SELECT count(*) FROM gone
 
 -- name: drop_losses
--- What boxes said before this time that they had to give up.
-WITH gone AS (DELETE FROM loss WHERE at < $1 RETURNING id) SELECT count(*) FROM gone
+-- What boxes said before this time that they had to give up; and of each box what is beyond $2, the oldest first.
+WITH many AS (SELECT gateway FROM loss GROUP BY gateway HAVING count(*) > $2),
+beyond AS (SELECT id, row_number() OVER (PARTITION BY gateway ORDER BY id DESC) AS n FROM loss JOIN many USING (gateway)),
+gone AS (
+    DELETE FROM loss WHERE id = ANY(ARRAY(
+        SELECT id FROM beyond WHERE n > $2 UNION ALL SELECT id FROM loss WHERE at < $1 LIMIT $3)) RETURNING id
+)
+SELECT count(*) FROM gone
+
+-- name: drop_boots
+-- Of boxes with more than $1 runs of their clock the oldest ones, at most $2.
+WITH many AS (SELECT gateway FROM boot GROUP BY gateway HAVING count(*) > $1),
+numbered AS (
+    SELECT gateway, boot, row_number() OVER (PARTITION BY gateway ORDER BY first_seen_at DESC, boot) AS n
+    FROM boot JOIN many USING (gateway)
+), old AS (SELECT gateway, boot FROM numbered WHERE n > $1 LIMIT $2),
+gone AS (DELETE FROM boot USING old WHERE boot.gateway = old.gateway AND boot.boot = old.boot RETURNING 1)
+SELECT count(*) FROM gone
+
+-- name: drop_seals
+-- Of boxes with more than $1 seals of a stream those of runs that are not known, at most $2.
+WITH many AS (SELECT gateway, stream FROM stream_seal GROUP BY 1, 2 HAVING count(*) > $1),
+old AS (
+    SELECT gateway, stream, boot FROM stream_seal JOIN many USING (gateway, stream)
+    WHERE NOT EXISTS (SELECT FROM boot WHERE boot.gateway = stream_seal.gateway AND boot.boot = stream_seal.boot) LIMIT $2
+), gone AS (
+    DELETE FROM stream_seal USING old
+    WHERE stream_seal.gateway = old.gateway AND stream_seal.stream = old.stream AND stream_seal.boot = old.boot RETURNING 1
+)
+SELECT count(*) FROM gone
