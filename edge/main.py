@@ -190,8 +190,8 @@ class Box:
 
     def _make_meter(self, traffic: Traffic) -> Meter:
         site = self._config.site
-        budget_bytes = terms_of(site.cloud).month_bytes
-        self._meter = Meter(self._state_dir, site.estate.timezone, budget_bytes, traffic, self._clock.utc_ns)
+        terms = terms_of(site.cloud)
+        self._meter = Meter(self._state_dir, site.estate.timezone, terms, traffic, self._clock.utc_ns)
         return self._meter
 
     # The way of a reading

@@ -23,7 +23,18 @@ from contract.profile import (
 )
 from contract.records import DeviceEntry, InventoryRecord, Place, SeriesEntry
 from contract.site.ble import BleBus, BleDevice, check_ble_bus
-from contract.site.common import METERED_SEAL_S, SEAL_S, Cloud, Device, Estate, Storage, Where, name_problem
+from contract.site.common import (
+    LONGEST_MONTH_DAYS,
+    METERED_SEAL_S,
+    SEAL_S,
+    URGENT_SHARE,
+    Cloud,
+    Device,
+    Estate,
+    Storage,
+    Where,
+    name_problem,
+)
 from contract.site.linkage import GuardPage, Rule, Zone, check_linkage
 from contract.site.modbus import (
     AnyModbusBus,
@@ -132,6 +143,8 @@ def check_site(site: Site, profiles: Mapping[str, AnyProfile]) -> list[Problem]:
     if not is_bad(url) and "@" in url:
         hint = "the box proves itself with its own key: write the address alone"
         problems.append(Problem(("cloud", "url"), "url holds a user or a password", hint))
+    if not is_bad(site.cloud):
+        problems.extend(_check_budget(site.cloud))
     bus_ids: set[str] = set()
     endpoints: dict[str, str] = {}
     device_ids: dict[str, str] = {}
@@ -152,6 +165,24 @@ def check_site(site: Site, profiles: Mapping[str, AnyProfile]) -> list[Problem]:
             problems.extend(CHECKS[PROFILES_OF[bus.protocol]](bus, where, profiles))
     problems.extend(check_linkage(site, profiles))
     return problems
+
+
+def _check_budget(cloud: Cloud) -> Iterator[Problem]:
+    """A budget that a box at rest would use up, so that its telemetry would wait for most of the month."""
+    budget, metered = cloud.budget_mb_month, cloud.metered
+    if budget is None or is_bad(budget) or is_bad(metered):
+        return
+    a_day = cloud.quiet_mb_a_day
+    quiet = LONGEST_MONTH_DAYS * a_day
+    urgent = budget // URGENT_SHARE
+    if quiet + urgent < budget:
+        return
+    problem = (
+        f"budget_mb_month {budget} is used up without telemetry: {LONGEST_MONTH_DAYS} days of {a_day} MB"
+        f" to keep in touch are {quiet} MB, and {urgent} MB are kept for what is urgent"
+    )
+    hint = "give it more" if metered else "set metered: true, which needs 1 MB a day, or give it more"
+    yield Problem(("cloud", "budget_mb_month"), problem, hint)
 
 
 def _check_devices(

@@ -11,8 +11,10 @@ import msgspec
 import structlog
 
 from contract.decoding import from_json
+from contract.site.common import URGENT_SHARE
 from edge.disk import write_durably
 from edge.http.client import Traffic
+from edge.uplink.terms import Terms
 
 log = structlog.get_logger(__name__)
 
@@ -21,10 +23,6 @@ LOOK_S: Final = 60.0
 KEEP_BYTES: Final = 64 << 10
 """What was counted is put on disk when it has grown by so much, at most each LOOK_S, and at a clean stop: a quiet box
 writes it some fifteen times a day. A power cut forgets so much, or what a minute carried."""
-QUIET_BYTES_A_DAY: Final = 1_000_000
-"""What beats, heartbeats and sessions of a quiet box cost at most (the benchmark `uplink.idle_mb_a_day`)."""
-URGENT_SHARE: Final = 10
-"""Of a budget, this fraction is kept for what is urgent, until the month ends."""
 _MAX_FILE: Final = 4096
 _S: Final = 1e9
 
@@ -42,10 +40,11 @@ class Meter:
     """
 
     def __init__(
-        self, state_dir: Path, timezone: str, budget_bytes: int, traffic: Traffic, utc_ns: Callable[[], int | None]
+        self, state_dir: Path, timezone: str, terms: Terms, traffic: Traffic, utc_ns: Callable[[], int | None]
     ) -> None:
         self._path, self._zone = state_dir / TRAFFIC_FILE, ZoneInfo(timezone)
-        self.budget_bytes, self._traffic, self._utc_ns = budget_bytes, traffic, utc_ns
+        self.budget_bytes, self._quiet_bytes_a_day = terms.month_bytes, terms.quiet_bytes_a_day
+        self._traffic, self._utc_ns = traffic, utc_ns
         kept = self._load()
         self._month, self.month_bytes = kept.month, kept.bytes
         self._seen = self._carried()
@@ -72,7 +71,7 @@ class Meter:
             return 0
         now = self._local()
         days = 31.0 if now is None else (_next_month(now) - now) / timedelta(days=1)
-        return round(days * QUIET_BYTES_A_DAY) + self.budget_bytes // URGENT_SHARE
+        return round(days * self._quiet_bytes_a_day) + self.budget_bytes // URGENT_SHARE
 
     @property
     def holds_bulk(self) -> bool:

@@ -19,7 +19,8 @@ class Terms(msgspec.Struct, frozen=True):
     """How often the box beats and is beaten at, how often bulk goes while there is little of it, and what it may cost.
 
     `report_least_s` lies between two reports of a session at least, whatever changes.
-    `max_bytes_s` bounds bulk alone (None: nothing does), `month_bytes` is the budget of a month (0: there is none).
+    `max_bytes_s` bounds bulk alone (None: nothing does), `month_bytes` is the budget of a month (0: there is none), of
+    which a box that has nothing to tell needs `quiet_bytes_a_day`.
     """
 
     is_metered: bool = False
@@ -29,6 +30,7 @@ class Terms(msgspec.Struct, frozen=True):
     report_least_s: float = 0.0
     max_bytes_s: float | None = None
     month_bytes: int = 0
+    quiet_bytes_a_day: int = 0
 
 
 PLAIN: Final = Terms()
@@ -39,6 +41,7 @@ def terms_of(cloud: Cloud) -> Terms:
     plain = Terms(
         max_bytes_s=None if cloud.max_kbit_s is None else cloud.max_kbit_s * 1000 / 8,
         month_bytes=(cloud.budget_mb_month or 0) * MB,
+        quiet_bytes_a_day=cloud.quiet_mb_a_day * MB,
     )
     if not cloud.metered:
         return plain

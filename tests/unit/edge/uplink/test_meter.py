@@ -8,8 +8,11 @@ from zoneinfo import ZoneInfo
 import pytest
 import structlog
 
+from contract.site import Cloud
+from contract.site.common import URGENT_SHARE
 from edge.uplink import meter as meter_module
-from edge.uplink.meter import KEEP_BYTES, QUIET_BYTES_A_DAY, TRAFFIC_FILE, URGENT_SHARE, Meter
+from edge.uplink.meter import KEEP_BYTES, TRAFFIC_FILE, Meter
+from edge.uplink.terms import terms_of
 from tests.support.waiting import eventually
 
 MB = 1_000_000
@@ -33,9 +36,10 @@ def at(*when, zone=SHANGHAI):
 NOVEMBER = at(2026, 11, 24)
 
 
-def metered(folder, budget_mb=100, now=NOVEMBER):
+def metered(folder, budget_mb=100, now=NOVEMBER, **more):
     box = SimpleNamespace(traffic=Counts(), utc_ns=now)
-    box.meter = Meter(folder, "Asia/Shanghai", budget_mb * MB, box.traffic, lambda: box.utc_ns)
+    terms = terms_of(Cloud(url="https://cloud", budget_mb_month=budget_mb, **({"metered": True} | more)))
+    box.meter = Meter(folder, "Asia/Shanghai", terms, box.traffic, lambda: box.utc_ns)
     return box
 
 
@@ -65,7 +69,7 @@ def test_a_clock_that_was_wrong_for_a_moment_gives_no_second_budget(tmp_path):
 
 def test_telemetry_stops_where_the_rest_is_needed_for_what_is_urgent_and_goes_again(tmp_path):
     box = metered(tmp_path, budget_mb=100, now=at(2026, 11, 24, 12))
-    kept = round(6.5 * QUIET_BYTES_A_DAY) + 100 * MB // URGENT_SHARE
+    kept = round(6.5 * MB) + 100 * MB // URGENT_SHARE
     assert box.meter.reserved_bytes == kept
     box.traffic.sent_bytes = 100 * MB - kept
     assert not box.meter.holds_bulk
@@ -82,6 +86,11 @@ def test_telemetry_stops_where_the_rest_is_needed_for_what_is_urgent_and_goes_ag
         box.utc_ns = at(2026, 12, 1)
         assert not box.meter.holds_bulk
     assert [entry["log_level"] for entry in logs if "telemetry" in entry["event"]] == ["warning", "info"] * 2
+
+
+def test_a_box_that_keeps_in_touch_as_often_as_it_likes_keeps_more_for_it(tmp_path):
+    box = metered(tmp_path, budget_mb=400, now=at(2026, 11, 24, 12), metered=False)
+    assert box.meter.reserved_bytes == round(6.5 * 5 * MB) + 40 * MB
 
 
 def test_without_a_budget_nothing_is_held(tmp_path):
