@@ -637,7 +637,7 @@ PUBLIC = {
     ("GET", "/static"),
 }
 """What may answer anybody. A route that is not here must refuse who has no session."""
-ARGUMENTS = {"alarm_id": str(uuid4()), "device_id": "1", "point": "unlock"}
+ARGUMENTS = {"alarm_id": str(uuid4()), "device_id": "1", "point": "unlock", "gateway_id": str(uuid4()), "block_id": "1"}
 
 
 def routes_of(app: object) -> Iterator[tuple[str, str]]:
