@@ -33,7 +33,7 @@ from edge.normalise import Normaliser, tokeniser
 from edge.outbox import Outbox
 from edge.reload import NO_WORD, TRIAL_S, Config, Online, Reloader, Trial, kept_good, start_config
 from edge.report import report_of
-from edge.seams import CounterState, Signer
+from edge.seams import CounterState, Signer, UplinkStatus
 from edge.settings import only_one, proxy_of, trust_of, warning_in_clear
 from edge.uplink import CloudClock, Meter, Uplink, keep_system_time, terms_of
 
@@ -151,7 +151,7 @@ class Box:
                     boot=self._boot,
                     executor_of=self._buses.executor_of,
                     put=outbox.put,
-                    uplink=lambda: self._uplink.status,
+                    uplink=self._reached,
                     utc_ns=self._clock.utc_ns,
                 )
             )
@@ -193,6 +193,15 @@ class Box:
         terms = terms_of(site.cloud)
         self._meter = Meter(self._state_dir, site.estate.timezone, terms, traffic, self._clock.utc_ns)
         return self._meter
+
+    def _reached(self) -> UplinkStatus:
+        """How the uplink is, for who sounds on the spot: a disk that hangs keeps alarms back as a cut line does."""
+        status, stalled_ns = self._uplink.status, self._outbox.status(Lane.URGENT).stalled_since_ns
+        if not stalled_ns or not status.connected:
+            return status
+        return msgspec.structs.replace(
+            status, connected=False, since_ns=stalled_ns, problem="the disk of this box does not answer"
+        )
 
     # The way of a reading
 

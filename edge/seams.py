@@ -25,7 +25,10 @@ class Standing(StrEnum):
 
 
 class StreamStatus(msgspec.Struct, frozen=True):
-    """A stream in numbers, since this run began; `used_bytes` as of the last block sealed or acknowledged."""
+    """A stream in numbers, since this run began; `used_bytes` as of the last block sealed or acknowledged.
+
+    `stalled_since_ns`: since when its disk has not answered (monotonic), 0 where it does.
+    """
 
     pending_blocks: int
     waiting_items: int
@@ -38,6 +41,7 @@ class StreamStatus(msgspec.Struct, frozen=True):
     delivered_items: int
     lost_items: int
     failing: str
+    stalled_since_ns: int = 0
 
 
 class BootTime(msgspec.Struct, frozen=True):

@@ -375,6 +375,7 @@ class Outbox:
             delivered_items=of.delivered_items,
             lost_items=of.lost_items,
             failing=of.failing or (of.file.in_memory and f"kept in memory only: {of.file.in_memory}"),
+            stalled_since_ns=of.stalled_since_ns,
         )
 
 

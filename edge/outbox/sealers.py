@@ -192,7 +192,7 @@ class BulkSealer:
 
     async def flush(self) -> None:
         """Seals the readings in memory now; returns when they are on disk, or the disk refused or hangs."""
-        if self._stream.is_stalled:
+        if self._stream.stalled_since_ns:
             return
         self._stream.progress.clear()
         self._stream.wake.set()

@@ -33,8 +33,8 @@ class Stream:
         """Items that did not even become a block, not yet declared."""
         self.lost_items = 0
         self.failing = ""
-        self.is_stalled = False
-        """The disk has taken a block and does not answer."""
+        self.stalled_since_ns = 0
+        """Since when the disk, which has taken a block, does not answer; 0 where it does."""
         self._failing_since_ns = 0
         self.unreadable = 0
         """Times in succession that the oldest blocks could not be read."""
@@ -83,16 +83,17 @@ class Stream:
         """While a block is on its way to the disk: lets go on who waits for it once the disk hangs."""
 
         def stalls() -> None:
-            self.is_stalled = True
+            self.stalled_since_ns = began_ns
             self.fails(DiskError(f"{self.file.path}: the disk has not answered for {STALL_S:.0f} s"))
             let_go()
 
+        began_ns = mono_ns()
         watch = asyncio.get_running_loop().call_later(STALL_S, stalls)
         try:
             yield
         finally:
             watch.cancel()
-            self.is_stalled = False
+            self.stalled_since_ns = 0
 
     async def left_disk(self) -> bool:
         """Goes on in memory when the disk has refused for long; True when it just did."""

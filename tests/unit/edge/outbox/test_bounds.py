@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from contract.block import decode_block
+from contract.clock import mono_ns
 from contract.columns import Row, decode_columns
 from contract.kinds import Lane
 from contract.messages import Quality
@@ -126,9 +127,11 @@ async def test_nobody_waits_for_a_disk_that_hangs_and_states_are_kept_until_it_a
         patient = asyncio.create_task(outbox.record(StateRecord("smoke-1", "link", "online", Quality.GOOD, 99)))
         assert "has not answered" in outbox.status(Lane.URGENT).failing
         assert outbox.status(Lane.URGENT).waiting_items > 0
+        assert 0 < outbox.status(Lane.URGENT).stalled_since_ns < mono_ns()
         gate.set()
         await asyncio.gather(hanging, patient)
         assert not outbox.status(Lane.URGENT).failing
+        assert not outbox.status(Lane.URGENT).stalled_since_ns
         reference = ReferenceStream(Lane.URGENT)
         for block in await outbox.peek(Lane.URGENT, 1 << 20):
             reference.take(block)
