@@ -38,6 +38,9 @@ class _Sink:
         self.written = bytearray()
         self.transport = self
 
+    def write(self, data: bytes) -> None:
+        self.written += data
+
     def writelines(self, parts: list[bytes]) -> None:
         for part in parts:
             self.written += part
