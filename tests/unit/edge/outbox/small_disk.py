@@ -106,7 +106,7 @@ def small_disk(request, tmp_path):
         yield request.getfixturevalue("saying_disk")
         return
     if os.geteuid() != 0:
-        pytest.fail("this test mounts a disk that is soon full: run it as root, or leave it out with -k \"not real\"")
+        pytest.fail('this test mounts a disk that is soon full: run it as root, or leave it out with -k "not real"')
     folder = tmp_path / "disk"
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE_BYTES},mode=700", "tmpfs", str(folder)], check=True)
