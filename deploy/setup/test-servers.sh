@@ -20,7 +20,7 @@ as_root() {
 
 # --- programs of the system -----------------------------------------------------------------------------------------
 wanted=   # libatomic1 is for the browser driver's own node
-for package in chromium libatomic1 fonts-noto-cjk mmdebstrap caddy haproxy mosquitto dbus-daemon systemd; do
+for package in chromium libatomic1 fonts-noto-cjk mmdebstrap caddy haproxy mosquitto dbus-daemon systemd iproute2; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || wanted="$wanted $package"
 done
 command -v cc >/dev/null || command -v gcc >/dev/null || wanted="$wanted gcc libc6-dev"   # for tests/support/powercut.c

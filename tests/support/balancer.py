@@ -7,7 +7,11 @@ import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from tests.support.cable import FINE
+
 DIAL_S = 1.0
+RESENT_S = 0.2
+"""A lost packet is sent again after so long at least."""
 
 
 class Balancer:
@@ -15,6 +19,8 @@ class Balancer:
 
     def __init__(self, ports: Sequence[int], seed: int) -> None:
         self._ports, self._dice = list(ports), random.Random(seed)
+        self.weather = FINE
+        """What happens on the way, where there is no cable that does it to packets."""
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -52,8 +58,8 @@ class Balancer:
             self._writers.add(onward[1])
             try:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(_pass_on(reader, onward[1]))
-                    group.create_task(_pass_on(onward[0], writer))
+                    group.create_task(self._pass_on(reader, onward[1]))
+                    group.create_task(self._pass_on(onward[0], writer))
             finally:
                 self._writers.discard(onward[1])
                 onward[1].transport.abort()
@@ -68,11 +74,20 @@ class Balancer:
                     return await asyncio.open_connection("127.0.0.1", port)
         return None
 
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(1 << 16):
+                if self.weather != FINE:
+                    await self._suffer(len(data))
+                writer.write(data)
+                await writer.drain()
+            if writer.can_write_eof():
+                writer.write_eof()
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
+    async def _suffer(self, size: int) -> None:
+        """To a stream a lost packet is a late one, and one that comes twice or too early is nothing."""
+        while self.weather.is_cut:
+            await asyncio.sleep(0.05)
+        now = self.weather
+        late_s = now.delay_s + self._dice.uniform(0, now.jitter_s) + (RESENT_S if self._dice.random() < now.loss else 0)
+        await asyncio.sleep(late_s + (size * 8 / (now.kbit_s * 1000) if now.kbit_s else 0))

@@ -15,7 +15,7 @@ import shutil
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
@@ -45,7 +45,7 @@ class Cable:
     """A cable whose far end is in a namespace. `prefix` goes before every command that is to run there."""
 
     def __init__(self, name: str, here: str, there: str, process: asyncio.subprocess.Process) -> None:
-        self.prefix = (shutil.which("ip") or "/sbin/ip", "netns", "exec", name)
+        self.prefix: tuple[str, ...] = (shutil.which("ip") or "/sbin/ip", "netns", "exec", name)
         self.here, self.there = here, there
         self._process = process
 
@@ -54,6 +54,18 @@ class Cable:
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(weather) + b"\n")
         await self._process.stdin.drain()
+
+
+class NoCable(Cable):
+    """Where this machine gives no namespace the far end is here, and the balancer does the weather to streams."""
+
+    def __init__(self, suffer: Callable[[Weather], None]) -> None:
+        self.prefix = ()
+        self.here = self.there = "127.0.0.1"
+        self._suffer = suffer
+
+    async def become(self, weather: Weather) -> None:
+        self._suffer(weather)
 
 
 @asynccontextmanager
