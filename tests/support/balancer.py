@@ -86,7 +86,7 @@ class Balancer:
 
     async def _suffer(self, size: int) -> None:
         """To a stream a lost packet is a late one, and one that comes twice or too early is nothing."""
-        while self.weather.is_cut:
+        while self.weather.is_cut:  # noqa: ASYNC110  # whoever makes the weather tells nobody
             await asyncio.sleep(0.05)
         now = self.weather
         late_s = now.delay_s + self._dice.uniform(0, now.jitter_s) + (RESENT_S if self._dice.random() < now.loss else 0)
