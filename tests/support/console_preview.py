@@ -386,8 +386,8 @@ def _boxes(now):
 def _aside(now):
     rows = [
         SetAside(7, GW[1], "3号楼弱电间", ESTATE, "urgent", 3, 1204, 812,
-                 "1 records cannot be kept. The first holds a name that the inventory does not have: StateRecord("
-                 "device='smoke-9', point='smoke', value='smoke', quality=<Quality.GOOD: 0>, at_ns=7421000000)",
+                 "1 records cannot be kept. The first holds a name that the inventory does not have: number 2, of kind "
+                 "state from smoke-9",
                  now - timedelta(hours=2)),
         SetAside(5, GW[1], "3号楼弱电间", ESTATE, "bulk", 3, 771, 40_960, "a body that is no columns",
                  now - timedelta(days=3)),
