@@ -38,15 +38,19 @@ class Wire:
         """Whether it is the other side's turn, and we wait for it."""
 
     def send(self, *events: h11.Event) -> None:
-        """Hands events to the transport, a large body without copying it. Raises h11.LocalProtocolError for our faults.
+        """Hands events to the transport, a large body without copying it.
 
-        What is small goes as one, so that it is one record of TLS and one packet.
+        What is small goes as one, so that it is one record of TLS and one packet. Raises h11.LocalProtocolError for our
+        faults, ConnectionResetError where the connection is gone already.
         """
         parts = [part for event in events for part in self.engine.send_with_data_passthrough(event) or ()]
-        if sum(map(len, parts)) <= AS_ONE_BYTES:
-            self.writer.write(b"".join(parts))
-        else:
-            self.writer.writelines(parts)
+        try:
+            if sum(map(len, parts)) <= AS_ONE_BYTES:
+                self.writer.write(b"".join(parts))
+            else:
+                self.writer.writelines(parts)
+        except RuntimeError as e:  # uvloop's word for it
+            raise ConnectionResetError("the connection is closed") from e
 
     async def next(self, silence_s: float | None = None) -> Happening:
         """What the other side says next.

@@ -57,7 +57,7 @@ async def test_an_alarm_passes_by_a_catch_up_on_a_slow_link(tmp_path):
     async with laid(seed=1) as cable:
         await cable.become(Weather(delay_s=0.04, kbit_s=KBIT_S))
         async with (
-            FakeCloud(sock=listening_in(cable.prefix[-1], cable.there)) as cloud,
+            FakeCloud(sock=listening_in(cable.name, cable.there)) as cloud,
             box(tmp_path, cloud) as outbox,
         ):
             gateway = cloud.gateways["gw"]

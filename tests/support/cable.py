@@ -45,7 +45,9 @@ class Cable:
     """A cable whose far end is in a namespace. `prefix` goes before every command that is to run there."""
 
     def __init__(self, name: str, here: str, there: str, process: asyncio.subprocess.Process) -> None:
-        self.prefix: tuple[str, ...] = (shutil.which("ip") or "/sbin/ip", "netns", "exec", name)
+        # Not `ip netns exec`, which mounts a /sys of its own: not everywhere it may.
+        self.name = name
+        self.prefix: tuple[str, ...] = _inside(name)
         self.here, self.there = here, there
         self._process = process
 
@@ -61,6 +63,7 @@ class NoCable(Cable):
 
     def __init__(self, suffer: Callable[[Weather], None]) -> None:
         self.prefix = ()
+        self.name = ""
         self.here = self.there = "127.0.0.1"
         self._suffer = suffer
 
@@ -78,13 +81,13 @@ async def laid(seed: int) -> AsyncIterator[Cable]:
     await _ip("netns", "add", name)
     tunnels = []
     try:
-        for device, own, other, place in ((f"anju{number}", here, there, ()), ("box", there, here, ("-n", name))):
+        for device, own, other, place in ((f"anju{number}", here, there, ()), ("box", there, here, _inside(name))):
             tunnels.append(_tunnel(device))
             if place:
                 await _ip("link", "set", device, "netns", name)
-            await _ip(*place, "addr", "add", own, "peer", other, "dev", device)
-            await _ip(*place, "link", "set", device, "up")
-        await _ip("-n", name, "link", "set", "lo", "up")
+            await _ip("addr", "add", own, "peer", other, "dev", device, place=place)
+            await _ip("link", "set", device, "up", place=place)
+        await _ip("link", "set", "lo", "up", place=_inside(name))
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.support.cable", str(seed), *map(str, tunnels),
             stdin=asyncio.subprocess.PIPE, pass_fds=tunnels,
@@ -109,8 +112,12 @@ def _tunnel(device: str) -> int:
     return tunnel
 
 
-async def _ip(*arguments: str) -> None:
-    process = await asyncio.create_subprocess_exec("ip", *arguments, stderr=asyncio.subprocess.PIPE)
+def _inside(name: str) -> tuple[str, ...]:
+    return (shutil.which("nsenter") or "/usr/bin/nsenter", f"--net=/run/netns/{name}")
+
+
+async def _ip(*arguments: str, place: tuple[str, ...] = ()) -> None:
+    process = await asyncio.create_subprocess_exec(*place, "ip", *arguments, stderr=asyncio.subprocess.PIPE)
     _, error = await process.communicate()
     if process.returncode:
         raise OSError(f"ip {' '.join(arguments)}: {error.decode().strip()}")

@@ -8,6 +8,7 @@ import ssl
 import time
 from contextlib import aclosing, asynccontextmanager
 
+import h11
 import pytest
 
 from edge.http import client as client_module
@@ -15,6 +16,7 @@ from edge.http import dial as dial_module
 from edge.http.client import MAX_CONNECTIONS, MAX_LINE, Client
 from edge.http.dial import UNHEARD_MS
 from edge.http.proxy import HttpProxy
+from edge.http.wire import Wire
 from tests.support.certificates import certificates
 from tests.support.http import request_of, scripted_server, uvicorn_server
 from tests.support.waiting import eventually
@@ -544,3 +546,20 @@ async def test_traffic_is_what_the_wire_carries(authority):
             client.traffic.look()
             assert client.traffic.sent_bytes - before < 200, "nothing counts twice"
         assert client.traffic._counted == {}, "connections that are gone are forgotten"
+
+
+@pytest.mark.parametrize("size", [10, 1 << 20])
+async def test_to_send_over_a_connection_that_is_closed_already_is_an_error_of_the_network(size):
+    here, there = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=here)
+    wire = Wire(h11.CLIENT, reader, writer)
+    wire.abort()
+    await asyncio.sleep(0.01)  # the loop closes it
+    head = [("Host", "h"), ("Content-Length", str(size))]
+    request = (h11.Request(method="POST", target="/", headers=head), h11.Data(data=bytes(size)), h11.EndOfMessage())
+    if isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+        wire.send(*request)  # says so with the answer
+    else:
+        with pytest.raises(ConnectionResetError):
+            wire.send(*request)
+    there.close()
