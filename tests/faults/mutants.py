@@ -106,25 +106,12 @@ def forgets_states() -> None:
     Outbox.restored_states = lambda _: []  # type: ignore[method-assign]
 
 
-def believes_itself() -> None:
-    """The box takes for known what it once said, also where the cloud goes on elsewhere."""
-    from edge.outbox import Outbox
-    from edge.outbox.store import Store
-
-    async def never(_: Outbox) -> None:
-        await asyncio.Event().wait()
-
-    Outbox.wait_to_tell_anew = never  # type: ignore[method-assign]
-    Store.forget_states = lambda _: None  # type: ignore[method-assign]
-
-
 MUTANTS: dict[str, tuple[str, Callable[[], None], tuple[str, ...]]] = {
     "cursor apart": ("anju-cloud", cursor_apart, ("cloud killed", "clouds killed", "database killed")),
     "early answer": ("anju-cloud", early_answer, ("clouds killed", "database killed", "database restarted")),
     "settle apart": ("anju-cloud", settle_apart, ("cloud killed", "clouds killed", "database killed")),
     "no fsync": ("anju", no_fsync, ("power cut",)),
     "forgets states": ("anju", forgets_states, ("box killed", "power cut")),
-    "believes itself": ("anju", believes_itself, ("old image restored", "two boxes", "database brought back")),
 }
 """Each mutant: whose, how it is made, and the faults that are to show it."""
 
