@@ -123,8 +123,15 @@ def launched(*command: str) -> list[str]:
 
 async def run_once(*command: str, environment: Mapping[str, str] | None = None, stdin: str = "") -> str:
     """Runs a console script to its end and returns what it printed. Raises AnjuError with what it said on failure."""
+    return await run_to_end(script(*command), " ".join(command[:3]), environment=environment, stdin=stdin)
+
+
+async def run_to_end(
+    command: Sequence[str], name: str, *, environment: Mapping[str, str] | None = None, stdin: str = ""
+) -> str:
+    """Runs any command as `run_once` does; `name` is what an error calls it."""
     process = await asyncio.create_subprocess_exec(
-        *script(*command), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE, env={**os.environ, **(environment or {})},
     )  # fmt: skip
     try:
@@ -135,7 +142,7 @@ async def run_once(*command: str, environment: Mapping[str, str] | None = None, 
         await process.wait()
         raise
     if process.returncode:
-        raise AnjuError(f"{' '.join(command[:3])} failed:\n{err.decode(errors='replace').strip()[-2000:]}")
+        raise AnjuError(f"{name} failed:\n{err.decode(errors='replace').strip()[-2000:]}")
     return out.decode().strip()
 
 

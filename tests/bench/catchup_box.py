@@ -11,12 +11,13 @@ import json
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import uvloop
 
 from contract.clock import boot_id, mono_ns
+from contract.columns import Row
 from contract.kinds import Lane
 from contract.messages import Command, Quality, Reading
 from contract.records import ClockRecord, DeviceEntry, InventoryRecord, Place, SeriesEntry
@@ -52,22 +53,28 @@ def _sources() -> Iterator[tuple[str, tuple]]:  # type: ignore[type-arg]
             yield kind, sources
 
 
+def minutes(hour: Sequence[Sequence[Row]], most: int) -> Iterator[list[Reading]]:
+    """So many readings, a minute of the corpus at a time, its hour over and over; times go on from START_NS."""
+    places = [(f"{kind}-{n}", source.point) for n, (kind, sources) in enumerate(_sources()) for source in sources]
+    count = minute = 0
+    while count < most:
+        late_ns = minute // len(hour) * len(hour) * _MINUTE_NS
+        rows = hour[minute % len(hour)][: most - count]
+        yield [Reading(*places[r.series], r.value, r.quality, r.mono_ns + late_ns, Lane.BULK) for r in rows]
+        count, minute = count + len(rows), minute + 1
+
+
 async def fill(state: Path) -> int:
     """Puts a backlog into an outbox: the corpus's hour over and over, minute by minute, in a boot that has gone by."""
-    places = [(f"{kind}-{n}", source.point) for n, (kind, sources) in enumerate(_sources()) for source in sources]
     hour = corpus().blocks
-    count = minute = 0
+    count = 0
     async with Outbox.open(state, boot=EARLIER_BOOT, storage=STORAGE, inventory=inventory()) as outbox:
         ago_ns = READINGS // sum(map(len, hour)) * 60 * _MINUTE_NS + 120 * _MINUTE_NS
         await outbox.record(ClockRecord(EARLIER_BOOT, START_NS, time.time_ns() - ago_ns, 1_000_000, "system"))
-        while count < READINGS:
-            late_ns = minute // len(hour) * len(hour) * _MINUTE_NS
-            rows = hour[minute % len(hour)][: READINGS - count]
-            await outbox.put(
-                [Reading(*places[r.series], r.value, r.quality, r.mono_ns + late_ns, Lane.BULK) for r in rows]
-            )
+        for readings in minutes(hour, READINGS):
+            await outbox.put(readings)
             await outbox.flush()
-            count, minute = count + len(rows), minute + 1
+            count += len(readings)
     return count
 
 

@@ -16,13 +16,13 @@ import uvloop
 
 from contract.clock import boot_id
 from contract.kinds import Lane
-from contract.messages import Command, Reading
+from contract.messages import Command
 from contract.records import ClockRecord
 from contract.site import Storage
 from edge.outbox import Outbox
 from edge.provision import load_identity
 from edge.uplink import CloudClock, Uplink
-from tests.bench.catchup_box import EARLIER_BOOT, _sources, inventory
+from tests.bench.catchup_box import EARLIER_BOOT, inventory, minutes
 from tests.bench.corpus import START_NS, corpus
 
 MOST_WAITING = 8
@@ -32,7 +32,6 @@ _MINUTE_NS = 60 * 10**9
 
 async def work(state: Path, cloud: str, ca: Path, readings: int) -> dict[str, float]:
     """Seals the corpus's hour over and over, a block a minute of it, and delivers it meanwhile."""
-    places = [(f"{kind}-{n}", source.point) for n, (kind, sources) in enumerate(_sources()) for source in sources]
     hour = corpus().blocks
     count = minute = 0
     storage = Storage(urgent_mb=64, bulk_mb=512)
@@ -44,14 +43,10 @@ async def work(state: Path, cloud: str, ca: Path, readings: int) -> dict[str, fl
             ca=ssl.create_default_context(cafile=str(ca)),
         )  # fmt: skip
         running = asyncio.create_task(uplink.run(), name="uplink")
-        while count < readings:
-            late_ns = minute // len(hour) * len(hour) * _MINUTE_NS
-            rows = hour[minute % len(hour)][: readings - count]
-            await outbox.put(
-                [Reading(*places[r.series], r.value, r.quality, r.mono_ns + late_ns, Lane.BULK) for r in rows]
-            )
+        for some in minutes(hour, readings):
+            await outbox.put(some)
             await outbox.flush()
-            count, minute = count + len(rows), minute + 1
+            count, minute = count + len(some), minute + 1
             while outbox.status(Lane.BULK).pending_blocks > MOST_WAITING:  # noqa: ASYNC110  # a benchmark may look
                 await asyncio.sleep(0.002)
         await outbox.wait_until_delivered(Lane.BULK)

@@ -22,6 +22,7 @@ from pathlib import Path
 from simulators.demo.processes import Child, free_port
 from tests.bench.figures import Figure
 from tests.bench.tls_cloud import tls_cloud
+from tests.support.namespace import ip
 
 WARM_UP_S = 60.0
 MEASURE_S = 900.0
@@ -140,30 +141,21 @@ async def _wired() -> AsyncIterator[Wired]:
     number = os.getpid() % 16000
     name, device = f"anju-idle-{number}", f"anjui{number}"
     here, there = (f"198.18.{number // 64}.{number % 64 * 4 + part}" for part in (1, 2))  # for tests: RFC 2544
-    await _ip("netns", "add", name)
+    await ip("netns", "add", name)
     try:
-        await _ip("link", "add", device, "type", "veth", "peer", "name", "box", "netns", name)
+        await ip("link", "add", device, "type", "veth", "peer", "name", "box", "netns", name)
         Path(f"/proc/sys/net/ipv6/conf/{device}/disable_ipv6").write_text("1")
-        await _ip("addr", "add", f"{here}/30", "dev", device)
-        await _ip("link", "set", device, "up")
-        await _ip("netns", "exec", name, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
-        await _ip("-n", name, "addr", "add", f"{there}/30", "dev", "box")
+        await ip("addr", "add", f"{here}/30", "dev", device)
+        await ip("link", "set", device, "up")
+        await ip("netns", "exec", name, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
+        await ip("-n", name, "addr", "add", f"{there}/30", "dev", "box")
         for link in ("box", "lo"):
-            await _ip("-n", name, "link", "set", link, "up")
+            await ip("-n", name, "link", "set", link, "up")
         # No mobile link asks who has an address.
         ours = (Path("/sys/class/net") / device / "address").read_text().strip()
-        await _ip("-n", name, "neigh", "replace", here, "lladdr", ours, "dev", "box", "nud", "permanent")
-        theirs = await _ip("netns", "exec", name, "cat", "/sys/class/net/box/address")
-        await _ip("neigh", "replace", there, "lladdr", theirs.strip(), "dev", device, "nud", "permanent")
+        await ip("-n", name, "neigh", "replace", here, "lladdr", ours, "dev", "box", "nud", "permanent")
+        theirs = await ip("netns", "exec", name, "cat", "/sys/class/net/box/address")
+        await ip("neigh", "replace", there, "lladdr", theirs.strip(), "dev", device, "nud", "permanent")
         yield Wired(("ip", "netns", "exec", name), here, device)
     finally:
-        await _ip("netns", "del", name)
-
-
-async def _ip(*arguments: str) -> str:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec("ip", *arguments, stdout=pipe, stderr=pipe)
-    said, error = await process.communicate()
-    if process.returncode:
-        raise OSError(f"ip {' '.join(arguments)}: {error.decode().strip()}")
-    return said.decode()
+        await ip("netns", "del", name)

@@ -40,14 +40,6 @@ DELIVERED_S = 3.0
 """A box in a healthy system has delivered what is older."""
 FILES = ("urgent.db", "urgent.db-wal", "bulk.db", "bulk.db-wal")
 
-ANOTHER_MACHINE = """
-import contract.clock, pathlib, sys
-boot, *words = sys.argv[1:]
-contract.clock._BOOT_ID = pathlib.Path(boot)
-from edge.__main__ import main
-main(*words)
-"""
-
 
 class Excuse(msgspec.Struct, frozen=True):
     """A span of time of which anything may be missing, and why."""
@@ -119,7 +111,7 @@ class Damage:
         boot = rig.folder / "boot_id"  # two machines are never in one boot
         boot.write_text(f"{uuid.UUID(int=dice.getrandbits(128))}\n")
         words = (str(rig.site_file), str(copy), f"127.0.0.1:{free_port(0)}")
-        command = (*rig.cable.prefix, sys.executable, "-c", ANOTHER_MACHINE, str(boot), *words)
+        command = (*rig.cable.prefix, sys.executable, "-m", "tests.support.another_machine", str(boot), *words)
         second = await Child.launch("copy", launched(*command), log=rig.folder / "copy.log")
         await asyncio.sleep(dice.uniform(2.0, 6.0))
         os.killpg(second.process.pid, signal.SIGKILL)

@@ -21,7 +21,7 @@ from contract.clock import mono_ns
 from contract.errors import AnjuError
 from contract.profile import load_profiles, shipped_profiles
 from contract.site import Site, load_site, resolve
-from simulators.demo.processes import Child, free_port, launched, tail
+from simulators.demo.processes import Child, free_port, launched, run_once, run_to_end, tail
 from tests.faults.life import Control, barrier_ns
 from tests.faults.machine import Machine
 from tests.support.balancer import Balancer
@@ -208,20 +208,7 @@ class Rig:
 
     async def run_cloud(self, *words: str) -> str:
         """Runs an administrator's command of the cloud and returns what it printed."""
-        return await self.run_once(
-            str(Path(sys.executable).with_name("anju-cloud")), *words, environment=self.cloud_environment(1)
-        )
-
-    async def run_once(self, *command: str, environment: Mapping[str, str] | None = None) -> str:
-        """Runs a command to its end and returns what it printed. Raises AnjuError with what it said."""
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **(environment or {})},
-        )  # fmt: skip
-        out, err = await process.communicate()
-        if process.returncode:
-            raise AnjuError(f"{' '.join(command)}: {(err or out).decode()}")
-        return out.decode().strip()
+        return await run_once("anju-cloud", *words, environment=self.cloud_environment(1))
 
     async def ready(self) -> bool:
         """Whether a cloud and its database serve."""
@@ -279,7 +266,7 @@ async def running(folder: Path, seed: int, mutant: str = "") -> AsyncIterator[Ri
         claim = await rig.run_cloud("claim", "--estate", rig.site.estate.name)
         anju = str(Path(sys.executable).with_name("anju"))
         enrol = (anju, "enrol", "--cloud", rig.cloud_url, "--claim", claim, "--state", str(rig.state))
-        await rig.run_once(*cable.prefix, *enrol)
+        await run_to_end(launched(*cable.prefix, *enrol), "anju enrol")
         await rig.start("box")
         supervising = asyncio.create_task(rig.supervise(), name="supervise")
         stack.callback(supervising.cancel)

@@ -43,14 +43,6 @@ buses:
       - {{id: smoke-2, name: 2号烟感, profile: anju-smoke-panel-16, unit: 1, channel: 1}}
 """
 SCENARIO = "name: an estate that waits for orders\nsite: estate.yaml\nsteps:\n  - {at: 0s, say: waiting}\n"
-RUN = """
-import contract.clock, pathlib, sys
-boot, *words = sys.argv[1:]
-contract.clock._BOOT_ID = pathlib.Path(boot)
-from edge.__main__ import main
-main(*words)
-"""
-"""The box's process on a machine whose kernel names its boot in that file: two machines are never in one boot."""
 TOGGLES = 4
 TOLD_S = 60.0
 
@@ -91,7 +83,13 @@ async def machine(folder: Path, state: Path, cloud: RunningCloud) -> AsyncIterat
         control = await Control.connect(folder / "control")
         stack.push_async_callback(control.close)
         command = launched(
-            sys.executable, "-c", RUN, str(folder / "boot_id"), str(folder / "estate.yaml"), str(state), health
+            sys.executable,
+            "-m",
+            "tests.support.another_machine",
+            str(folder / "boot_id"),
+            str(folder / "estate.yaml"),
+            str(state),
+            health,
         )
         box = await Child.launch("box", command, log=folder / "box.log")
         stack.push_async_callback(box.stop)

@@ -11,7 +11,6 @@ import heapq
 import os
 import random
 import select
-import shutil
 import struct
 import sys
 import time
@@ -19,6 +18,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
+
+from tests.support.namespace import Place, inside, ip, remove
 
 TUNSETIFF = 0x400454CA
 IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
@@ -45,9 +46,8 @@ class Cable:
     """A cable whose far end is in a namespace. `prefix` goes before every command that is to run there."""
 
     def __init__(self, name: str, here: str, there: str, process: asyncio.subprocess.Process) -> None:
-        # Not `ip netns exec`, which mounts a /sys of its own: not everywhere it may.
         self.name = name
-        self.prefix: tuple[str, ...] = _inside(name)
+        self.prefix: Place = inside(name)
         self.here, self.there = here, there
         self._process = process
 
@@ -77,23 +77,23 @@ async def laid(seed: int) -> AsyncIterator[Cable]:
     number = os.getpid() % 16000
     name = f"anju-cable-{number}"
     here, there = (f"198.19.{number // 64}.{number % 64 * 4 + part}" for part in (1, 2))  # for tests: RFC 2544
-    await _remove(name)
-    await _ip("netns", "add", name)
+    await remove(name)
+    await ip("netns", "add", name)
     tunnels = []
     try:
-        for device, own, other, place in ((f"anju{number}", here, there, ()), ("box", there, here, _inside(name))):
+        for device, own, other, place in ((f"anju{number}", here, there, ()), ("box", there, here, inside(name))):
             tunnels.append(_tunnel(device))
             if place:
-                await _ip("link", "set", device, "netns", name)
-            await _ip("addr", "add", own, "peer", other, "dev", device, place=place)
-            await _ip("link", "set", device, "up", place=place)
-        await _ip("link", "set", "lo", "up", place=_inside(name))
+                await ip("link", "set", device, "netns", name)
+            await ip("addr", "add", own, "peer", other, "dev", device, place=place)
+            await ip("link", "set", device, "up", place=place)
+        await ip("link", "set", "lo", "up", place=inside(name))
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.support.cable", str(seed), *map(str, tunnels),
             stdin=asyncio.subprocess.PIPE, pass_fds=tunnels,
         )  # fmt: skip
     except BaseException:
-        await _remove(name)
+        await remove(name)
         raise
     finally:
         for tunnel in tunnels:
@@ -103,29 +103,13 @@ async def laid(seed: int) -> AsyncIterator[Cable]:
     finally:
         process.kill()
         await process.wait()
-        await _remove(name)
+        await remove(name)
 
 
 def _tunnel(device: str) -> int:
     tunnel = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(tunnel, TUNSETIFF, struct.pack("16sH", device.encode(), IFF_TUN | IFF_NO_PI))
     return tunnel
-
-
-def _inside(name: str) -> tuple[str, ...]:
-    return (shutil.which("nsenter") or "/usr/bin/nsenter", f"--net=/run/netns/{name}")
-
-
-async def _ip(*arguments: str, place: tuple[str, ...] = ()) -> None:
-    process = await asyncio.create_subprocess_exec(*place, "ip", *arguments, stderr=asyncio.subprocess.PIPE)
-    _, error = await process.communicate()
-    if process.returncode:
-        raise OSError(f"ip {' '.join(arguments)}: {error.decode().strip()}")
-
-
-async def _remove(name: str) -> None:
-    with suppress(OSError):
-        await _ip("netns", "del", name)
 
 
 class _Direction:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from tests.support.fake_cloud import FakeCloud
+from tests.support.namespace import inside, ip, remove
 
 
 class Away:
@@ -35,22 +36,14 @@ class Namespace(Away):
 
     def __init__(self, cloud: FakeCloud, name: str, address: str, port: int) -> None:
         super().__init__(cloud)
-        self._name = name
-        self.prefix = ("ip", "netns", "exec", name)
+        self.prefix = inside(name)
         self.url = f"http://{address}:{port}"
 
     async def cut(self) -> None:
-        await _ip("-n", self._name, "link", "set", "box", "down")
+        await ip("link", "set", "box", "down", place=self.prefix)
 
     async def heal(self) -> None:
-        await _ip("-n", self._name, "link", "set", "box", "up")
-
-
-async def _ip(*arguments: str) -> None:
-    process = await asyncio.create_subprocess_exec("ip", *arguments, stderr=asyncio.subprocess.PIPE)
-    _, error = await process.communicate()
-    if process.returncode:
-        raise OSError(error.decode())
+        await ip("link", "set", "box", "up", place=self.prefix)
 
 
 @asynccontextmanager
@@ -61,15 +54,15 @@ async def cut_off_place(cloud: FakeCloud) -> AsyncIterator[Away]:
     address, box = (f"198.18.{number // 64}.{number % 64 * 4 + part}" for part in (1, 2))  # for tests: RFC 2544
     made = Away(cloud)
     try:
-        await _ip("netns", "add", name)
-        await _ip("link", "add", here, "type", "veth", "peer", "name", "box", "netns", name)
-        await _ip("addr", "add", f"{address}/30", "dev", here)
-        await _ip("link", "set", here, "up")
-        await _ip("-n", name, "addr", "add", f"{box}/30", "dev", "box")
-        await _ip("-n", name, "link", "set", "lo", "up")
+        await ip("netns", "add", name)
+        await ip("link", "add", here, "type", "veth", "peer", "name", "box", "netns", name)
+        await ip("addr", "add", f"{address}/30", "dev", here)
+        await ip("link", "set", here, "up")
+        await ip("addr", "add", f"{box}/30", "dev", "box", place=inside(name))
+        await ip("link", "set", "lo", "up", place=inside(name))
         server = await asyncio.start_server(_forward_to(cloud), address, 0)
     except OSError:
-        await _remove(name)
+        await remove(name)
         await made.cut()
         yield made
         return
@@ -77,12 +70,7 @@ async def cut_off_place(cloud: FakeCloud) -> AsyncIterator[Away]:
         yield Namespace(cloud, name, address, server.sockets[0].getsockname()[1])
     finally:
         server.close()
-        await _remove(name)
-
-
-async def _remove(name: str) -> None:
-    with suppress(OSError):
-        await _ip("netns", "del", name)  # and the cable with it
+        await remove(name)
 
 
 def _forward_to(cloud: FakeCloud):
