@@ -38,15 +38,17 @@ class Engine:
         ]
         if not concerned:
             return set()
-        active = await alarms.lock_active(connection, [(rule.name, change.series) for rule, change, _ in concerned])
+        active = await alarms.lock_active(
+            connection, [(rule.name, f"series:{change.series}") for rule, change, _ in concerned]
+        )
         over = _over(concerned)
         now = datetime.now(UTC)
         topics: set[str] = set()
-        current: dict[tuple[str, int], tuple[UUID, State]] = {
+        current: dict[tuple[str, str], tuple[UUID, State]] = {
             key: (alarm.id, State(alarm.state)) for key, alarm in active.items()
         }
         for i, (rule, change, happening) in enumerate(concerned):
-            key = (rule.name, change.series)
+            key = (rule.name, f"series:{change.series}")
             known = current.get(key)
             state = known[1] if known else State.NORM
             new = step(state, happening)

@@ -12,12 +12,71 @@ from cloud.store.sql import load_queries
 _SQL = load_queries("alarms")
 
 
+class Subject(msgspec.Struct, frozen=True):
+    """What a condition is about, as rules see it.
+
+    `source` is its name in the database: `series:12`, `gateway:<id>`, `bus:<gateway>/<bus>`,
+    `place:<estate>/<building>/<unit>`. `areas` are the ids from the root down to the estate.
+    """
+
+    source: str
+    kind: str
+    point: str
+    estate: int
+    areas: tuple[int, ...]
+    zone: str
+    """The estate's time zone, for schedules."""
+    gateway: UUID | None = None
+    device: int | None = None
+    series: int | None = None
+
+
+class Raising(msgspec.Struct, frozen=True):
+    """An alarm that is about to be raised, or to be raised again."""
+
+    rule: str
+    subject: Subject
+    priority: str
+    at: datetime
+    """Since when the condition holds, by the box's clock."""
+    value: str = ""
+    stage: int = 1
+    life_safety: bool = False
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """What keeps an alarm from people: SHLVD and OOSRV end by themselves at `until`, DSUPR with its `cause`."""
+
+    state: str
+    """SHLVD, DSUPR or OOSRV."""
+    until: datetime | None
+    why: str
+    cause: UUID | None = None
+    """The alarm that says why."""
+    label: str | None = None
+    """What the alarm is labelled from the start: 'test' in a drill."""
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """An alarm that was raised, worsened, cleared or let go by the engine, as it stands now."""
+
+    alarm: UUID
+    rule: str
+    subject: Subject
+    from_state: str
+    to_state: str
+    at: datetime
+    event: str
+    priority: str
+    holds: bool
+
+
 class ActiveAlarm(msgspec.Struct, frozen=True):
     """An alarm that a rule or a person is about to move, locked."""
 
     id: UUID
     rule: str
-    series: int
+    source: str
     state: str
     priority: str
 
@@ -27,19 +86,28 @@ class AlarmRow(msgspec.Struct, frozen=True):
 
     id: UUID
     rule: str
+    rule_version: int
     priority: str
     state: str
+    holds: bool
+    """Whether the condition holds, whatever the state says."""
+    stage: int
     value: str
     raised_at: datetime
     created_at: datetime
     changed_at: datetime
+    ended_at: datetime | None
     acked_at: datetime | None
     acked_by: str | None
     late: bool
-    device: int
+    source: str
+    """What it is about: 'series:12', 'gateway:<id>', 'bus:<gateway>/<bus>', 'place:<estate>/<building>/<unit>'."""
+    gateway: UUID | None
+    device: int | None
+    """None, like `point`, for an alarm about a box, a bus or a place."""
     device_name: str
     kind: str
-    point: str
+    point: str | None
     building: str
     unit: str
     floor: str
@@ -49,6 +117,17 @@ class AlarmRow(msgspec.Struct, frozen=True):
     timezone: str
     stale: bool
     """The device, its bus or its box is silent: nobody knows how it stands there now."""
+    hold_until: datetime | None
+    """When a shelf or a time out of service ends by itself."""
+    hold_why: str
+    held_by: str | None
+    cause: UUID | None
+    """The alarm that says why this one is suppressed."""
+    assignee: str | None
+    assignee_id: int | None
+    label: str | None
+    repeats: int
+    """How often it came again while it stood."""
 
 
 class TransitionRow(msgspec.Struct, frozen=True):
@@ -68,17 +147,17 @@ class LockedAlarm(msgspec.Struct, frozen=True):
 
     id: UUID
     rule: str
-    series: int
-    device: int
+    series: int | None
+    device: int | None
     estate: int
     state: str
     priority: str
 
 
-async def lock_active(connection: Connection, sources: Sequence[tuple[str, int]]) -> dict[tuple[str, int], ActiveAlarm]:
-    """The active alarms of these (rule, series), locked until the transaction ends."""
-    rows = await connection.fetch(_SQL["lock_active"], [rule for rule, _ in sources], [series for _, series in sources])
-    return {(alarm.rule, alarm.series): alarm for alarm in rows_as(ActiveAlarm, rows)}
+async def lock_active(connection: Connection, sources: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ActiveAlarm]:
+    """The active alarms of these (rule, source), locked until the transaction ends."""
+    rows = await connection.fetch(_SQL["lock_active"], [rule for rule, _ in sources], [source for _, source in sources])
+    return {(alarm.rule, alarm.source): alarm for alarm in rows_as(ActiveAlarm, rows)}
 
 
 async def lock_alarm(connection: Connection, alarm: UUID) -> LockedAlarm | None:

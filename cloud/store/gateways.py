@@ -136,6 +136,7 @@ async def revoke(connection: Connection, gateway: UUID, who: str, why: str) -> R
     if estate is None:
         return None
     devices = {row["id"] for row in await connection.fetch(_SQL["retire_devices"], gateway)}
+    await connection.execute(_SQL["end_conditions"], gateway)
     alarmed = {row["device"] for row in await connection.fetch(_SQL["end_alarms"], gateway, who, why)}
     return Revoked(int(estate), frozenset(devices | alarmed))
 
@@ -164,4 +165,6 @@ async def replace(connection: Connection, old: UUID, new: UUID) -> Revoked | Non
         return None
     devices = {row["id"] for row in await connection.fetch(_SQL["pass_devices_on"], old, new)}
     await connection.execute(_SQL["pass_latest_on"], old, new)
+    await connection.execute(_SQL["pass_alarms_on"], old, new)
+    await connection.execute(_SQL["pass_conditions_on"], old, new)
     return Revoked(int(estate), frozenset(devices))

@@ -81,10 +81,10 @@ def _row(row: alarms.AlarmRow) -> AlarmRow:
         rule=row.rule,
         priority=Priority(row.priority),
         state=AlarmState(row.state),
-        device_id=row.device,
+        device_id=row.device or 0,  # 0: there is no such device; it is about a box or a place
         device_name=row.device_name,
         kind=row.kind,
-        point=row.point,
+        point=row.point or "",
         place=Place(row.estate, row.building or None, row.unit or None, row.floor or None, row.spot or None),
         raised_at=row.raised_at,
         changed_at=row.changed_at,

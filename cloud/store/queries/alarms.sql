@@ -1,7 +1,7 @@
 -- name: lock_active
 -- The active alarms of these rules and sources, locked.
-SELECT id, rule, series, state, priority FROM alarm
-WHERE state <> 'NORM' AND (rule, series) IN (SELECT * FROM unnest($1::text[], $2::int[])) FOR UPDATE
+SELECT id, rule, source, state, priority FROM alarm
+WHERE state <> 'NORM' AND (rule, source) IN (SELECT * FROM unnest($1::text[], $2::text[])) ORDER BY id FOR UPDATE
 
 -- name: lock_alarm
 -- One alarm that a person acts on, locked.
@@ -9,12 +9,15 @@ SELECT id, rule, series, device, estate, state, priority FROM alarm WHERE id = $
 
 -- name: raise
 -- A new alarm.
-INSERT INTO alarm (rule, series, device, estate, priority, state, value, raised_at, late)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id
+INSERT INTO alarm (rule, source, series, device, gateway, estate, priority, state, holds, value, raised_at, announced_at, late, ended_at)
+SELECT $1, 'series:' || $2::int, $2, $3, (SELECT gateway FROM device WHERE id = $3), $4, $5, $6, $6 IN ('UNACK', 'ACKED'), $7, $8,
+       CASE WHEN NOT $9::boolean THEN clock_timestamp() END, $9, CASE WHEN $6 = 'NORM' THEN clock_timestamp() END RETURNING id
 
 -- name: move
 -- The alarm's state now.
 UPDATE alarm SET state = $2, value = coalesce($3, value), changed_at = clock_timestamp(),
+    holds = CASE WHEN $4::boolean THEN holds ELSE $2 IN ('UNACK', 'ACKED') END,
+    ended_at = CASE WHEN $2 = 'NORM' THEN clock_timestamp() END,
     acked_at = CASE WHEN $4::boolean THEN clock_timestamp() WHEN $2 = 'UNACK' THEN NULL ELSE acked_at END,
     acked_by = CASE WHEN $4::boolean THEN $5 WHEN $2 = 'UNACK' THEN NULL ELSE acked_by END
 WHERE id = $1

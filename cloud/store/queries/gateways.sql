@@ -88,6 +88,14 @@ UPDATE device SET gateway = $2 WHERE gateway = $1 RETURNING id
 -- So are the newest readings of those.
 UPDATE latest_readings SET gateway = $2 WHERE gateway = $1
 
+-- name: pass_alarms_on
+-- So are their alarms; those about the box itself stay its own.
+UPDATE alarm SET gateway = $2 WHERE gateway = $1 AND device IS NOT NULL
+
+-- name: pass_conditions_on
+-- So is what rules remember of their points.
+UPDATE condition SET gateway = $2 WHERE gateway = $1 AND source LIKE 'series:%'
+
 -- name: estate
 -- The estate of a box that is not revoked, and whether it has reported devices.
 SELECT estate, EXISTS (SELECT FROM device WHERE device.gateway = gateway.id) AS has_devices
@@ -97,15 +105,18 @@ FROM gateway WHERE id = $1 AND revoked_at IS NULL
 -- Nobody speaks for the devices of a revoked box any more.
 UPDATE device SET active = false WHERE gateway = $1 AND active RETURNING id
 
+-- name: end_conditions
+-- Rules remember nothing of a box that is gone.
+DELETE FROM condition WHERE gateway = $1
+
 -- name: end_alarms
 -- The active alarms of a box's devices end, since nobody could ever clear them; $2 is who ended them, $3 why.
 WITH was AS (
-    SELECT alarm.id, alarm.state, alarm.device FROM alarm JOIN device ON device.id = alarm.device
-    WHERE device.gateway = $1 AND alarm.state <> 'NORM' ORDER BY alarm.id FOR UPDATE OF alarm
+    SELECT id, state, device FROM alarm WHERE gateway = $1 AND state <> 'NORM' ORDER BY id FOR UPDATE
 ), moved AS (
-    UPDATE alarm SET state = 'NORM', changed_at = clock_timestamp() FROM was WHERE alarm.id = was.id
+    UPDATE alarm SET state = 'NORM', holds = false, changed_at = clock_timestamp(), ended_at = clock_timestamp() FROM was WHERE alarm.id = was.id
 ), kept AS (
     INSERT INTO alarm_transition (alarm, at, from_state, to_state, event, who, why)
     SELECT id, clock_timestamp(), state, 'NORM', 'revoked', $2, $3 FROM was
 )
-SELECT DISTINCT device FROM was
+SELECT DISTINCT device FROM was WHERE device IS NOT NULL

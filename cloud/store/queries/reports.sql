@@ -5,8 +5,8 @@ SELECT id FROM area WHERE level = 'estate' AND name = $1 ORDER BY id LIMIT 1
 -- name: recent
 -- The newest alarms of an estate, active or over.
 SELECT alarm.id, alarm.rule, alarm.priority, alarm.state, alarm.raised_at, alarm.created_at, alarm.changed_at,
-       alarm.acked_at, person.name AS acked_by, alarm.late, device.key AS device, device.name
-FROM alarm JOIN device ON device.id = alarm.device LEFT JOIN person ON person.id = alarm.acked_by
+       alarm.acked_at, person.name AS acked_by, alarm.late, coalesce(device.key, '') AS device, coalesce(device.name, alarm.source) AS name
+FROM alarm LEFT JOIN device ON device.id = alarm.device LEFT JOIN person ON person.id = alarm.acked_by
 WHERE alarm.estate = $1 ORDER BY alarm.created_at DESC LIMIT $2
 
 -- name: transitions
