@@ -99,6 +99,7 @@ class AlarmRow(msgspec.Struct, frozen=True):
     ended_at: datetime | None
     acked_at: datetime | None
     acked_by: str | None
+    acked_by_id: int | None
     late: bool
     source: str
     """What it is about: 'series:12', 'gateway:<id>', 'bus:<gateway>/<bus>', 'place:<estate>/<building>/<unit>'."""

@@ -71,7 +71,7 @@ CREATE INDEX condition_bulk ON condition (gateway) WHERE bulk;
 
 CREATE VIEW alarm_now AS                   -- an alarm as pages show it
 SELECT alarm.id, alarm.rule, alarm.rule_version, alarm.priority, alarm.state, alarm.holds, alarm.stage, alarm.value, alarm.raised_at, alarm.created_at,
-       alarm.changed_at, alarm.ended_at, alarm.acked_at, person.name AS acked_by, alarm.late, alarm.source, alarm.gateway, alarm.device,
+       alarm.changed_at, alarm.ended_at, alarm.acked_at, person.name AS acked_by, alarm.acked_by AS acked_by_id, alarm.late, alarm.source, alarm.gateway, alarm.device,
        coalesce(device.name, gateway.hostname, '') AS device_name, coalesce(device.kind, CASE WHEN alarm.gateway IS NOT NULL THEN 'gateway' ELSE '' END) AS kind,
        series_now.point, coalesce(device.building, '') AS building, coalesce(device.unit, '') AS unit, coalesce(device.floor, '') AS floor,
        coalesce(device.spot, '') AS spot, alarm.estate AS estate_id, area.name AS estate, area.timezone, coalesce(series_now.stale, false) AS stale,
