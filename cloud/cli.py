@@ -31,7 +31,7 @@ Estate = Annotated[str, typer.Option(help="Name of the estate; it is made when t
 PasswordStdin = Annotated[bool, typer.Option(help="Read the password from standard input, do not ask.")]
 BY = "anju-cloud"
 """Who did it, in the audit log."""
-ROLES = "admin, supervisor, manager, operator or auditor"
+ROLES = "admin, supervisor, manager, operator, grid_worker, installer or auditor"
 
 
 def main() -> None:
@@ -103,6 +103,20 @@ def add_user(
     password = _new_password(from_stdin=password_stdin)
     _with_people(lambda people: people.add(login, name or login, password, role, estate, BY))
     typer.echo(f"{login} may log in as {role} of {estate}.")
+
+
+@user_app.command("grant")
+def grant_role(
+    login: str,
+    role: Annotated[str, typer.Option(help=ROLES)],
+    area: Annotated[
+        str,
+        typer.Option(help="Name or number of the estate, grid, community or street; what is beneath it counts too."),
+    ],
+) -> None:
+    """Give a person one more role at a place; its duties begin at once."""
+    _with_people(lambda people: people.grant(login, role, area, BY))
+    typer.echo(f"{login} is {role} of {area}.")
 
 
 @user_app.command("password")

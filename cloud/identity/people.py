@@ -29,15 +29,25 @@ class Right(StrEnum):
     VIEW = "view"
     ACKNOWLEDGE = "acknowledge"
     COMMAND = "command"
+    SHELVE = "shelve"
+    """Take an alarm from sight for a time, with a reason."""
+    DISPATCH = "dispatch"
+    """Send somebody, call an incident off, mobilise."""
+    RESPOND = "respond"
+    """Report an incident, go there, say what was found."""
+    RULES = "rules"
     AUDIT = "audit"
     MANAGE = "manage"
 
 
+_ON_DUTY = frozenset({Right.VIEW, Right.ACKNOWLEDGE, Right.COMMAND, Right.SHELVE, Right.DISPATCH, Right.RESPOND})
 ROLES: dict[str, frozenset[Right]] = {
     "admin": frozenset(Right),
     "supervisor": frozenset({Right.VIEW}),
-    "manager": frozenset({Right.VIEW, Right.ACKNOWLEDGE, Right.COMMAND, Right.MANAGE}),
-    "operator": frozenset({Right.VIEW, Right.ACKNOWLEDGE, Right.COMMAND}),
+    "manager": frozenset({*_ON_DUTY, Right.RULES, Right.MANAGE}),
+    "operator": _ON_DUTY,
+    "grid_worker": frozenset({Right.VIEW, Right.RESPOND}),
+    "installer": frozenset({Right.VIEW}),
     "auditor": frozenset({Right.VIEW, Right.AUDIT}),
 }
 """Which role has which rights at the estates beneath its node."""
@@ -196,6 +206,26 @@ class People:
             await people.grant(connection, person, role, area)
             await people.audit(connection, None, by, "add person", f"person {login}", {"role": role, "area": area})
         return person
+
+    async def grant(self, login: str, role: str, area: str, by: str) -> None:
+        """One more role of a person at a node of the area tree, by its name or id.
+
+        Raises AnjuError for a role or an area that is none, and where several areas have the name.
+        """
+        login = normal_login(login)
+        if role not in ROLES:
+            raise AnjuError(f"role {role!r} does not exist; one of {', '.join(ROLES)}")
+        async with self._database.transaction() as connection:
+            person = await people.by_login(connection, login)
+            if person is None:
+                raise NoSuchPersonError(login)
+            found = await people.areas_named(connection, storable(area.strip(), 200))
+            if len(found) != 1:
+                known = ", ".join(f"{row.id} ({row.level} {row.name})" for row in found)
+                raise AnjuError(f"say which by its number: {known}" if found else f"there is no area {area!r}")
+            await people.grant(connection, person.id, role, found[0].id)
+            detail = {"role": role, "area": found[0].id}
+            await people.audit(connection, None, by, "grant role", f"person {login}", detail)
 
     async def set_password(self, login: str, password: str, by: str) -> None:
         """A new password; the person's sessions end, and no browser is known any more. Raises AnjuError."""

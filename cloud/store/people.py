@@ -53,6 +53,14 @@ class SessionRow(msgspec.Struct, frozen=True):
     rights: list[str]
 
 
+class AreaRow(msgspec.Struct, frozen=True):
+    """A node of the area tree."""
+
+    id: int
+    level: str
+    name: str
+
+
 class AuditRow(msgspec.Struct, frozen=True):
     """One line of the audit log."""
 
@@ -177,6 +185,11 @@ async def make_area(connection: Connection, parent: int | None, level: str, name
     if made is not None:
         await connection.execute(_SQL["settle_path"], made)
     return None if made is None else int(made)
+
+
+async def areas_named(connection: Connection, name: str) -> list[AreaRow]:
+    """The nodes of this name, or the one of this number; at most ten."""
+    return rows_as(AreaRow, await connection.fetch(_SQL["areas_named"], name))
 
 
 async def audit(

@@ -44,8 +44,12 @@ def test_people_are_added_shown_disabled_and_given_passwords(run: Terminal) -> N
     again = ("user", "add", "wang", "--estate", "东苑", "--password-stdin")
     assert run(*again, typed=PASSWORD, fails=True) == "there is a person 'wang' already"
     assert run("user", "list") == "wang\t王芳\toperator 西苑小区\tmay log in"
+    assert "grid_worker" in run("user", "grant", "wang", "--role", "cleaner", "--area", "西苑小区", fails=True)
+    assert "no area '东苑'" in run("user", "grant", "wang", "--role", "manager", "--area", "东苑", fails=True)
+    run("user", "grant", "wang", "--role", "grid_worker", "--area", "西苑小区")
+    assert run("user", "list") == "wang\t王芳\tgrid_worker 西苑小区, operator 西苑小区\tmay log in"
     assert "may not log in any more" in run("user", "disable", "wang")
-    assert run("user", "list") == "wang\t王芳\toperator 西苑小区\tdisabled"
+    assert run("user", "list") == "wang\t王芳\tgrid_worker 西苑小区, operator 西苑小区\tdisabled"
     assert run("user", "enable", "wang") == "wang may log in again."
     assert "new password" in run("user", "password", "wang", "--password-stdin", typed="another long password\n")
     short = run("user", "password", "wang", "--password-stdin", typed="short\n", fails=True)

@@ -104,6 +104,10 @@ ON CONFLICT (parent, name) DO NOTHING RETURNING id
 -- A node of the area tree by its name.
 SELECT id FROM area WHERE parent IS NOT DISTINCT FROM $1 AND name = $2
 
+-- name: areas_named
+-- Nodes by what a person who administers calls them.
+SELECT id, level, name FROM area WHERE name = $1 OR id::text = $1 ORDER BY id LIMIT 10
+
 -- name: settle_path
 -- The path of a new node, now that its id is known.
 UPDATE area SET path = coalesce((SELECT parent.path FROM area AS parent WHERE parent.id = area.parent), '/') || id || '/' WHERE id = $1
