@@ -1,0 +1,203 @@
+"""Which readings of a block can change anything: those that leave the band in which every rule stays as it is.
+
+Each place of a box's inventory has a band of values. A block whose readings stay in them costs a few comparisons of
+whole columns, however many rules there are. What leaves its band is judged one by one, and so is what the block holds
+of the same series after it. Bands hide nothing: judge() would find nothing in what they leave out.
+
+Rules on changes need what was before: of each series at rest a process remembers one reading from which it has hardly
+moved since (the anchor). A process that sees a series for the first time begins with what it sees.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from cloud.alarms.rules.memory import Memory, Seen, time_of
+from cloud.alarms.rules.model import Rate, Rule, Threshold
+
+Held = Sequence[tuple[Rule, Memory]]
+"""Rules of a place that are not at rest, with what they remember."""
+Reading = tuple[datetime, float]
+Newest = Callable[[int], Reading | None]
+_NEVER = np.iinfo(np.int64).max
+_ALWAYS = (np.inf, -np.inf, _NEVER)
+"""The band of what has to be judged in any case: empty."""
+Band = tuple[float, float, int]
+"""The least and the most that changes nothing, and until when (microseconds since 1970)."""
+
+
+def band(rule: Rule, memory: Memory) -> Band:
+    """The values of readings that change nothing about what a rule remembers of a source."""
+    form, level = rule.form, memory.kept.raw
+    if isinstance(form, Threshold):
+        limits = [stage.at for stage in form.stages]
+        worse = limits[level] if level < len(limits) else None
+        held = limits[level - 1] if level else None
+        if form.side == "above":
+            low = -np.inf if held is None else held - form.hysteresis
+            return low, np.inf if worse is None else float(np.nextafter(worse, -np.inf)), _NEVER
+        high = np.inf if held is None else held + form.hysteresis
+        return -np.inf if worse is None else float(np.nextafter(worse, np.inf)), high, _NEVER
+    if isinstance(form, Rate) and memory.kept.last is not None:
+        at_us, value = memory.kept.last
+        near = _around(np.array([value]), np.array([form.step]))
+        return float(near[0][0]), float(near[1][0]), at_us + round(form.over_s * 1e6) - 1
+    return _ALWAYS
+
+
+def _around(
+    value: npt.NDArray[np.float64], step: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The bounds of what is nearer to values than a step, and surely so."""
+    slack = 4 * np.spacing(np.abs(value) + step)
+    return value - step + slack, value + step - slack
+
+
+class Crossing:
+    """What of a block has to be judged, in the order of the block; and what to keep of it once it is committed."""
+
+    def __init__(self, bands: "Bands", columns: "_Columns", rows: npt.NDArray[np.intp]) -> None:
+        self._bands = bands
+        self._columns = columns
+        self.rows = rows
+        """Rows of the block's columns, by series and time."""
+
+    def seen(self, newest: Newest | None = None) -> list[tuple[int, Seen]]:
+        """Place and what was seen there, of each row.
+
+        `newest` tells of a place the newest reading before this block: another process may have heard of it since.
+        """
+        columns, found = self._columns, []
+        place_before = -1
+        before: Reading | None = None
+        for row in self.rows.tolist():
+            place = int(columns.places[row])
+            if place != place_before:
+                place_before, before = place, self._bands.anchor(place)
+                heard = newest(place) if newest is not None and before is not None else None
+                if heard is not None and before is not None and heard[0] > before[0]:
+                    before = heard
+            at, value = time_of(int(columns.at_us[row])), float(columns.value[row])
+            found.append((place, Seen(at, value, before=before)))
+            before = (at, value)
+        return found
+
+    def keep(self) -> None:
+        """The block is committed: what comes next is compared with it."""
+        self._bands.move(self._columns, self.rows)
+
+
+class _Columns:
+    """The readings of a block that are good."""
+
+    def __init__(
+        self,
+        places: npt.NDArray[np.uint32],
+        at_us: npt.NDArray[np.int64],
+        value: npt.NDArray[np.float64],
+        quality: npt.NDArray[np.uint8],
+    ) -> None:
+        if quality.any():  # what is not good neither raises nor clears
+            good = quality == 0
+            places, at_us, value = places[good], at_us[good], value[good]
+        self.places, self.at_us, self.value = places, at_us, value
+
+
+class Bands:
+    """The bands of one inventory: `rules` has for each of its places those that judge it (empty for urgent ones)."""
+
+    def __init__(self, rules: Sequence[Sequence[Rule]]) -> None:
+        self.rules = tuple(tuple(of_place) for of_place in rules)
+        self._low = np.full(len(rules), -np.inf)
+        self._high = np.full(len(rules), np.inf)
+        self._step = np.full(len(rules), np.inf)
+        self._gap_us = np.full(len(rules), _NEVER, np.int64)
+        for place, of_place in enumerate(self.rules):
+            for rule in of_place:
+                if isinstance(rule.form, Rate):
+                    self._step[place] = min(self._step[place], rule.form.step)
+                    gap_us = round((rule.form.over_s + rule.form.gap_s) * 1e6)
+                    self._gap_us[place] = min(self._gap_us[place], gap_us)
+                else:
+                    low, high, _ = band(rule, Memory())
+                    self._low[place] = max(self._low[place], low)
+                    self._high[place] = min(self._high[place], high)
+        self._moving = np.isfinite(self._step)
+        """Places where a change counts."""
+        self._has_moving = bool(self._moving.any())
+        self._anchor = np.full(len(rules), np.nan)
+        self._heard_us = np.zeros(len(rules), np.int64)
+        """Until when a series was near its anchor."""
+        self._low_now, self._high_now = self._low.copy(), self._high.copy()
+
+    def anchor(self, place: int) -> Reading | None:
+        """Until when a series at rest was near which value; None where no change counts, or nothing was heard."""
+        if np.isnan(self._anchor[place]):
+            return None
+        return time_of(int(self._heard_us[place])), float(self._anchor[place])
+
+    def crossing(
+        self,
+        places: npt.NDArray[np.uint32],
+        at_us: npt.NDArray[np.int64],
+        value: npt.NDArray[np.float64],
+        quality: npt.NDArray[np.uint8],
+        held: Mapping[int, Held] | None = None,
+    ) -> Crossing:
+        """What of a block has to be judged; its columns are in order of place, then time.
+
+        `held` has, by place, what rules that are not at rest remember; the other rules of the place are at rest.
+        """
+        columns = _Columns(places, at_us, value, quality)
+        places, value = columns.places, columns.value
+        out = (value < self._low_now[places]) | (value > self._high_now[places])
+        for place, memories in (held or {}).items():
+            first, last = np.searchsorted(places, (place, place + 1)).tolist()
+            if first == last:
+                continue
+            low, high, until_us = self._band(place, memories)
+            here = value[first:last]
+            out[first:last] = (here < low) | (here > high) | (columns.at_us[first:last] > until_us)
+        (rows,) = np.nonzero(out)
+        if len(rows):
+            # What follows is compared with what these will have changed.
+            first_of = np.minimum.reduceat(rows, np.nonzero(np.diff(places[rows], prepend=np.uint32(2**32 - 1)))[0])
+            ends = np.searchsorted(places, places[first_of], side="right")
+            rows = np.concatenate([np.arange(first, end) for first, end in zip(first_of, ends, strict=True)])
+        return Crossing(self, columns, rows)
+
+    def _band(self, place: int, memories: Held) -> Band:
+        """Where all rules of a place stay as they are."""
+        known = {rule.name: memory for rule, memory in memories}
+        low, high, until_us = -np.inf, np.inf, _NEVER
+        for rule in self.rules[place]:
+            memory = known.get(rule.name, Memory())
+            if isinstance(rule.form, Rate) and memory.kept.last is None:
+                if np.isnan(self._anchor[place]):
+                    continue
+                near = _around(self._anchor[place : place + 1], self._step[place : place + 1])
+                of_rule = float(near[0][0]), float(near[1][0]), _NEVER
+            else:
+                of_rule = band(rule, memory)
+            low, high, until_us = max(low, of_rule[0]), min(high, of_rule[1]), min(until_us, of_rule[2])
+        return low, high, until_us
+
+    def move(self, columns: _Columns, rows: npt.NDArray[np.intp]) -> None:
+        """Remembers what a committed block brought, where changes count; `rows` were judged."""
+        if not self._has_moving or not len(columns.places):
+            return
+        last = np.ones(len(columns.places), np.bool_)
+        np.not_equal(columns.places[1:], columns.places[:-1], out=last[:-1])
+        last &= self._moving[columns.places] & np.isfinite(columns.value)
+        (newest,) = np.nonzero(last)
+        of_newest = columns.places[newest]
+        stale = columns.at_us[newest] - self._heard_us[of_newest] > self._gap_us[of_newest]
+        anew = newest[stale | np.isnan(self._anchor[of_newest]) | np.isin(of_newest, columns.places[rows])]
+        np.maximum.at(self._heard_us, of_newest, columns.at_us[newest])
+        places = columns.places[anew]
+        self._anchor[places] = columns.value[anew]
+        near = _around(self._anchor[places], self._step[places])
+        self._low_now[places] = np.maximum(self._low[places], near[0])
+        self._high_now[places] = np.minimum(self._high[places], near[1])
