@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.alarms.flood import ENDS_BELOW, STARTS_ABOVE, WITHIN, floods, is_flood
+from cloud.alarms.flood import WITHIN, floods, is_flood
 
 BEGAN = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -45,7 +45,3 @@ def test_the_whole_is_what_looking_each_second_shows(seconds: list[int], until: 
         elif was and not stands:
             expected[-1][1] = BEGAN + second * SECOND
     assert floods(times(*seconds), BEGAN + until * SECOND) == [tuple(flood) for flood in expected]
-
-
-def test_the_limits_are_those_of_the_standard() -> None:
-    assert (STARTS_ABOVE, ENDS_BELOW, WITHIN) == (10, 5, timedelta(minutes=10))

@@ -1,0 +1,42 @@
+-- name: facts
+-- Each alarm's times: when it came to people (raised, come again, worse; not when an acknowledgement was taken back), when it was
+-- acknowledged first and over first. An alarm from before counts as long as it stands.
+WITH chosen AS (
+    SELECT id, rule, source, priority, label FROM alarm
+    WHERE estate = ANY($1) AND NOT late AND created_at < $3 AND (changed_at >= $2 OR state <> 'NORM')
+    LIMIT $4
+), steps AS (
+    SELECT alarm,
+           array_agg(at ORDER BY id) FILTER (
+               WHERE to_state = 'UNACK' AND event <> 'undo' AND (from_state <> 'UNACK' OR event = 'worsen')) AS annunciated,
+           min(at) FILTER (WHERE event = 'acknowledge') AS acknowledged_at,
+           max(at) FILTER (WHERE event IN ('clear', 'rule removed')) AS cleared_at,
+           max(id) FILTER (WHERE event IN ('clear', 'rule removed')) > coalesce(max(id) FILTER (WHERE event = 'raise'), 0) AS is_over
+    FROM alarm_transition WHERE alarm IN (SELECT id FROM chosen) AND at < $3 GROUP BY alarm
+)
+SELECT rule, source, priority, label, coalesce(annunciated, '{}'), acknowledged_at, CASE WHEN is_over THEN cleared_at END
+FROM chosen LEFT JOIN steps ON steps.alarm = chosen.id
+
+-- name: holds
+-- How often alarms were held back.
+SELECT count(*) FILTER (WHERE to_state = 'DSUPR') AS suppressed, count(*) FILTER (WHERE to_state = 'SHLVD') AS shelved,
+       count(*) FILTER (WHERE to_state = 'OOSRV') AS out_of_service
+FROM alarm_transition JOIN alarm ON alarm.id = alarm_transition.alarm
+WHERE alarm.estate = ANY($1) AND alarm_transition.at >= $2 AND alarm_transition.at < $3 AND to_state IN ('DSUPR', 'SHLVD', 'OOSRV')
+
+-- name: names
+-- What sources are called: a device with its place and point, a box, a bus of one; places say it themselves.
+SELECT asked.source, CASE
+           WHEN device.id IS NOT NULL THEN concat_ws(' ', area.name, nullif(device.building, ''), nullif(device.unit, ''), device.name, series.point)
+           WHEN gateway.id IS NOT NULL THEN concat_ws(' ', area.name, gateway.hostname, nullif(substr(asked.source, 42), ''))
+           ELSE asked.source END AS name
+FROM unnest($1::text[]) AS asked (source)
+LEFT JOIN series ON asked.source ~ '^series:\d+$' AND series.id = substr(asked.source, 8)::int
+LEFT JOIN device ON device.id = series.device
+LEFT JOIN gateway ON asked.source ~ '^(gateway|bus):[0-9a-f-]{36}' AND gateway.id = substring(asked.source FROM '[0-9a-f-]{36}')::uuid
+LEFT JOIN area ON area.id = coalesce(device.estate, gateway.estate)
+
+-- name: estates
+-- The estates beneath an area, or all.
+SELECT DISTINCT estate.id FROM area AS estate JOIN area AS node ON starts_with(estate.path, node.path)
+WHERE estate.level = 'estate' AND ($1::text IS NULL OR node.name = $1) ORDER BY 1
