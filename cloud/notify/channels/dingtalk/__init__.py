@@ -1,0 +1,1 @@
+"""DingTalk (钉钉): a custom robot of a group."""

@@ -1,0 +1,1 @@
+"""A webhook: JSON to any address, signed."""
