@@ -70,7 +70,7 @@ class _Judgement:
         if not self._level.take(seen, at_us):
             return
         self._is_news = True
-        self._heard_us = max(self._heard_us, at_us)
+        self._heard_us = at_us = max(self._heard_us, at_us)  # what happens may be told out of order
         self._value_before, self._value = self._value, seen.value
         if was and self._level.raw and self._stage and isinstance(self._rule.form, Event):
             self._verdicts.append(Verdict(self._stage, time_of(at_us), seen.value))  # once more
