@@ -10,7 +10,8 @@ CREATE TABLE box_told (                    -- what the rules were last told of a
     gateway         uuid PRIMARY KEY REFERENCES gateway,
     rules           text NOT NULL,         -- which rules those were
     is_silent       boolean NOT NULL,
-    backlog_blocks  bigint,
+    backlog_blocks  bigint NOT NULL,
+    reported_at     timestamptz,           -- the report of the box that was looked at last
     clock_offset_s  double precision
 ) WITH (fillfactor = 70);
 
@@ -19,6 +20,11 @@ CREATE TABLE bus_told (                    -- the buses that the rules were told
     bus      text NOT NULL,
     rules    text NOT NULL,
     PRIMARY KEY (gateway, bus)
+);
+
+CREATE TABLE bus_look (                    -- boxes on which a device's link changed, so that their buses are to be looked at
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    gateway  uuid NOT NULL
 );
 
 CREATE TABLE flood (                       -- more new alarms in ten minutes than anybody can look at: one row an estate
@@ -56,5 +62,5 @@ CREATE INDEX ON maintenance (until_at) WHERE ended_at IS NULL;
 
 ALTER TABLE alarm ADD drill uuid REFERENCES maintenance;  -- raised in a drill: a real one until somebody looks, told as a drill
 CREATE INDEX alarm_drill ON alarm (drill) WHERE drill IS NOT NULL AND state <> 'NORM';
-CREATE INDEX alarm_announced ON alarm (estate, announced_at) WHERE announced_at IS NOT NULL;
+CREATE INDEX alarm_announced ON alarm (announced_at, estate) WHERE announced_at IS NOT NULL;
 CREATE INDEX alarm_transition_at ON alarm_transition (at);
