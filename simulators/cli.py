@@ -104,6 +104,19 @@ def demo(
     raise typer.Exit(asyncio.run(run_demo(folder.resolve(), once=once)))
 
 
+@app.command()
+def robots(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where robots and webhook listen.")] = 8090,
+    mail_port: Annotated[int, typer.Option(min=1, max=65535, help="Where the mail server listens.")] = 8025,
+    log: Annotated[Path | None, typer.Option(help="Write accepted messages here (JSON lines).")] = None,
+) -> None:
+    """Stand in for DingTalk, WeCom, Feishu, a webhook and a mail server, to try notification out."""
+    from simulators.robots.cli import serve
+
+    configure_logging()
+    asyncio.run(serve(port, mail_port, log, typer.echo))
+
+
 @app.command("load-year")
 def load_year(
     database_url: Annotated[str, typer.Option("--database", envvar="DATABASE_URL", help="Where to load it.")],

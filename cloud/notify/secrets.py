@@ -13,6 +13,7 @@ from urllib.parse import quote, quote_plus
 _PREFIX: Final = "ANJU_NOTIFY_SECRET_"
 _REFERENCE: Final = re.compile(r"env:[A-Za-z0-9_]{1,64}|file:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _MOST_BYTES: Final = 8192
+_LEAST_CHARS: Final = 4
 
 
 class SecretError(Exception):
@@ -61,8 +62,12 @@ class Secrets:
 
 
 def hide(text: str, secrets: tuple[str, ...]) -> str:
-    """The text with dots for every secret in it, as it is and as it stands in an address."""
-    forms = {form for secret in secrets if secret for form in (secret, quote(secret, safe=""), quote_plus(secret))}
+    """The text with dots for every secret in it, as it is and as it stands in an address.
+
+    What is shorter than four characters is left: it is in every word, and no secret.
+    """
+    known = [secret for secret in secrets if len(secret) >= _LEAST_CHARS]
+    forms = {form for secret in known for form in (secret, quote(secret, safe=""), quote_plus(secret))}
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, "…")
     return text

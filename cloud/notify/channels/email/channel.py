@@ -6,12 +6,14 @@ comes after is the server's answer to its end. A server that was never given the
 """
 
 import asyncio
+import base64
 import re
 import ssl
 from collections.abc import Sequence
 from typing import Final, Literal
 
 import aiosmtplib
+import msgspec
 
 from cloud.notify.channel import Limits, Message, Result, Start
 from cloud.notify.channels.config import Common, Problem, reference_problems
@@ -105,7 +107,7 @@ class Email:
         mail = wire.mail(*fitted(message, _fits), config.sender, config.sender_name, to, self._tools.clock())
         exchange = _Exchange(config, self._tools, password)
         result = await exchange.send(mail, to, start)
-        return result if not result.reason else _hidden(result, (password,))
+        return msgspec.structs.replace(result, reason=hide(result.reason, _forms(config.username, password)))
 
 
 class _Exchange:
@@ -212,15 +214,12 @@ def _stuffed(mail: bytes) -> bytes:
     return re.sub(rb"(?m)^\.", b"..", mail) + b".\r\n"
 
 
-def _hidden(result: Result, secrets: tuple[str, ...]) -> Result:
-    return Result(
-        accepted=result.accepted,
-        reason=hide(result.reason, secrets),
-        code=result.code,
-        again=result.again,
-        retry_after_s=result.retry_after_s,
-        uncertain=result.uncertain,
-    )
+def _forms(username: str, password: str) -> tuple[str, ...]:
+    """The password as it is, and as it goes over the wire (RFC 4616, and the LOGIN of old)."""
+    if not password:
+        return ()
+    wires = (f"\0{username}\0{password}", password)
+    return (password, *(base64.b64encode(wire.encode()).decode().rstrip("=") for wire in wires))
 
 
 def _fits(message: Message, left_out: int) -> bool:
