@@ -172,7 +172,7 @@ async def bound_gate(connection: Connection) -> None:
 
 
 async def hold_wanting(connection: Connection, ids: Collection[UUID]) -> set[UUID]:
-    """Which of these alarms still want somebody; none of them can be acknowledged until the transaction ends."""
+    """Which of these alarms nobody has acknowledged; none of them can be until the transaction ends."""
     return {row["id"] for row in await connection.fetch(_SQL["hold_wanting"], list(ids))}
 
 

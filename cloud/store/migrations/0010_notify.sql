@@ -59,7 +59,7 @@ CREATE TABLE send (                        -- one request to a channel: what it 
     until     timestamptz NOT NULL,        -- who sends it is dead if it has no end by then
     ended_at  timestamptz,
     outcome   text NOT NULL DEFAULT 'sending'
-              CHECK (outcome IN ('sending', 'accepted', 'refused', 'uncertain', 'not wanted', 'lost', 'test')),
+              CHECK (outcome IN ('sending', 'accepted', 'refused', 'uncertain', 'not sent', 'lost')),
     again     boolean NOT NULL DEFAULT true,  -- refused: the same may be taken later
     lines     int NOT NULL,
     repeat    boolean NOT NULL DEFAULT false,

@@ -57,7 +57,7 @@ WHERE id = $1 AND coalesce(paused_until <= clock_timestamp(), true) FOR NO KEY U
 -- name: recent_sends
 -- What went through a channel of late, and the time now: a request that is under way, or of which nobody knows, counts until its end.
 SELECT ended_at, clock_timestamp() AS now FROM send
-WHERE channel = $1 AND taken_at > clock_timestamp() - INTERVAL '5 minutes' AND outcome <> 'not wanted'
+WHERE channel = $1 AND taken_at > clock_timestamp() - INTERVAL '5 minutes' AND outcome <> 'not sent'
 
 -- name: clock
 -- The database's time.
@@ -95,8 +95,9 @@ SELECT id FROM alarm WHERE id = ANY($1) AND (state = 'UNACK' OR (state = 'RTNUN'
 SELECT set_config('lock_timeout', '1s', true), set_config('idle_in_transaction_session_timeout', '2s', true)
 
 -- name: hold_wanting
--- Which of these alarms still want somebody, held as they are until this transaction ends: who acknowledges one waits that long.
-SELECT id FROM alarm WHERE id = ANY($1) AND (state = 'UNACK' OR (state = 'RTNUN' AND priority IN ('critical', 'high'))) ORDER BY id FOR SHARE
+-- Which of these alarms nobody has acknowledged, held as they are until this transaction ends: who acknowledges one waits that
+-- long. One that has only returned meanwhile is said all the same: else messages about many would never leave.
+SELECT id FROM alarm WHERE id = ANY($1) AND state IN ('UNACK', 'RTNUN') ORDER BY id FOR SHARE
 
 -- name: hold_send
 -- A send that nobody has given up for lost.
