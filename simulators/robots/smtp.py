@@ -37,30 +37,28 @@ async def serve_smtp(
     """Serves until the context ends; with `tls` it offers STARTTLS, or speaks it from the start. Raises OSError."""
     tasks: set[asyncio.Task[None]] = set()
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        desk.connections += 1
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await _Session(desk, reader, writer, None if is_implicit else tls, wants_login=wants_login).run()
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # who hangs up
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):  # who hangs up
+                await _Session(desk, reader, writer, None if is_implicit else tls, wants_login=wants_login).run()
         finally:
-            tasks.discard(task)
             writer.transport.abort()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        desk.connections += 1
+        task = asyncio.create_task(serve(reader, writer), name="mail")
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     server = await asyncio.start_server(connected, host, port, ssl=tls if is_implicit else None)
     try:
         yield MailServer(host, server.sockets[0].getsockname()[1])
     finally:
         server.close()
-        for task in tasks:
+        for task in list(tasks):
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        with suppress(OSError):
-            await server.wait_closed()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()
 
 
 class _Session:
@@ -91,7 +89,7 @@ class _Session:
             match verb.upper():
                 case "EHLO":
                     more = ["250-STARTTLS"] if self._tls is not None else []
-                    more += ["250-AUTH PLAIN LOGIN"] if self._wants_login else []
+                    more += ["250-AUTH PLAIN"] if self._wants_login else []
                     await self._say("\r\n".join(["250-stand-in", *more, "250 8BITMIME"]))
                 case "STARTTLS" if self._tls is not None:
                     await self._say("220 go ahead")

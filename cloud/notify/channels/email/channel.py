@@ -10,9 +10,11 @@ import base64
 import re
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, Literal
 
 import aiosmtplib
+import aiosmtplib.protocol
 import msgspec
 
 from cloud.notify.channel import Limits, Message, Result, Start
@@ -29,6 +31,9 @@ MOST_PER_MIN: Final = 60
 MOST_TO: Final = 50
 _PORTS: Final = {"starttls": 587, "implicit": 465, "none": 25}
 _GO_ON: Final = 354
+_TAKEN: Final = 250
+_TROUBLES: Final = (aiosmtplib.SMTPException, NotReachableError, OSError)
+"""What servers and networks do; an OSError is also a TimeoutError, or TLS that fails."""
 
 
 class EmailConfig(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,79 +121,87 @@ class _Exchange:
     def __init__(self, config: EmailConfig, tools: Tools, password: str) -> None:
         self._config = config
         self._http = tools.http
-        self._password = password
         self._begun = False
+        self._client = aiosmtplib.SMTP(
+            hostname=config.host,
+            use_tls=config.tls == "implicit",
+            start_tls=config.tls == "starttls",
+            tls_context=self._http.trust,
+            username=config.username or None,
+            password=password or None,
+            local_hostname=config.sender.rpartition("@")[2],
+            timeout=None,
+        )
 
     async def send(self, mail: bytes, to: Sequence[str], start: Start) -> Result:
         try:
-            return await self._send(mail, to, start)
-        except NotReachableError as e:
-            return self._failed(str(e), e.code, again=e.code in {"dns", "connect"})
-        except aiosmtplib.SMTPResponseException as e:
-            return self._refused(e.code, e.message)
-        except ssl.SSLError as e:
-            return self._failed(tls_problem(self._config.host, e), "tls", again=False)
-        except TimeoutError:
-            limit_s = self._http.answer_s if self._begun else self._http.connect_s
-            return self._failed(f"{self._config.host} did not answer within {limit_s:g} s", "time-out", again=True)
-        except (aiosmtplib.SMTPException, OSError) as e:
-            if isinstance(e.__cause__, ssl.SSLError):
-                return self._failed(tls_problem(self._config.host, e.__cause__), "tls", again=False)
-            if isinstance(e, aiosmtplib.SMTPServerDisconnected | OSError):
-                return self._failed(f"{self._config.host} closed the connection", "closed", again=True)
-            return self._failed(f"{self._config.host}: {quoted(str(e))}", "smtp", again=False)  # no AUTH, no STARTTLS
-
-    async def _send(self, mail: bytes, to: Sequence[str], start: Start) -> Result:
-        config, http = self._config, self._http
-        client: aiosmtplib.SMTP | None = None
-        try:
-            async with asyncio.timeout(http.connect_s):
-                sock = await connect(http.reach, config.host, config.port or _PORTS[config.tls])
-                client = aiosmtplib.SMTP(
-                    hostname=config.host,
-                    sock=sock,
-                    use_tls=config.tls == "implicit",
-                    start_tls=config.tls == "starttls",
-                    tls_context=http.trust,
-                    username=config.username or None,
-                    password=self._password or None,
-                    local_hostname=config.sender.rpartition("@")[2],
-                    timeout=None,
-                )
-                await client.connect()
-                await client.mail(config.sender)
-                refused = await _name(client, to)
-                protocol = client.protocol
-                answer = await client.execute_command(b"DATA")
-                if answer.code != _GO_ON or protocol is None:
-                    return self._refused(answer.code, answer.message)
+            try:
+                async with asyncio.timeout(self._http.connect_s):
+                    protocol, unknown = await self._prepare(to)
+            except _TROUBLES as e:
+                return self._outcome(e)
             reading = asyncio.create_task(protocol.read_response(), name="answer to a mail")
             try:
                 await asyncio.sleep(0)  # it listens from here on
                 async with start():
-                    self._begun = True
-                    protocol.write(_stuffed(mail))
-                async with asyncio.timeout(http.answer_s):
-                    answer = await reading
+                    with suppress(aiosmtplib.SMTPServerDisconnected):  # the answer says so, too
+                        protocol.write(_stuffed(mail))
+                        self._begun = True
+                return await self._answer(reading, unknown)
             finally:
                 reading.cancel()
                 await asyncio.wait([reading])
-            if answer.code != 250:
-                return self._refused(answer.code, answer.message)
-            return Result(accepted=True, reason=refused)
         finally:
-            if client is not None:
-                client.close()
+            self._client.close()
 
-    def _refused(self, code: int, words: str) -> Result:
+    async def _prepare(self, to: Sequence[str]) -> tuple[aiosmtplib.protocol.SMTPProtocol, str]:
+        """All up to the mail itself; with who was refused, in words. Raises one of _TROUBLES."""
+        config = self._config
+        sock = await connect(self._http.reach, config.host, config.port or _PORTS[config.tls])
+        await self._client.connect(sock=sock)
+        await self._client.mail(config.sender)
+        unknown = await _name(self._client, to)
+        answer = await self._client.execute_command(b"DATA")
+        if answer.code != _GO_ON:
+            raise aiosmtplib.SMTPDataError(answer.code, answer.message)
+        if self._client.protocol is None:
+            raise aiosmtplib.SMTPServerDisconnected("it closed after DATA")
+        return self._client.protocol, unknown
+
+    async def _answer(self, reading: asyncio.Task[aiosmtplib.SMTPResponse], unknown: str) -> Result:
+        try:
+            async with asyncio.timeout(self._http.answer_s):
+                answer = await reading
+        except _TROUBLES as e:
+            return self._outcome(e)
+        return Result(accepted=True, reason=unknown) if answer.code == _TAKEN else self._refused(answer)
+
+    def _outcome(self, trouble: Exception) -> Result:
+        host = self._config.host
+        tls = next((e for e in (trouble, trouble.__cause__) if isinstance(e, ssl.SSLError)), None)
+        if tls is not None:
+            return self._failed(tls_problem(host, tls), "tls", again=False)
+        match trouble:
+            case NotReachableError():
+                return self._failed(str(trouble), trouble.code, again=trouble.code in {"dns", "connect"})
+            case aiosmtplib.SMTPResponseException():
+                return self._refused(aiosmtplib.SMTPResponse(trouble.code, trouble.message))
+            case TimeoutError():
+                limit_s = self._http.answer_s if self._begun else self._http.connect_s
+                return self._failed(f"{host} did not answer within {limit_s:g} s", "time-out", again=True)
+            case OSError():  # aiosmtplib's disconnections are ones
+                return self._failed(f"{host} closed the connection", "closed", again=True)
+        return self._failed(f"{host}: {quoted(str(trouble))}", "smtp", again=False)  # it has no AUTH, no STARTTLS
+
+    def _refused(self, answer: aiosmtplib.SMTPResponse) -> Result:
         """4xx: later it may do; 5xx: it will not (RFC 5321, 4.2.1)."""
-        if not 200 <= code < 600:
+        if not 200 <= answer.code < 600:
             return self._failed(f"{self._config.host} does not speak SMTP as it should", "garbage", again=True)
         return Result(
             accepted=False,
-            reason=f"the mail server refuses: {code} {quoted(words)}",
-            code=f"SMTP {code}",
-            again=400 <= code < 500,
+            reason=f"the mail server refuses: {answer.code} {quoted(answer.message)}",
+            code=f"SMTP {answer.code}",
+            again=400 <= answer.code < 500,
         )
 
     def _failed(self, problem: str, code: str, *, again: bool) -> Result:
