@@ -7,14 +7,15 @@ States are repeated every hour only: a row each five minutes of each would be si
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from cloud.store import Database, alarms, gateways, landing, newest, people, retention, rollups, streams
+from cloud.store import Database, gateways, landing, lifecycle, newest, people, retention, rollups, streams
 from cloud.store.landing import Readings
+from cloud.store.lifecycle import Live, Step
 from cloud.store.newest import Newest
 from cloud.store.streams import StateRow
 from contract.kinds import Lane
@@ -210,19 +211,25 @@ class _Loader:
 
     async def _alarms(self, area: int) -> int:
         smoke = [series for series, point in self._states if point == "smoke"]
+        made: list[Live] = []
+        steps: list[Step] = []
         async with self._database.transaction() as connection:
             device_of = {s.series: s.device for s in await streams.sources(connection, self._gateway)}
             for n in range(self._load.alarms):
                 series = smoke[n % len(smoke)]
                 at = self._until - (n + 1) * self._load.days * _DAY / (self._load.alarms + 1)
                 active = n < min(12, len(smoke))
-                alarm = await alarms.raise_alarm(
-                    connection, "smoke" if active else "past", series, device_of[series], area, "critical",
-                    "UNACK" if active else "NORM", "smoke", at, late=False,
+                alarm = Live(
+                    id=uuid4(), rule="smoke" if active else "past", rule_version=0, source=f"series:{series}",
+                    series=series, device=device_of[series], gateway=self._gateway, estate=area, priority="critical",
+                    state="UNACK" if active else "NORM", holds=active, stage=1, value="smoke", raised_at=at,
                 )  # fmt: skip
-                await alarms.add_transition(connection, alarm, at, "NORM", "UNACK", "raise", "system")
+                made.append(alarm)
+                steps.append(Step(alarm.id, at, "NORM", "UNACK", "raise", "system"))
                 if not active:
-                    await alarms.add_transition(connection, alarm, at + _HOUR, "UNACK", "NORM", "clear", "system")
+                    steps.append(Step(alarm.id, at + _HOUR, "UNACK", "NORM", "clear", "system"))
+            await lifecycle.add(connection, made, None)
+            await lifecycle.add_steps(connection, steps)
         return self._load.alarms
 
 

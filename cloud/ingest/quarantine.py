@@ -13,7 +13,7 @@ from cloud.ingest.bulk import check, decode
 from cloud.ingest.chain import Incoming, read_block
 from cloud.ingest.urgent import Answer, UrgentWriter, check_records, try_records
 from cloud.store import Connection, Database, UnkeepableError, group, landing, newest, streams
-from cloud.store.changes import Change, Evaluate
+from cloud.store.changes import Change, Evaluate, Happened
 from cloud.store.streams import SetAside, Source, StateRow
 from contract.errors import BlockError, Permanent
 from contract.kinds import Lane
@@ -97,7 +97,7 @@ async def _replay_urgent(
 class LateWriter(UrgentWriter):
     """Applies records long after they came."""
 
-    async def apply_late(self, boot: bytes, records: tuple[Record, ...]) -> tuple[list[Change], set[str]]:
+    async def apply_late(self, boot: bytes, records: tuple[Record, ...]) -> tuple[list[Change | Happened], set[str]]:
         """Applies all records; returns what is still news of them, and the topics to wake. Raises BlockError for any
         that cannot be kept.
         """

@@ -10,7 +10,7 @@ import msgspec
 from cloud.ingest.chain import Incoming
 from cloud.ingest.checks import problem_of, problem_with_known
 from cloud.store import Connection, gateways, streams
-from cloud.store.changes import Change
+from cloud.store.changes import Change, Happened
 from cloud.store.streams import Boot, Source, StateRow
 from contract.errors import BlockError
 from contract.kinds import Lane
@@ -57,7 +57,7 @@ class CheckedRecords(msgspec.Struct, frozen=True):
 class Applied(msgspec.Struct, frozen=True):
     """What urgent blocks brought: changes for the alarms, topics to wake, and which blocks were set aside."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[Change | Happened, ...]
     topics: frozenset[str]
     aside: tuple[Incoming, ...]
 
@@ -83,7 +83,7 @@ class UrgentWriter:
         self._series: dict[tuple[str, str], Source] = {}
         self._devices: dict[str, Source] = {}
         self._states: list[tuple[Source, StateRow]] = []
-        self._events: list[tuple[int, datetime, str, object]] = []
+        self._events: list[Happened] = []
         self._results: list[CommandResult] = []
         self._topics: set[str] = set()
 
@@ -175,7 +175,18 @@ class UrgentWriter:
                 device = self._devices.get(record.device)
                 if device is None:
                     return False
-                self._events.append((device.device, self._time(boot, record.mono_ns), record.point, record.fields))
+                at = self._time(boot, record.mono_ns)
+                self._events.append(
+                    Happened(
+                        device=device.device,
+                        gateway=self._gateway,
+                        estate=device.estate,
+                        kind=device.kind,
+                        point=record.point,
+                        at=at,
+                        fields=record.fields,
+                    )
+                )
                 self._topics.add(f"device:{device.device}")
             case InventoryRecord():
                 await streams.put_inventory(self._connection, self._gateway, self._estate, record)
@@ -213,11 +224,15 @@ class UrgentWriter:
         moved = Cursor(receipt.epoch, receipt.last, receipt.checksum)
         await streams.move_cursor(self._connection, self._gateway, receipt.stream, moved)
 
-    async def _store(self) -> list[Change]:
+    async def _store(self) -> list[Change | Happened]:
         if self._events:
-            await streams.put_events(self._connection, self._events)
+            rows = [(event.device, event.at, event.point, event.fields) for event in self._events]
+            await streams.put_events(self._connection, rows)
         if self._results:
             self._topics |= await self._answer(self._connection, self._gateway, self._results)
+        return [*await self._put_states(), *self._events]
+
+    async def _put_states(self) -> list[Change]:
         if not self._states:
             return []
         # The order of the stream is the truth. A clock that was corrected backwards must not make a later state look
@@ -242,6 +257,7 @@ class UrgentWriter:
             Change(
                 series=row.series,
                 device=source.device,
+                gateway=self._gateway,
                 estate=source.estate,
                 kind=source.kind,
                 point=source.point or "",

@@ -1,4 +1,7 @@
-"""Alarms and their history."""
+"""Alarms and their history as they are read, and what the stages that make them few tell each other.
+
+How they are moved stands in lifecycle.py.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,8 +18,8 @@ _SQL = load_queries("alarms")
 class Subject(msgspec.Struct, frozen=True):
     """What a condition is about, as rules see it.
 
-    `source` is its name in the database: `series:12`, `gateway:<id>`, `bus:<gateway>/<bus>`,
-    `place:<estate>/<building>/<unit>`. `areas` are the ids from the root down to the estate.
+    `source` is its name in the database: `series:12`, `device:<id>/<event>` for what only happens, `gateway:<id>`,
+    `bus:<gateway>/<bus>`, `place:<estate>/<building>/<unit>`. `areas` are the ids from the root down to the estate.
     """
 
     source: str
@@ -53,8 +56,6 @@ class Hold(msgspec.Struct, frozen=True):
     why: str
     cause: UUID | None = None
     """The alarm that says why."""
-    label: str | None = None
-    """What the alarm is labelled from the start: 'test' in a drill."""
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -69,16 +70,6 @@ class Moved(msgspec.Struct, frozen=True):
     event: str
     priority: str
     holds: bool
-
-
-class ActiveAlarm(msgspec.Struct, frozen=True):
-    """An alarm that a rule or a person is about to move, locked."""
-
-    id: UUID
-    rule: str
-    source: str
-    state: str
-    priority: str
 
 
 class AlarmRow(msgspec.Struct, frozen=True):
@@ -129,6 +120,8 @@ class AlarmRow(msgspec.Struct, frozen=True):
     label: str | None
     repeats: int
     """How often it came again while it stood."""
+    chattering: bool
+    """Three times in a minute: it is told once, and ends only after a minute of quiet."""
 
 
 class TransitionRow(msgspec.Struct, frozen=True):
@@ -141,55 +134,6 @@ class TransitionRow(msgspec.Struct, frozen=True):
     person: int | None
     who: str
     why: str
-
-
-class LockedAlarm(msgspec.Struct, frozen=True):
-    """An alarm that a person acts on, locked."""
-
-    id: UUID
-    rule: str
-    series: int | None
-    device: int | None
-    estate: int
-    state: str
-    priority: str
-
-
-async def lock_active(connection: Connection, sources: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ActiveAlarm]:
-    """The active alarms of these (rule, source), locked until the transaction ends."""
-    rows = await connection.fetch(_SQL["lock_active"], [rule for rule, _ in sources], [source for _, source in sources])
-    return {(alarm.rule, alarm.source): alarm for alarm in rows_as(ActiveAlarm, rows)}
-
-
-async def lock_alarm(connection: Connection, alarm: UUID) -> LockedAlarm | None:
-    """One alarm, locked until the transaction ends."""
-    row = await connection.fetchrow(_SQL["lock_alarm"], alarm)
-    return LockedAlarm(**dict(row)) if row else None
-
-
-async def raise_alarm(
-    connection: Connection, rule: str, series: int, device: int, estate: int, priority: str,
-    state: str, value: str, raised_at: datetime, late: bool,
-) -> UUID:  # fmt: skip
-    """A new alarm; returns its id."""
-    arguments = (rule, series, device, estate, priority, state, value, raised_at, late)
-    return UUID(str(await connection.fetchval(_SQL["raise"], *arguments)))
-
-
-async def move(
-    connection: Connection, alarm: UUID, state: str, value: str | None = None,
-    *, acknowledged: bool = False, person: int | None = None,
-) -> None:  # fmt: skip
-    """The alarm's state now; `acknowledged` notes who took it."""
-    await connection.execute(_SQL["move"], alarm, state, value, acknowledged, person)
-
-
-async def add_transition(
-    connection: Connection, alarm: UUID, at: datetime, from_state: str, to_state: str, event: str,
-    who: str, person: int | None = None, why: str = "",
-) -> None:  # fmt: skip
-    """One line of history: what happened, when, through whom and why."""
-    await connection.execute(_SQL["add_transition"], alarm, at, from_state, to_state, event, person, who, why)
 
 
 async def list_active(connection: Connection, estates: Sequence[int], limit: int = 500) -> list[AlarmRow]:

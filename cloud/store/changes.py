@@ -1,7 +1,8 @@
 """A change as the ingest stores it and the alarms look at it, in one transaction."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
 
@@ -13,6 +14,7 @@ class Change(msgspec.Struct, frozen=True):
 
     series: int
     device: int
+    gateway: UUID
     estate: int
     kind: str
     point: str
@@ -21,5 +23,17 @@ class Change(msgspec.Struct, frozen=True):
     at: datetime
 
 
-Evaluate = Callable[[Connection, Sequence[Change]], Awaitable[set[str]]]
+class Happened(msgspec.Struct, frozen=True):
+    """An event, as it is stored. What its fields say of people stays there: rules compare them and pass none on."""
+
+    device: int
+    gateway: UUID
+    estate: int
+    kind: str
+    point: str
+    at: datetime
+    fields: Mapping[str, str | int | float | bool]
+
+
+Evaluate = Callable[[Connection, Sequence[Change | Happened]], Awaitable[set[str]]]
 """Looks at changes within the transaction and returns the topics to wake after the commit."""

@@ -18,7 +18,7 @@ DROP VIEW alarm_now;
 ALTER TABLE alarm
     ALTER series DROP NOT NULL,
     ALTER device DROP NOT NULL,
-    ADD source        text,                -- what it is about: 'series:12', 'gateway:<id>', 'bus:<id>/<bus>', 'place:<estate>/<building>/<unit>'
+    ADD source        text,                -- what it is about: 'series:12', 'gateway:<id>', 'device:<id>/<event>', 'bus:<id>/<bus>', 'place:<estate>/<building>/<unit>'
     ADD gateway       uuid REFERENCES gateway,
     ADD rule_version  int NOT NULL DEFAULT 0,
     ADD holds         boolean,             -- whether the condition holds, whatever the state says
@@ -30,7 +30,11 @@ ALTER TABLE alarm
     ADD cause         uuid REFERENCES alarm,  -- DSUPR: the alarm that says why
     ADD assignee      int REFERENCES person,
     ADD label         text CHECK (label IN ('real', 'false', 'test', 'unknown')),
-    ADD repeats       int NOT NULL DEFAULT 0,  -- how often it came again while it stood: chattering
+    ADD repeats       int NOT NULL DEFAULT 0,  -- how often it came again while it stood
+    ADD chattering    boolean NOT NULL DEFAULT false,  -- three times in a minute: it ends only after a minute without
+    ADD clears_at     timestamptz,         -- chattering: its condition is over, and it ends then unless that comes again
+    ADD warn_at       timestamptz,         -- SHLVD: when to say that it ends soon; NULL once that is done
+    ADD due_at        timestamptz GENERATED ALWAYS AS (least(hold_until, warn_at, clears_at)) STORED,
     ADD ended_at      timestamptz;
 UPDATE alarm SET source = 'series:' || series, holds = state IN ('UNACK', 'ACKED'),
     gateway = (SELECT gateway FROM device WHERE device.id = alarm.device),
@@ -39,7 +43,7 @@ UPDATE alarm SET source = 'series:' || series, holds = state IN ('UNACK', 'ACKED
 ALTER TABLE alarm ALTER source SET NOT NULL, ALTER holds SET NOT NULL;
 DROP INDEX alarm_active;
 CREATE UNIQUE INDEX alarm_active ON alarm (rule, source) WHERE state <> 'NORM';  -- one active alarm per rule and source
-CREATE INDEX alarm_held ON alarm (hold_until) WHERE hold_until IS NOT NULL AND state <> 'NORM';
+CREATE INDEX alarm_due ON alarm (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX alarm_beneath ON alarm (cause) WHERE cause IS NOT NULL AND state <> 'NORM';
 CREATE INDEX alarm_gateway ON alarm (gateway) WHERE state <> 'NORM';
 
@@ -68,15 +72,17 @@ CREATE TABLE condition (                   -- what a rule remembers of a source 
 ) WITH (fillfactor = 70);
 CREATE INDEX condition_due ON condition (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX condition_bulk ON condition (gateway) WHERE bulk;
+INSERT INTO condition (rule, source, gateway, stage, memory)
+    SELECT rule, source, gateway, 1, '{"raw": 1}' FROM alarm WHERE holds;  -- so that what holds already can clear
 
 CREATE VIEW alarm_now AS                   -- an alarm as pages show it
 SELECT alarm.id, alarm.rule, alarm.rule_version, alarm.priority, alarm.state, alarm.holds, alarm.stage, alarm.value, alarm.raised_at, alarm.created_at,
        alarm.changed_at, alarm.ended_at, alarm.acked_at, person.name AS acked_by, alarm.acked_by AS acked_by_id, alarm.late, alarm.source, alarm.gateway, alarm.device,
        coalesce(device.name, gateway.hostname, '') AS device_name, coalesce(device.kind, CASE WHEN alarm.gateway IS NOT NULL THEN 'gateway' ELSE '' END) AS kind,
-       series_now.point, coalesce(device.building, '') AS building, coalesce(device.unit, '') AS unit, coalesce(device.floor, '') AS floor,
+       coalesce(series_now.point, CASE WHEN alarm.source LIKE 'device:%' THEN split_part(alarm.source, '/', 2) END) AS point, coalesce(device.building, '') AS building, coalesce(device.unit, '') AS unit, coalesce(device.floor, '') AS floor,
        coalesce(device.spot, '') AS spot, alarm.estate AS estate_id, area.name AS estate, area.timezone, coalesce(series_now.stale, false) AS stale,
        alarm.hold_until, alarm.hold_why, holder.name AS held_by, alarm.cause, assignee.name AS assignee, alarm.assignee AS assignee_id, alarm.label,
-       alarm.repeats
+       alarm.repeats, alarm.chattering
 FROM alarm
 JOIN area ON area.id = alarm.estate
 LEFT JOIN device ON device.id = alarm.device
