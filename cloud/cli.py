@@ -15,7 +15,9 @@ from contract.service import configure_logging
 if TYPE_CHECKING:
     from cloud.identity.people import People
     from cloud.store.boxes import BoxRow
+    from cloud.store.database import Connection
     from cloud.store.people import ListedPerson
+    from cloud.store.plans import PlanRow
     from cloud.store.quarantine import BlockRow, WholeBlock
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
@@ -25,6 +27,8 @@ gateway_app = typer.Typer(no_args_is_help=True, help="Boxes in the estates.")
 app.add_typer(gateway_app, name="gateway")
 quarantine_app = typer.Typer(no_args_is_help=True, help="Blocks of boxes that could not be stored.")
 app.add_typer(quarantine_app, name="quarantine")
+plan_app = typer.Typer(no_args_is_help=True, help="Plans of one-press mobilisation.")
+app.add_typer(plan_app, name="plan")
 
 T = TypeVar("T")
 Estate = Annotated[str, typer.Option(help="Name of the estate; it is made when there is none of that name.")]
@@ -261,6 +265,70 @@ def _standing(box: "BoxRow") -> str:
     if box.quarantined:
         said.append(f"{box.quarantined} blocks in quarantine")
     return ", ".join(said)
+
+
+async def _estate_named(connection: "Connection", name: str) -> int:
+    from cloud.store import people
+
+    found = [row for row in await people.areas_named(connection, name.strip()) if row.level == "estate"]
+    if len(found) != 1:
+        raise AnjuError(f"say which by its number: {[row.id for row in found]}" if found else f"no estate {name!r}")
+    return found[0].id
+
+
+@plan_app.command("import")
+def import_plan(file: Path, estate: Annotated[str, typer.Option(help="Name or number of the estate.")]) -> None:
+    """Check a plan against what its estate has, and keep it as the newest version."""
+
+    async def work(settings: Settings) -> tuple[str, int]:
+        from cloud.incidents.importing import import_plan as bring
+        from cloud.incidents.incidents import Actor
+        from cloud.store import Database
+
+        async with Database.open(settings.database_url, 1) as database, database.transaction() as connection:
+            return await bring(connection, file, await _estate_named(connection, estate), Actor(None, BY))
+
+    name, version = _run(work(read_settings()))
+    typer.echo(f"Plan {name} of {estate} is in use, version {version}.")
+
+
+@plan_app.command("list")
+def list_plans(estate: Annotated[str, typer.Option(help="Name or number of the estate.")]) -> None:
+    """List an estate's plans: name, version, title, how many are called by name, devices, by whom, when."""
+
+    async def work(settings: Settings) -> "list[PlanRow]":
+        from cloud.store import Database, plans
+
+        async with Database.open(settings.database_url, 1) as database, database.connect() as connection:
+            return await plans.list_plans(connection, [await _estate_named(connection, estate)])
+
+    for row in _run(work(read_settings())):
+        devices = len(row.body.get("doors", ())) + len(row.body.get("say", ()))
+        called = ", ".join([*row.body["call"].get("roles", ()), *row.body["call"].get("people", ())])
+        title, at = row.body["title"]["zh"], f"{row.at:%Y-%m-%d %H:%M} UTC"
+        typer.echo("\t".join((row.name, str(row.version), title, called, f"{devices} devices", row.who, at)))
+
+
+@plan_app.command("show")
+def show_plan(
+    name: str,
+    estate: Annotated[str, typer.Option(help="Name or number of the estate.")],
+    version: Annotated[int | None, typer.Option(help="An older version.")] = None,
+) -> None:
+    """Print a plan as YAML, ready to be changed and imported again."""
+
+    async def work(settings: Settings) -> "PlanRow | None":
+        from cloud.store import Database, plans
+
+        async with Database.open(settings.database_url, 1) as database, database.connect() as connection:
+            return await plans.get_plan(connection, await _estate_named(connection, estate), name, version)
+
+    found = _run(work(read_settings()))
+    if found is None:
+        raise AnjuError(f"there is no such plan {name!r}; `anju-cloud plan list` shows which there are")
+    import yaml
+
+    typer.echo(yaml.safe_dump(found.body, allow_unicode=True, sort_keys=False), nl=False)
 
 
 @quarantine_app.command("list")

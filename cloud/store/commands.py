@@ -1,7 +1,7 @@
 """Commands to devices, from the order to the answer."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +33,42 @@ class WaitingCommand(msgspec.Struct, frozen=True):
     not_after: datetime
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """What is to be ordered of a device."""
+
+    device: int
+    point: str
+    args: dict[str, Any]
+
+
+class Ordered(msgspec.Struct, frozen=True):
+    """What came of an order: the command that waits for its box, or the `problem` why there is none."""
+
+    device: int
+    point: str
+    command: UUID | None
+    gateway: UUID | None = None
+    problem: str = ""
+
+
+class Orderable(msgspec.Struct, frozen=True):
+    """A device that can be ordered something of."""
+
+    id: int
+    gateway: UUID
+    commands: list[str]
+
+
+class NewCommand(msgspec.Struct, frozen=True):
+    """A command that is about to be queued."""
+
+    id: UUID
+    gateway: UUID
+    device: int
+    point: str
+    args: dict[str, Any]
+
+
 class CommandRow(msgspec.Struct, frozen=True):
     """A command as the console shows it; `status` is one of contract.messages.CommandStatus."""
 
@@ -55,6 +91,20 @@ async def put(
 ) -> None:  # fmt: skip
     """A command that waits for its box."""
     await connection.execute(_SQL["put"], command, gateway, device, point, dict(args), not_after, person, who)
+
+
+async def orderable(connection: Connection, devices: Sequence[int], estates: Sequence[int]) -> dict[int, Orderable]:
+    """Those of the devices that are in one of the estates, with what each can be ordered."""
+    rows = await connection.fetch(_SQL["orderable"], list(devices), list(estates))
+    return {device.id: device for device in rows_as(Orderable, rows)}
+
+
+async def put_all(
+    connection: Connection, new: Sequence[NewCommand], lasts: timedelta, person: int | None, who: str
+) -> None:
+    """Commands that wait for their boxes for so long, by the database's clock."""
+    columns = [[getattr(command, field) for command in new] for field in NewCommand.__struct_fields__]
+    await connection.execute(_SQL["put_all"], *columns, lasts, person, who)
 
 
 async def open_downs(connection: Connection, downs: Sequence[Down]) -> None:

@@ -1,6 +1,6 @@
 """People, their rights, their sessions, areas, and the audit log."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -198,6 +198,15 @@ async def audit(
 ) -> None:  # fmt: skip
     """One line of the audit log: who did what to which thing, in the transaction of the deed."""
     await connection.execute(_SQL["audit"], person, who, action, obj, dict(detail or {}), address)
+
+
+async def audit_all(
+    connection: Connection, person: int | None, who: str, deeds: Sequence[tuple[str, str, Mapping[str, object]]],
+    address: str = "",
+) -> None:  # fmt: skip
+    """Lines of the audit log for many deeds (action, object, detail) of one person."""
+    columns = ([action for action, _, _ in deeds], [obj for _, obj, _ in deeds], [dict(said) for _, _, said in deeds])
+    await connection.execute(_SQL["audit_all"], person, who, *columns, address)
 
 
 async def list_audit(connection: Connection, limit: int = 100) -> list[AuditRow]:

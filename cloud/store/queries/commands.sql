@@ -3,6 +3,16 @@
 INSERT INTO command (id, gateway, device, point, args, not_after, status, person, who)
 VALUES ($1, $2, $3, $4, $5, $6, 'queued', $7, $8)
 
+-- name: orderable
+-- What can be ordered of these devices.
+SELECT id, gateway, commands FROM device_now WHERE id = ANY($1) AND estate_id = ANY($2)
+
+-- name: put_all
+-- Commands that wait for their boxes.
+INSERT INTO command (id, gateway, device, point, args, not_after, status, person, who)
+SELECT id, gateway, device, point, args, clock_timestamp() + $6, 'queued', $7, $8
+FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::jsonb[]) AS new (id, gateway, device, point, args)
+
 -- name: take_waiting
 -- What boxes have to be told on their newest connections: queued, and at first also what was sent on the one before.
 -- A box does each once.

@@ -116,6 +116,11 @@ UPDATE area SET path = coalesce((SELECT parent.path FROM area AS parent WHERE pa
 -- One line of the audit log.
 INSERT INTO audit (person, who, action, object, detail, address) VALUES ($1, $2, $3, $4, $5, $6)
 
+-- name: audit_all
+-- Many lines of the audit log.
+INSERT INTO audit (person, who, action, object, detail, address)
+SELECT $1, $2, action, object, detail, $6 FROM unnest($3::text[], $4::text[], $5::jsonb[]) AS deed (action, object, detail)
+
 -- name: list_audit
 -- The newest lines of the audit log.
 SELECT id, at, who, action, object, detail, address FROM audit ORDER BY id DESC LIMIT $1
