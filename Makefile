@@ -41,6 +41,7 @@ check: setup                ## lint, types, import rules, generated files up to 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m contract.schemas --check
+	$(BIN)/python -m cloud.alarms.rules.schema --check
 
 format: setup               ## mend what the linter can
 	$(BIN)/ruff check --fix .

@@ -35,6 +35,12 @@ def band(rule: Rule, memory: Memory) -> Band:
         limits = [stage.at for stage in form.stages]
         worse = limits[level] if level < len(limits) else None
         held = limits[level - 1] if level else None
+        if form.side == "either":
+            if held is not None:  # it holds on two sides
+                return _ALWAYS
+            assert worse is not None
+            most = float(np.nextafter(worse, -np.inf))
+            return -most, most, _NEVER
         if form.side == "above":
             low = -np.inf if held is None else held - form.hysteresis
             return low, np.inf if worse is None else float(np.nextafter(worse, -np.inf)), _NEVER

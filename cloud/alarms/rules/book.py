@@ -47,5 +47,6 @@ class RuleBook:
             rule
             for rule in self._by_point[key]
             if (not rule.devices or device in rule.devices)
+            and device not in rule.except_devices
             and (not rule.areas or not set(areas).isdisjoint(rule.areas))
         ]

@@ -144,9 +144,10 @@ def _check_numbers(form: Threshold | Rate, kinds: list[Kind], where: Where) -> I
     is_falling = isinstance(form, Threshold) and form.side == "below"
     if any((b >= a) if is_falling else (b <= a) for a, b in pairwise(limits)):
         yield Problem((*where, "stages"), "the stages are not in order", "write them from the mildest to the worst")
-    if isinstance(form, Rate) and limits[0] <= 0:
-        yield Problem((*where, "stages", 0, "at"), "a change is a number above 0", "direction: says which way")
-    if isinstance(form, Rate) and form.hysteresis >= limits[0]:
+    is_size = isinstance(form, Rate) or form.side == "either"
+    if is_size and limits[0] <= 0:
+        yield Problem((*where, "stages", 0, "at"), "this limit has to be above 0", "it is how large something is")
+    if is_size and form.hysteresis >= limits[0]:
         yield Problem((*where, "hysteresis"), "it would never be over", "make it less than the first stage")
 
 

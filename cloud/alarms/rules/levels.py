@@ -112,7 +112,8 @@ class _Number(_Word):
         if not isinstance(seen.value, int | float):  # no box of ours says so
             return False
         form = self._form
-        raw = reached(form.stages, seen.value, self.raw, form.hysteresis, above=form.side == "above")
+        value = abs(seen.value) if form.side == "either" else seen.value
+        raw = reached(form.stages, value, self.raw, form.hysteresis, above=form.side != "below")
         is_news, self.raw = raw != self.raw, raw
         return is_news
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from cloud.alarms.rules.calendars import DEFAULT, load_calendar
 from cloud.alarms.rules.check import check_rule
 from cloud.alarms.rules.model import Rule
 from cloud.alarms.rules.schedule import Calendar
@@ -48,4 +49,4 @@ def load_rules(folder: Path) -> tuple[Rule, ...]:
 @functools.cache
 def pack() -> Pack:
     """The rules that come with the cloud."""
-    return Pack(load_rules(PACK), Calendar())
+    return Pack(load_rules(PACK), load_calendar(DEFAULT))

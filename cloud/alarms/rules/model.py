@@ -87,8 +87,8 @@ class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     form: Literal["threshold"]
     points: list[str]
     """Telemetry, each judged by itself: voltage_a, voltage_b, voltage_c."""
-    side: Literal["above", "below"]
-    """On which side of the limits it is bad; the limit itself is."""
+    side: Literal["above", "below", "either"]
+    """On which side of the limits it is bad, the limit itself included; `either`: whatever its sign is."""
     stages: list[Stage]
     """From the mildest to the worst."""
     hysteresis: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -225,6 +225,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Ids of areas whose devices it looks at, with all beneath; everywhere without any."""
     devices: list[int] = []
     """Ids of devices; all without any."""
+    except_devices: list[int] = []
+    """Ids of devices that other rules look after."""
     form: Form
     """When the condition holds."""
     priority: Priority = "medium"

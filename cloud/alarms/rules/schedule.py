@@ -45,15 +45,28 @@ def next_change(schedule: Schedule, at: datetime, zone: tzinfo, calendar: Calend
     """The first time after `at` at which it begins or ends to count; or when to look again, if that is far."""
     is_counting = counts(schedule, at, zone, calendar)
     first = at.astimezone(zone).date() - _DAY
-    instants = sorted(
+    instants = {
         datetime.combine(first + n * _DAY, edge, zone).replace(fold=fold).astimezone(UTC)
         for n in range(LOOKS_AHEAD.days + 2)
         for edge in {_time(schedule.from_), _time(schedule.to)}
         for fold in (0, 1)
-    )
+    }
+    instants |= {jump for n in range(LOOKS_AHEAD.days) if (jump := _jump(at + n * _DAY, zone)) is not None}
     limit = at + LOOKS_AHEAD
-    changes = (i for i in instants if at < i < limit and counts(schedule, i, zone, calendar) is not is_counting)
+    changes = (i for i in sorted(instants) if at < i < limit and counts(schedule, i, zone, calendar) is not is_counting)
     return next(changes, limit)
+
+
+def _jump(at: datetime, zone: tzinfo) -> datetime | None:
+    """When the clocks on the walls are changed within the day after `at`; None: they are not."""
+    before, after = at, at + _DAY
+    offset = before.astimezone(zone).utcoffset()
+    if after.astimezone(zone).utcoffset() == offset:
+        return None
+    while after - before > timedelta(seconds=1):
+        middle = before + (after - before) / 2
+        before, after = (middle, after) if middle.astimezone(zone).utcoffset() == offset else (before, middle)
+    return after.replace(microsecond=0)
 
 
 def _is_day(schedule: Schedule, day: date, calendar: Calendar) -> bool:
