@@ -132,11 +132,10 @@ class _Book:
 
 
 def _next(step: DueStep, policy: Policy, reached: set[UUID]) -> NextStep:
-    """Where it goes on: after a step that could reach nobody at once, after an acknowledgement when that stands."""
+    """Where it goes on: at once after a step that could reach nobody, no further once somebody has the alarm."""
     if not step.wanted:
-        again_at = step.undoable_until if step.undoable_until and step.undoable_until > step.now else None
-        _STEPS.labels("undoable" if again_at else "not wanted").inc()
-        return NextStep(step.alarm, step.step, step.round, again_at)
+        _STEPS.labels("not wanted").inc()
+        return NextStep(step.alarm, step.step, step.round, None)
     onward = following(policy, step.step, step.round)
     came_to_nobody = step.alarm not in reached
     _STEPS.labels("nobody" if came_to_nobody else "told").inc()

@@ -28,8 +28,6 @@ class DueStep(msgspec.Struct, frozen=True):
     drill: bool
     wanted: bool
     """Somebody is still wanted."""
-    undoable_until: datetime | None
-    """It was acknowledged, which may be taken back until then."""
     now: datetime
 
 

@@ -15,7 +15,6 @@ ON CONFLICT (alarm) DO UPDATE SET policy = excluded.policy, step = 0, round = 0,
 SELECT escalation.alarm, escalation.policy, escalation.step, escalation.round, escalation.announced, alarm.estate, alarm.priority,
        coalesce(alarm.label = 'test', false) AS drill,
        alarm.state = 'UNACK' OR (alarm.state = 'RTNUN' AND alarm.priority IN ('critical', 'high')) AS wanted,
-       CASE WHEN alarm.state = 'ACKED' THEN alarm.acked_at + INTERVAL '61 seconds' END AS undoable_until,
        coalesce($2, clock_timestamp()) AS now
 FROM escalation JOIN alarm ON alarm.id = escalation.alarm
 WHERE escalation.due_at <= coalesce($2, clock_timestamp()) ORDER BY escalation.due_at LIMIT $1 FOR UPDATE OF escalation SKIP LOCKED
