@@ -153,10 +153,11 @@ def _stale(facts: Sequence[AlarmFacts], since: datetime, until: datetime) -> Ite
 
 def _sources(told: Sequence[tuple[AlarmFacts, list[datetime]]], total: int) -> list[Source]:
     by_source: defaultdict[tuple[str, str], list[datetime]] = defaultdict(list)
+    chattered = {(fact.rule, fact.source) for fact, _ in told if fact.chattered}
     for fact, times in told:
         by_source[fact.rule, fact.source] += times
     found = [
-        Source(rule, source, len(times), 100 * len(times) / total, chatters(times))
+        Source(rule, source, len(times), 100 * len(times) / total, (rule, source) in chattered or chatters(times))
         for (rule, source), times in by_source.items()
     ]
     return sorted(found, key=lambda source: (-source.count, source.rule, source.source))

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from cloud.alarms.rules.book import RuleBook
+from cloud.alarms.engine import Engine
 from cloud.alarms.rules.model import KOfN, Rule
 from cloud.alarms.sources import asked_of
 from cloud.store import Connection, people, storable, windows
@@ -48,24 +48,22 @@ class By(NamedTuple):
     address: str = ""
 
 
-Announce = Callable[[Connection, Sequence[UUID]], Awaitable[None]]
 EndsSoon = Callable[[Connection, Sequence[WindowRow]], Awaitable[None]]
 """Tells people, in the same transaction, that these end within five minutes."""
 
 
-async def _nobody(_: Connection, __: Sequence[WindowRow]) -> None:
+async def nobody(_: Connection, __: Sequence[WindowRow]) -> None:
     """The console shows it anyway."""
 
 
 class Windows:
     """Opens and ends windows and drills, and says what they mean for alarms.
 
-    `announce`: these alarms want a person from now on. `ends_soon` tells people beside the console.
+    `ends_soon` tells people beside the console.
     """
 
-    def __init__(self, rules: Callable[[], RuleBook], announce: Announce, ends_soon: EndsSoon = _nobody) -> None:
-        self._rules = rules
-        self._announce = announce
+    def __init__(self, engine: Engine, ends_soon: EndsSoon = nobody) -> None:
+        self._engine = engine
         self._ends_soon = ends_soon
 
     async def open(
@@ -123,7 +121,7 @@ class Windows:
             text = "演练已结束，报警仍未消除。 The drill is over, and this still holds: take it as a real alarm."
             await windows.note(connection, [(alarm.id, text) for alarm in wrong], now=now)
             log.warning("alarms still hold after a drill", alarms=len(wrong), estates=[w.estate for w in ended])
-            await self._announce(connection, [alarm.id for alarm in wrong if alarm.state == "UNACK"])
+            await self._engine.announce(connection, [alarm.id for alarm in wrong if alarm.state == "UNACK"])
         return {f"alarms:{window.estate}" for window in ended}
 
     async def holds(
@@ -138,7 +136,7 @@ class Windows:
 
     async def raised(self, connection: Connection, moved: Sequence[Moved], *, now: datetime | None = None) -> None:
         """Marks fire alarms of a drill as one, and notes at alarms about life that people work there."""
-        book = self._rules()
+        book = self._engine.book
         told = [
             (alarm, rule)
             for alarm in moved

@@ -24,6 +24,8 @@ class AlarmFacts(msgspec.Struct, frozen=True, gc=False):
     acknowledged_at: datetime | None
     cleared_at: datetime | None
     """When its condition was over; None while it holds."""
+    chattered: bool = False
+    """The engine found it to come three times in a minute while it stood."""
 
 
 class HoldCounts(msgspec.Struct, frozen=True):

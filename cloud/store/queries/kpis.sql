@@ -1,20 +1,23 @@
 -- name: facts
 -- Each alarm's times: when it came to people (raised, come again, worse; not when an acknowledgement was taken back), when it was
--- acknowledged first and over first. An alarm from before counts as long as it stands.
+-- acknowledged first, and when it was over. By the cloud's time: what a box tells late came to people late.
 WITH chosen AS (
-    SELECT id, rule, source, priority, label FROM alarm
+    SELECT id, rule, source, priority, label, created_at, announced_at FROM alarm
     WHERE estate = ANY($1) AND NOT late AND created_at < $3 AND (changed_at >= $2 OR state <> 'NORM')
     LIMIT $4
 ), steps AS (
     SELECT alarm,
-           array_agg(at ORDER BY id) FILTER (
-               WHERE to_state = 'UNACK' AND event <> 'undo' AND (from_state <> 'UNACK' OR event = 'worsen')) AS annunciated,
+           array_agg(greatest(at, created_at) ORDER BY alarm_transition.id) FILTER (
+               WHERE to_state = 'UNACK' AND event <> 'undo' AND (from_state <> 'UNACK' OR event = 'worsen')
+                 AND greatest(at, created_at) >= announced_at) AS annunciated,  -- not what was held back as it was raised
            min(at) FILTER (WHERE event = 'acknowledge') AS acknowledged_at,
-           max(at) FILTER (WHERE event IN ('clear', 'rule removed')) AS cleared_at,
-           max(id) FILTER (WHERE event IN ('clear', 'rule removed')) > coalesce(max(id) FILTER (WHERE event = 'raise'), 0) AS is_over
-    FROM alarm_transition WHERE alarm IN (SELECT id FROM chosen) AND at < $3 GROUP BY alarm
+           max(greatest(at, created_at)) FILTER (WHERE event IN ('clear', 'rule removed')) AS cleared_at,
+           max(alarm_transition.id) FILTER (WHERE event IN ('clear', 'rule removed'))
+               > coalesce(max(alarm_transition.id) FILTER (WHERE event = 'raise'), 0) AS is_over,
+           bool_or(event = 'chattering') AS chattered
+    FROM alarm_transition JOIN chosen ON chosen.id = alarm WHERE at < $3 GROUP BY alarm
 )
-SELECT rule, source, priority, label, coalesce(annunciated, '{}'), acknowledged_at, CASE WHEN is_over THEN cleared_at END
+SELECT rule, source, priority, label, coalesce(annunciated, '{}'), acknowledged_at, CASE WHEN is_over THEN cleared_at END, coalesce(chattered, false)
 FROM chosen LEFT JOIN steps ON steps.alarm = chosen.id
 
 -- name: holds
@@ -27,12 +30,13 @@ WHERE alarm.estate = ANY($1) AND alarm_transition.at >= $2 AND alarm_transition.
 -- name: names
 -- What sources are called: a device with its place and point, a box, a bus of one; places say it themselves.
 SELECT asked.source, CASE
-           WHEN device.id IS NOT NULL THEN concat_ws(' ', area.name, nullif(device.building, ''), nullif(device.unit, ''), device.name, series.point)
-           WHEN gateway.id IS NOT NULL THEN concat_ws(' ', area.name, gateway.hostname, nullif(substr(asked.source, 42), ''))
+           WHEN device.id IS NOT NULL THEN concat_ws(' ', area.name, nullif(device.building, ''), nullif(device.unit, ''), device.name,
+                                                         coalesce(series.point, split_part(asked.source, '/', 2)))
+           WHEN gateway.id IS NOT NULL THEN concat_ws(' ', area.name, gateway.hostname, CASE WHEN asked.source LIKE 'bus:%' THEN substr(asked.source, 42) END)
            ELSE asked.source END AS name
 FROM unnest($1::text[]) AS asked (source)
 LEFT JOIN series ON asked.source ~ '^series:\d+$' AND series.id = substr(asked.source, 8)::int
-LEFT JOIN device ON device.id = series.device
+LEFT JOIN device ON device.id = CASE WHEN asked.source ~ '^device:\d+/' THEN split_part(substr(asked.source, 8), '/', 1)::int ELSE series.device END
 LEFT JOIN gateway ON asked.source ~ '^(gateway|bus):[0-9a-f-]{36}' AND gateway.id = substring(asked.source FROM '[0-9a-f-]{36}')::uuid
 LEFT JOIN area ON area.id = coalesce(device.estate, gateway.estate)
 

@@ -1,0 +1,331 @@
+"""Few alarms of many: confirmation, windows, drills, floods and figures over every tier of the store."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from cloud.alarms import flood
+from cloud.alarms.fewer import Fewer
+from cloud.alarms.kpis import kpis_of
+from cloud.alarms.windows import By, NoSuchWindowError, WindowRefusedError
+from cloud.store import floods, gateways, kpis, people, windows
+from cloud.store.changes import Change
+from cloud.store.windows import Scope
+from contract.kinds import Lane
+from tests.contract.conftest import Estate
+from tests.support.blocks import Chain, body, inventory
+
+MINUTE = timedelta(minutes=1)
+NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+
+
+class Desk:
+    """An estate with its stages joined, a clock of its own, and what people were told."""
+
+    def __init__(self, estate: Estate) -> None:
+        self.estate = estate
+        self.now = NOW
+        self.told: list[UUID] = []
+        self.ending: list[str] = []
+        self.fewer = Fewer(estate.store, estate.engine, self._ends_soon)
+        estate.engine.announce = self._announce
+
+    async def _announce(self, _, alarms) -> None:
+        self.told += alarms
+
+    async def _ends_soon(self, _, ending) -> None:
+        self.ending += [window.kind for window in ending]
+
+    async def box(self, name: str, detectors: int, unit: str = "2") -> "Box":
+        """A box with smoke detectors in unit `unit` of building 3."""
+        async with self.estate.store.transaction() as connection:
+            gateway = await gateways.put_gateway(connection, self.estate.area, name.encode().ljust(32), name, "0.1.0")
+        urgent = Chain(Lane.URGENT)
+        said = urgent.urgent(inventory(detectors))
+        await self.estate.ingest.take(gateway, self.estate.area, urgent.stream, body(said))
+        async with self.estate.store.transaction() as connection:
+            await connection.execute("UPDATE device SET unit = $2 WHERE gateway = $1", gateway, unit)
+            await connection.execute("UPDATE gateway SET seen_at = $1, enrolled_at = $1", self.now)
+        rows = await self.estate.rows(
+            "SELECT key, point, series.id, device FROM series JOIN device ON device.id = device WHERE gateway = $1",
+            gateway,
+        )
+        return Box(self, gateway, {(key, point): (series, device) for key, point, series, device in rows})
+
+    async def alarms(self, *columns: str) -> list[tuple]:
+        """The active ones."""
+        asked = ", ".join(columns)
+        return await self.estate.rows(f"SELECT {asked} FROM alarm WHERE state <> 'NORM' ORDER BY rule, state DESC")
+
+    async def open(self, kind: str, lasts: timedelta, why: str = "换线", **where: object) -> UUID:
+        async with self.estate.store.transaction() as connection:
+            return await self.fewer.windows.open(
+                connection, kind, Scope(estate=self.estate.area, **where), [self.estate.area],
+                By(self.estate.person, "王芳"), why, self.now + lasts, now=self.now,
+            )  # fmt: skip
+
+    async def due(self, after: timedelta = timedelta()) -> frozenset[str]:
+        self.now += after
+        async with self.estate.store.transaction() as connection:
+            return (await self.fewer.windows.due(connection, 100, self.now)).topics
+
+
+class Box:
+    """A box whose devices' states change."""
+
+    def __init__(self, desk: Desk, gateway: UUID, series: dict[tuple[str, str], tuple[int, int]]) -> None:
+        self.desk, self.gateway, self.series = desk, gateway, series
+
+    async def says(self, device: str, point: str, word: str | None) -> None:
+        await self.desk_says([(device, point, word)])
+
+    async def desk_says(self, said: list[tuple[str, str, str | None]]) -> None:
+        async with self.desk.estate.store.transaction() as connection:
+            await connection.execute("UPDATE gateway SET seen_at = $1 WHERE id = $2", self.desk.now, self.gateway)
+            await self.desk.fewer.evaluate(connection, [self.change(*one) for one in said], now=self.desk.now)
+
+    def change(self, device: str, point: str, word: str | None) -> Change:
+        series, number = self.series[device, point]
+        kind = "door" if device.startswith("door") else "smoke_detector"
+        return Change(
+            series=series, device=number, gateway=self.gateway, estate=self.desk.estate.area, kind=kind, point=point,
+            state=word, quality=0, at=self.desk.now,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def desk(estate: Estate) -> Desk:
+    return Desk(estate)
+
+
+async def test_two_detectors_of_two_boxes_confirm_a_fire(desk: Desk) -> None:
+    one, two = await desk.box("a", 2), await desk.box("b", 2)
+    await one.says("smoke-0", "smoke", "smoke")
+    assert [rule for (rule,) in await desk.alarms("rule")] == ["smoke"]
+    await two.says("smoke-1", "smoke", "smoke")
+    ((source, value, priority),) = await desk.estate.rows(
+        "SELECT source, value, priority FROM alarm WHERE rule = 'fire_confirmed'"
+    )
+    assert (source, priority) == (f"place:{desk.estate.area}/3/2", "critical")
+    assert value == "1 烟感0、2 烟感1", "it names who agrees"
+    assert len(desk.told) == 3
+
+
+async def test_one_detector_twice_or_two_units_confirm_nothing(desk: Desk) -> None:
+    one, two = await desk.box("a", 1, unit="1"), await desk.box("b", 1, unit="2")
+    for word in ("smoke", "clear", "smoke"):
+        await one.says("smoke-0", "smoke", word)
+    await two.says("smoke-0", "smoke", "smoke")
+    assert [rule for (rule,) in await desk.alarms("rule")] == ["smoke", "smoke"]
+
+
+async def test_a_confirmed_fire_is_over_when_nobody_sees_it(desk: Desk) -> None:
+    one, two = await desk.box("a", 1), await desk.box("b", 1)
+    await one.says("smoke-0", "smoke", "smoke")
+    await two.says("smoke-0", "smoke", "smoke")
+    await one.says("smoke-0", "smoke", None)  # fire destroys detectors: a lost one does not say that it is over
+    ((holds,),) = await desk.estate.rows("SELECT holds FROM alarm WHERE rule = 'fire_confirmed'")
+    assert holds
+    desk.now += MINUTE
+    await one.says("smoke-0", "smoke", "clear")
+    await two.says("smoke-0", "smoke", "clear")
+    assert await desk.estate.rows("SELECT state, holds FROM alarm WHERE rule = 'fire_confirmed'") == [("RTNUN", False)]
+    assert await desk.estate.rows("SELECT * FROM condition") == []
+
+
+async def test_what_is_raised_in_a_window_is_out_of_service_until_its_end(desk: Desk) -> None:
+    box = await desk.box("a", 2)
+    await desk.open("maintenance", timedelta(hours=2), building="3")
+    await box.says("smoke-0", "tamper" if ("smoke-0", "tamper") in box.series else "link", "offline")
+    ((rule, state, until),) = await desk.alarms("rule", "state", "hold_until")
+    assert (rule, state, until) == ("silent", "OOSRV", NOW + timedelta(hours=2))
+    assert desk.told == []
+    await box.says("smoke-1", "smoke", "smoke")
+    assert ("smoke", "UNACK") in await desk.alarms("rule", "state"), "life safety is raised as ever"
+    ((note,),) = await desk.estate.rows("SELECT text FROM alarm_comment")
+    assert "检修" in note
+    assert "work here" in note
+
+
+async def test_a_window_covers_its_scope_only(desk: Desk) -> None:
+    box = await desk.box("a", 2)
+    door, detector = box.series["door-0", "link"][1], box.series["smoke-0", "link"][1]
+    await desk.open("maintenance", timedelta(hours=2), building="4")
+    await desk.open("maintenance", timedelta(hours=2), devices=(door,))
+    await desk.open("maintenance", timedelta(hours=2), gateway=box.gateway, bus="bus-2")
+    await box.desk_says([("smoke-0", "link", "offline"), ("door-0", "link", "offline")])
+    assert await desk.estate.rows("SELECT device, state FROM alarm ORDER BY device") == sorted(
+        [(door, "OOSRV"), (detector, "UNACK")]
+    )
+
+
+async def test_a_window_ended_before_its_time_lets_go(desk: Desk) -> None:
+    box = await desk.box("a", 1)
+    window = await desk.open("maintenance", timedelta(hours=2))
+    await box.says("smoke-0", "link", "offline")
+    desk.now += MINUTE
+    async with desk.estate.store.transaction() as connection:
+        by = By(desk.estate.person, "王芳")
+        with pytest.raises(NoSuchWindowError):
+            await desk.fewer.windows.end(connection, window, [], by, now=desk.now)
+        await desk.fewer.windows.end(connection, window, [desk.estate.area], by, now=desk.now)
+        with pytest.raises(NoSuchWindowError):
+            await desk.fewer.windows.end(connection, window, [desk.estate.area], by, now=desk.now)
+    assert await desk.alarms("state", "hold_until") == [("OOSRV", desk.now)]
+    audited = await desk.estate.rows("SELECT action, who FROM audit WHERE action LIKE '%maintenance' ORDER BY id")
+    assert audited == [("open maintenance", "王芳"), ("end maintenance", "王芳")]
+
+
+async def test_windows_end_by_themselves_and_say_so_five_minutes_before(desk: Desk) -> None:  # LESSONS 19
+    await desk.open("drill", timedelta(hours=1), why="季度演练")
+    await desk.open("maintenance", timedelta(hours=2))
+    assert await desk.due(54 * MINUTE) == frozenset()
+    assert await desk.due(MINUTE) == {f"alarms:{desk.estate.area}"}
+    assert await desk.due() == frozenset(), "each is said once"
+    assert desk.ending == ["drill"]
+    assert await desk.due(5 * MINUTE) == {f"alarms:{desk.estate.area}"}
+    async with desk.estate.store.connect() as connection:
+        left = await windows.standing(connection, [desk.estate.area], now=desk.now)
+        assert [window.kind for window in left] == ["maintenance"]
+        assert [window.kind for window in await windows.over(connection, [desk.estate.area])] == ["drill"]
+
+
+REFUSED = [
+    ("drill", timedelta(hours=4, seconds=1), {}, "演练", "4 hours"),
+    ("maintenance", timedelta(days=7, seconds=1), {}, "换线", "7 days"),
+    ("maintenance", timedelta(0), {}, "换线", "over already"),
+    ("maintenance", MINUTE, {}, "  ", "say why"),
+    ("maintenance", MINUTE, {"unit": "1"}, "换线", "of a building"),
+    ("maintenance", MINUTE, {"devices": (999,)}, "换线", "not of this estate"),
+    ("maintenance", MINUTE, {"devices": ()}, "换线", "between 1 and 1,000"),
+    ("maintenance", MINUTE, {"bus": "bus-1"}, "换线", "of a gateway"),
+]
+
+
+async def test_what_cannot_be_a_window(desk: Desk) -> None:
+    for kind, lasts, where, why, says in REFUSED:
+        with pytest.raises(WindowRefusedError, match=says):
+            await desk.open(kind, lasts, why, **where)
+    async with desk.estate.store.transaction() as connection:
+        other = await people.put_area(connection, None, "estate", "东苑小区", "Asia/Shanghai")
+        with pytest.raises(WindowRefusedError, match="no such estate"):
+            await desk.fewer.windows.open(
+                connection, "drill", Scope(estate=other), [desk.estate.area], By(desk.estate.person, "王芳"), "演练",
+                NOW + MINUTE, now=NOW,
+            )  # fmt: skip
+
+
+async def test_a_fire_in_a_drill_is_raised_and_marked(desk: Desk) -> None:
+    one, two = await desk.box("a", 1), await desk.box("b", 1)
+    drill = await desk.open("drill", timedelta(hours=1), why="季度演练", building="3")
+    await one.says("smoke-0", "smoke", "smoke")
+    await two.says("smoke-0", "smoke", "smoke")
+    await one.says("door-0", "link", "offline")
+    assert await desk.alarms("rule", "state", "label", "drill") == [
+        ("fire_confirmed", "UNACK", "test", drill),
+        ("silent", "UNACK", None, None),
+        ("smoke", "UNACK", "test", drill),
+        ("smoke", "UNACK", "test", drill),
+    ]
+    assert len(desk.told) == 4, "never silent on the console"
+    async with desk.estate.store.connect() as connection:
+        assert len(await windows.in_drill(connection, desk.told)) == 3
+
+
+async def test_a_fire_that_outlasts_its_drill_is_a_fire(desk: Desk) -> None:
+    box = await desk.box("a", 2)
+    await desk.open("drill", timedelta(hours=1))
+    await box.says("smoke-0", "smoke", "smoke")
+    await box.says("smoke-1", "smoke", "smoke")
+    await box.says("smoke-1", "smoke", "clear")
+    desk.told.clear()
+    await desk.due(timedelta(hours=1))
+    alarms = await desk.alarms("rule", "state", "label", "drill IS NULL")
+    assert alarms == [
+        ("fire_confirmed", "RTNUN", "test", False),
+        ("smoke", "UNACK", None, True),
+        ("smoke", "RTNUN", "test", False),
+    ]
+    assert len(desk.told) == 1, "people are told anew, as of a real one"
+
+
+async def _alarms_at(desk: Desk, minutes: list[float], **columns: object) -> None:
+    """Alarms that came to people at these minutes, at devices of their own."""
+    box = columns.pop("box")
+    async with desk.estate.store.transaction() as connection:
+        for n, minute in enumerate(minutes):
+            at = NOW + minute * MINUTE
+            await connection.execute(
+                "INSERT INTO alarm (rule, source, estate, device, gateway, priority, state, holds, value, raised_at,"
+                " created_at, changed_at, announced_at)"
+                " VALUES ('x', $1, $2, $3, $4, 'low', 'UNACK', true, '', $5, $5, $5, $5)",
+                f"x:{minute}/{n}", desk.estate.area, box.series["smoke-0", "link"][1], box.gateway, at,
+            )  # fmt: skip
+
+
+async def test_a_flood_begins_above_ten_and_ends_below_five(desk: Desk) -> None:
+    box = await desk.box("a", 1)
+    area = [desk.estate.area]
+    await _alarms_at(desk, [n / 10 for n in range(10)], box=box)
+    async with desk.estate.store.transaction() as connection:
+        assert await flood.update(connection, now=NOW + MINUTE) == set()
+        assert await flood.flood_now(connection, area, now=NOW + MINUTE) is None
+    await _alarms_at(desk, [1.5], box=box)
+    async with desk.estate.store.transaction() as connection:
+        began = NOW + 2 * MINUTE
+        assert await flood.update(connection, now=began) == {f"alarms:{desk.estate.area}"}
+        assert await floods.in_flood(connection, area) == set(area)
+        assert await flood.update(connection, now=began + MINUTE) == set()
+        banner = await flood.flood_now(connection, area, now=began + MINUTE)
+        assert (banner.since, banner.alarms) == (began, 11)
+        assert [(place.building, place.alarms) for place in banner.places] == [("3", 11)]
+        assert await flood.update(connection, now=NOW + 10.55 * MINUTE) == set(), "five are left"
+        assert await flood.update(connection, now=NOW + 10.65 * MINUTE) == {f"alarms:{desk.estate.area}"}
+        assert await floods.in_flood(connection, area) == set()
+    async with desk.estate.store.connect() as connection:
+        (group,) = await floods.grouped(connection, area)
+        assert (group.building, group.unit, group.low, group.alarms) == ("3", "2", 11, 11)
+
+
+async def test_a_guard_of_many_estates_sees_the_flood_of_all(desk: Desk) -> None:
+    box = await desk.box("a", 1)
+    await _alarms_at(desk, [n / 10 for n in range(11)], box=box)
+    async with desk.estate.store.transaction() as connection:
+        others = [await people.put_area(connection, None, "estate", f"{n} 号", "UTC") for n in range(3)]
+        await connection.execute(
+            "UPDATE alarm SET estate = ($1::int[])[1 + (row_number - 1) % 3] FROM"
+            " (SELECT id, row_number() OVER (ORDER BY announced_at) FROM alarm) AS n WHERE n.id = alarm.id",
+            others,
+        )
+        await flood.update(connection, now=NOW + MINUTE)
+        assert await floods.in_flood(connection, others) == set()
+        assert await flood.flood_now(connection, others[:2], now=NOW + MINUTE) is None
+        assert (await flood.flood_now(connection, others, now=NOW + MINUTE)).alarms == 11
+
+
+async def test_figures_come_from_history(desk: Desk) -> None:
+    box = await desk.box("a", 2)
+    await box.says("smoke-0", "smoke", "smoke")
+    ((alarm,),) = await desk.estate.rows("SELECT id FROM alarm")
+    desk.now += MINUTE
+    async with desk.estate.store.transaction() as connection:
+        await desk.estate.engine.acknowledge(
+            connection, alarm, [desk.estate.area], desk.estate.person, "王芳", now=desk.now
+        )
+        await desk.estate.engine.label(
+            connection, alarm, [desk.estate.area], desk.estate.person, "王芳", "false", now=desk.now
+        )
+    desk.now += MINUTE
+    await box.says("smoke-0", "smoke", "clear")
+    await desk.open("maintenance", timedelta(hours=2))
+    await box.says("smoke-1", "link", "offline")  # goes out of service at once: it came to nobody
+    async with desk.estate.store.connect() as connection:
+        facts = await kpis.facts(connection, [desk.estate.area], NOW - MINUTE, NOW + timedelta(hours=1))
+        held = await kpis.holds(connection, [desk.estate.area], NOW - MINUTE, NOW + timedelta(hours=1))
+        found = kpis_of(facts, held, NOW - MINUTE, NOW + timedelta(hours=1))
+        names = await kpis.names(connection, [source.source for source in found.top])
+    assert (found.annunciations, found.alarms) == (1, 1)
+    assert (found.get("acknowledge_median_s").value, found.get("clear_median_s").value) == (60, 120)
+    assert (found.get("labelled_false").value, found.get("out_of_service").value) == (1, 1)
+    assert list(names.values()) == ["西苑小区 3 2 烟感0 smoke"]
