@@ -5,6 +5,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -38,7 +39,7 @@ def signature(secret: str, at_s: int) -> str:
 
 def address(base: str, token: str) -> str:
     """Where to post."""
-    return f"{base.rstrip('/')}/{token}"
+    return f"{base.rstrip('/')}/{quote(token, safe='')}"
 
 
 def token_of(text: str) -> str:
