@@ -22,7 +22,10 @@ SETTLES = timedelta(minutes=2)
 """So long after its box or bus is back a silence stays beneath it: devices are asked one after the other."""
 AT_ONCE = 1000
 """Alarms that are folded in one statement; more are folded by the next sweep."""
-LITTLE = timedelta(seconds=2)
+LATELY, LOOKS_AGAIN = timedelta(minutes=3), timedelta(seconds=10)
+FALLING_DEVICES, FALLING = 3, 0.2
+"""A bus that goes down loses its devices one after the other, as each is asked. So three of a fifth within three
+minutes may be the beginning of a silent bus: their silences wait while that goes on, and no longer."""
 
 
 class Silences(msgspec.Struct, frozen=True):
@@ -79,7 +82,7 @@ class Folding:
     ) -> dict[int, Hold]:
         """Which silences that are about to be raised have their cause elsewhere, by position.
 
-        One of a box that missed a beat waits until it is known whether the box is silent.
+        One of a box that missed a beat, or of a bus that is on its way down, waits until that is known.
         """
         silences = silences_of(self._engine.book)
         ours = [
@@ -91,14 +94,18 @@ class Folding:
         if not behind:
             return {}
         places = list(behind)
-        found = await folding.causes(
-            connection, [(behind[n], raisings[n].subject.device) for n in places], silences.of_boxes, silences.of_buses
-        )
+        asked = [(behind[n], raisings[n].subject.device) for n in places]
+        found = await folding.causes(connection, asked, silences.of_boxes, silences.of_buses)
         held = {places[cause.position]: Hold("DSUPR", None, cause.rule, cause.cause) for cause in found}
-        left = {n: gateway for n, gateway in behind.items() if n not in held}
-        doubted = await folding.doubted(connection, set(left.values()), now=now) if left and silences.of_boxes else {}
-        why = "its gateway missed a beat"
-        held |= {n: Hold("DSUPR", doubted[g] + LITTLE, why) for n, g in left.items() if g in doubted}
+        left = [place for place in range(len(places)) if places[place] not in held]
+        if not left:
+            return held
+        doubts = await folding.doubted(
+            connection, [asked[place] for place in left], LATELY, LOOKS_AGAIN, FALLING_DEVICES, FALLING, now=now
+        )
+        for doubt in doubts:
+            why = "its gateway missed a beat" if doubt.is_box else "its bus is falling silent"
+            held[places[left[doubt.position]]] = Hold("DSUPR", doubt.known_at, why)
         return held
 
     async def evaluate(self, connection: Connection, changes: Sequence[Change | Happened]) -> None:

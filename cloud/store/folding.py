@@ -20,6 +20,15 @@ class Cause(msgspec.Struct, frozen=True):
     rule: str
 
 
+class Doubt(msgspec.Struct, frozen=True):
+    """The silence at a position may have its cause elsewhere; when that will be known."""
+
+    position: int
+    is_box: bool
+    """Its box missed a beat; else devices of its bus go off line one after the other."""
+    known_at: datetime
+
+
 class Unfolded(msgspec.Struct, frozen=True):
     """A silence whose cause stands: the alarm `cause` of a rule. In `state` DSUPR it was about to come back."""
 
@@ -40,11 +49,16 @@ async def causes(
 
 
 async def doubted(
-    connection: Connection, gateways: Collection[UUID], *, now: datetime | None = None
-) -> dict[UUID, datetime]:
-    """Boxes that missed a beat, so that they may be silent themselves; when one will know."""
-    rows = await connection.fetch(_SQL["doubted"], list(gateways), now)
-    return {row["id"]: row["known_at"] for row in rows}
+    connection: Connection, sources: Sequence[tuple[UUID, int | None]], lately: timedelta, wait: timedelta,
+    least: int, share: float, *, now: datetime | None = None,
+) -> list[Doubt]:  # fmt: skip
+    """Which of these (gateway, device) may be silent because of their box, that missed a beat, or of their bus.
+
+    A bus is on its way down where so many of its devices, at `least` and as a `share`, went off line `lately`.
+    """
+    gateways, devices = [gateway for gateway, _ in sources], [device for _, device in sources]
+    rows = await connection.fetch(_SQL["doubted"], gateways, devices, now, lately, wait, least, share)
+    return rows_as(Doubt, rows)
 
 
 async def unfolded(
