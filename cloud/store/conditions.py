@@ -5,7 +5,7 @@ cursor, condition, alarm, so that a timer and a box's request never wait for eac
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,8 @@ from contract.errors import Retryable
 
 _SQL = load_queries("conditions")
 
+_SENT, _PRESENT = timedelta(minutes=1), timedelta(minutes=10)
+"""A box that sent bulk lately is still at it; what a metered link holds back (5 min) is no backlog."""
 Key = tuple[str, str]
 """A rule's name and a source."""
 
@@ -60,6 +62,12 @@ async def of_boxes(connection: Connection, gateways: Collection[UUID]) -> dict[K
 async def due(connection: Connection, limit: int, now: datetime | None) -> dict[Key, Condition]:
     """What is to be looked at again, locked; what another process has is its own."""
     return {row.key: row for row in rows_as(Condition, await connection.fetch(_SQL["due"], now, limit))}
+
+
+async def catching_up(connection: Connection, gateways: Collection[UUID], now: datetime) -> set[UUID]:
+    """Those of the boxes that are sending what they have kept, and have not come to the present yet."""
+    rows = await connection.fetch(_SQL["catching_up"], list(gateways), now - _SENT, now - _PRESENT)
+    return {row["gateway"] for row in rows}
 
 
 async def of_rules(

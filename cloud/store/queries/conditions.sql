@@ -20,6 +20,12 @@ WHERE bulk AND gateway = ANY($1) ORDER BY rule, source FOR UPDATE
 SELECT rule, source, gateway, bulk, stage, pending, since, due_at, memory FROM condition
 WHERE due_at <= coalesce($1::timestamptz, clock_timestamp()) ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
 
+-- name: catching_up
+-- Of these boxes: who has sent bulk just now ($2), of which nothing is of the last while ($3).
+SELECT of_box.gateway FROM latest_readings AS of_box
+JOIN stream_cursor ON stream_cursor.gateway = of_box.gateway AND stream = 'bulk' AND moved_at > $2
+WHERE of_box.gateway = ANY($1) AND (SELECT max(at) FROM unnest(of_box.at) AS at) < $3
+
 -- name: of_rules
 -- Some of what is remembered for rules that are not among these ($1), or for the rules $2; locked.
 SELECT rule, source, gateway, bulk, stage, pending, since, due_at, memory FROM condition

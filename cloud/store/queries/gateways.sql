@@ -114,7 +114,8 @@ DELETE FROM condition WHERE gateway = $1
 WITH was AS (
     SELECT id, state, device FROM alarm WHERE gateway = $1 AND state <> 'NORM' ORDER BY id FOR UPDATE
 ), moved AS (
-    UPDATE alarm SET state = 'NORM', holds = false, changed_at = clock_timestamp(), ended_at = clock_timestamp() FROM was WHERE alarm.id = was.id
+    UPDATE alarm SET state = 'NORM', holds = false, changed_at = clock_timestamp(), ended_at = clock_timestamp(),
+        hold_until = NULL, warn_at = NULL, clears_at = NULL FROM was WHERE alarm.id = was.id
 ), kept AS (
     INSERT INTO alarm_transition (alarm, at, from_state, to_state, event, who, why)
     SELECT id, clock_timestamp(), state, 'NORM', 'revoked', $2, $3 FROM was
