@@ -132,7 +132,8 @@ async def put_policies(connection: Connection, new: Sequence[NewPolicy]) -> None
     """These policies and no others from now on."""
     await connection.execute(
         _SQL["put_policies"], [p.name for p in new], [p.area for p in new], [" ".join(p.priorities) for p in new],
-        [p.steps for p in new], [p.repeat_every_s for p in new], [p.repeat_times for p in new],
+        [msgspec.json.encode(p.steps).decode() for p in new],  # an array of lists would be one of two dimensions
+        [p.repeat_every_s for p in new], [p.repeat_times for p in new],
     )  # fmt: skip
 
 

@@ -83,6 +83,7 @@ CREATE TABLE message (                     -- one person, or one channel, is to 
     state       text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'sending', 'accepted', 'refused', 'not wanted')),
     repeat      boolean NOT NULL DEFAULT false,  -- it may have arrived before
     tries       smallint NOT NULL DEFAULT 0,
+    all_tried   boolean NOT NULL DEFAULT false,  -- no channel of the person's took it so far
     send        uuid REFERENCES send,      -- the newest; several messages have one where a storm was merged
     batch       uuid,                      -- a send that may have arrived: these go again together, under its id
     text        jsonb,                     -- for what is no alarm: {zh, en}

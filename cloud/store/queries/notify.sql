@@ -166,6 +166,7 @@ UPDATE message SET channel = coalesce(next.channel, message.channel), place = co
     state = CASE WHEN next.channel IS NULL THEN 'refused' ELSE 'queued' END,
     ended_at = CASE WHEN next.channel IS NULL THEN clock_timestamp() END,
     ready_at = clock_timestamp() + next.wait_s * INTERVAL '1 second',
+    all_tried = message.all_tried OR NOT next.is_new,
     repeat = message.repeat OR next.may_have_arrived,
     batch = CASE WHEN next.may_have_arrived THEN coalesce(message.batch, next.send) ELSE message.batch END
 FROM next WHERE message.id = next.id
@@ -187,7 +188,7 @@ UPDATE escalation SET due_at = clock_timestamp() FROM unnest($1::uuid[], $2::tex
 WHERE escalation.alarm = failed.alarm AND escalation.due_at > clock_timestamp() AND escalation.announced || '.' || escalation.round || '.' || (escalation.step - 1) = failed.step
   AND NOT EXISTS (
       SELECT FROM message WHERE message.subject_id = failed.alarm AND message.step = failed.step
-        AND (message.state IN ('accepted', 'sending') OR (message.state = 'queued' AND message.tries = 0))
+        AND (message.state IN ('accepted', 'sending') OR (message.state = 'queued' AND NOT message.all_tried))
   )
 
 -- name: give_up

@@ -43,8 +43,8 @@ ON CONFLICT (name) DO UPDATE SET body = excluded.body
 -- Escalation policies by their names, in place of those that stood there; what goes by one of those goes no further.
 WITH gone AS (DELETE FROM escalation_policy WHERE NOT name = ANY($1))
 INSERT INTO escalation_policy (name, area, priorities, steps, repeat_every_s, repeat_times)
-SELECT name, area, string_to_array(priorities, ' '), steps, every_s, times
-FROM unnest($1::text[], $2::int[], $3::text[], $4::jsonb[], $5::int[], $6::int[]) AS p (name, area, priorities, steps, every_s, times)
+SELECT name, area, string_to_array(priorities, ' '), steps::jsonb, every_s, times
+FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::int[], $6::int[]) AS p (name, area, priorities, steps, every_s, times)
 ON CONFLICT (name) DO UPDATE SET area = excluded.area, priorities = excluded.priorities, steps = excluded.steps,
     repeat_every_s = excluded.repeat_every_s, repeat_times = excluded.repeat_times
 
