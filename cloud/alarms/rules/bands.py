@@ -33,6 +33,7 @@ def band(rule: Rule, memory: Memory) -> Band:
     form, level = rule.form, memory.kept.raw
     if isinstance(form, Threshold):
         limits = [stage.at for stage in form.stages]
+        level = min(level, len(limits))
         worse = limits[level] if level < len(limits) else None
         held = limits[level - 1] if level else None
         if form.side == "either":

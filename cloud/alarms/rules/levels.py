@@ -107,6 +107,7 @@ class _Number(_Word):
     def __init__(self, form: Threshold, kept: Kept) -> None:
         super().__init__(frozenset(), kept)
         self._form = form
+        self.raw = min(self.raw, len(form.stages))  # the rule may have had more of them
 
     def take(self, seen: Seen, _at_us: int) -> bool:
         if not isinstance(seen.value, int | float):  # no box of ours says so
@@ -165,7 +166,7 @@ class _Change:
         self._gap_us = round((form.over_s + form.gap_s) * 1e6)
         self._last = kept.last
         self._window = list(kept.window)
-        self.raw = kept.raw
+        self.raw = min(kept.raw, len(form.stages))
 
     def take(self, seen: Seen, at_us: int) -> bool:
         if not isinstance(seen.value, int | float):

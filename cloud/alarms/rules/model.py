@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from cloud.alarms.machine import Happening
 from contract.kinds import KINDS, Kind, Point, PointType, Word
 from contract.profile import Name
 
@@ -272,17 +271,6 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         if isinstance(self.form, Threshold | Rate):
             return self.form.stages[min(stage, self.stages) - 1].priority
         return self.priorities.get(kind, self.priority)
-
-    def happening(self, state: str | None) -> Happening | None:
-        """What a state means to this rule; for the engine as it was, until it judges."""
-        if state is None or not isinstance(self.form, State | Silence):
-            return None
-        words = self.form.words if isinstance(self.form, State) else ["offline"]
-        return Happening.RAISE if state in words else Happening.CLEAR
-
-    def priority_of(self, kind: str) -> str:
-        """How bad it is at a device of this kind; for the engine as it was."""
-        return self.priority_at(kind)
 
     def looks_at(self, kind: str, point: str) -> bool:
         """Whether it looks at a point of a kind, wherever that is."""

@@ -1,6 +1,7 @@
 """Rules for tests, and a play of what is seen, with timers where they come due."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
@@ -67,8 +68,10 @@ class Play:
         if self.timers and now is None:
             self.run_timers(seconds, until_before=True)
         self._judge(Seen(at, value, before=self.before, **more), t(seconds if now is None else now))
-        if isinstance(value, int | float):
-            self.before = (at, float(value))
+        if isinstance(value, int | float) and not math.isnan(value):
+            step = self.rule.form.step if isinstance(self.rule.form, Rate) else 0.0
+            has_moved = self.before is None or abs(value - self.before[1]) >= step
+            self.before = (at, float(value) if has_moved or self.before is None else self.before[1])
         return self
 
     def run_timers(self, seconds: float, *, until_before: bool = False) -> "Play":
@@ -106,6 +109,3 @@ def told(
     if end is not None:
         at_work.run_timers(end)
     return at_work.told
-
-
-Maker = Callable[..., Rule]

@@ -229,6 +229,13 @@ def test_a_slow_rise_is_none_and_the_same_rise_in_time_is_one() -> None:
     assert raised[-1][0] == 0
 
 
+def test_a_rise_in_many_small_steps_is_one() -> None:
+    steps = [(i / 10, 20 + i / 50) for i in range(551)]
+    (first, *_) = told(rise(10), steps)
+    assert first[0] == 1
+    assert 50 <= first[1] < 55
+
+
 def test_the_window_of_changes_is_bounded() -> None:
     play = Play(rise(1000, over_s=86_400))
     for i in range(3000):
