@@ -18,10 +18,11 @@ from cloud.alarms.machine import Happening, State
 from cloud.alarms.moves import CHATTERS_WITHIN, Moves, allowed, words_of
 from cloud.alarms.rules import Rule, RuleBook
 from cloud.alarms.rules.judge import judge
-from cloud.alarms.rules.memory import REST, Kept, Memory, Seen, Verdict
+from cloud.alarms.rules.memory import REST, Memory, Seen, Verdict
+from cloud.alarms.watched import Watched, memory_of
 from cloud.store import Connection, conditions, lifecycle, subjects
 from cloud.store.alarms import Hold, Moved, Raising, Subject
-from cloud.store.changes import Change, Happened
+from cloud.store.changes import Change, Happened, Looked, Readings
 from cloud.store.conditions import Condition, Key
 from cloud.store.lifecycle import Live
 from cloud.store.subjects import Lies
@@ -99,6 +100,7 @@ class Engine(Acts):
         """The rules' versions in the database, by name; 0 where there is none."""
         self.announce, self.holds, self.raised, self.ending = announce, holds, raised, ending
         self._lies: dict[int, Lies] = {}
+        self._watched = Watched()
 
     def forget_places(self) -> None:
         """Estates are asked for anew where they lie."""
@@ -113,6 +115,38 @@ class Engine(Acts):
             return set()
         await self._learn(connection, {change.estate for change in news})
         return await self.observe(connection, [self._observation(change) for change in news], now=now)
+
+    async def evaluate_bulk(
+        self, connection: Connection, boxes: Sequence[Readings], *, now: datetime | None = None
+    ) -> Looked:
+        """Moves the alarms that these readings concern, within the transaction that stores them.
+
+        Whoever calls it has the boxes' bulk cursors. What stays in its band costs a few comparisons of columns.
+        """
+        book = self.book
+        watched = await self._watched.of(connection, book, boxes)
+        if not watched:
+            return Looked()
+        known = await conditions.of_boxes(connection, {readings.gateway for readings, _ in watched})
+        crossings = [(bands, bands.crossing(readings, known)) for readings, bands in watched]
+        asked = [(bands, place, seen) for bands, crossing in crossings for place, seen in crossing.news]
+        topics: set[str] = set()
+        if asked:
+            about = await subjects.of_sources(connection, {bands.source(place) for bands, place, _ in asked})
+            judging = [
+                (rule, about[source], seen)
+                for bands, place, seen in asked
+                if (source := bands.source(place)) in about
+                for rule in bands.rules(place)
+            ]
+            at = await lifecycle.time(connection, now)
+            topics = await self.judge_all(connection, book, judging, known, at, bulk=True)
+
+        def committed() -> None:
+            for _, crossing in crossings:
+                crossing.keep()
+
+        return Looked(frozenset(topics), committed)
 
     async def observe(
         self, connection: Connection, observations: Sequence[Observation], *, now: datetime | None = None
@@ -359,11 +393,6 @@ class Engine(Acts):
 
 
 _NOWHERE = Lies((), "UTC")
-
-
-def memory_of(row: Condition) -> Memory:
-    """What a row says that a rule remembers."""
-    return Memory(row.stage, row.pending, row.since, row.due_at, msgspec.convert(row.memory, Kept))
 
 
 def _row(key: Key, gateway: UUID | None, bulk: bool, memory: Memory) -> Condition:

@@ -32,10 +32,22 @@ class Bad(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Brought(msgspec.Struct, frozen=True):
+    """Readings of a request's blocks of one inventory: by place, then time; quality as it counts."""
+
+    inventory_id: int
+    inventory: Inventory
+    places: npt.NDArray[np.uint32]
+    at_us: npt.NDArray[np.int64]
+    value: npt.NDArray[np.float64]
+    quality: npt.NDArray[np.uint8]
+
+
 class Checked(msgspec.Struct, frozen=True):
     """What a request's blocks come to: how many were handled, why the next was not, what lands, what is set aside.
 
-    `newest` has the newest reading of each series by each inventory of the blocks, in their order.
+    `newest` has the newest reading of each series by each inventory of the blocks, in their order, and `brought` all
+    readings by each of them.
     """
 
     handled: int
@@ -45,6 +57,7 @@ class Checked(msgspec.Struct, frozen=True):
     bad: tuple[Bad, ...]
     newest: tuple[tuple[Inventory, Newest], ...]
     readings: int
+    brought: tuple[Brought, ...] = ()
 
 
 def decode(block: Incoming) -> Columns:
@@ -105,7 +118,11 @@ def check(
         # A reading ahead of our clock would stay the newest until that has caught up with it.
         heads.setdefault(head.inventory, _Heads(inventory)).take(columns, np.minimum(at_us, now_us))
     newest = tuple((of.inventory, of.newest()) for of in heads.values())
-    return Checked(handled, refused, missing, tuple(arrived), tuple(bad), newest, readings)
+    brought = tuple(of.brought(number) for number, of in heads.items())
+    return Checked(handled, refused, missing, tuple(arrived), tuple(bad), newest, readings, brought)
+
+
+_Part = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.uint8]]
 
 
 class _Heads:
@@ -117,6 +134,7 @@ class _Heads:
         self._at_us = np.full(size, _NO_TIME, np.int64)
         self._value = np.empty(size, np.float64)
         self._quality = np.empty(size, np.uint8)
+        self._parts: list[_Part] = []
 
     def take(self, columns: Columns, at_us: npt.NDArray[np.int64]) -> None:
         """Moves on to what a block brings that is as new or newer."""
@@ -126,11 +144,21 @@ class _Heads:
         if not last.all() and (np.diff(at_us)[~last[:-1]] < 0).any():  # a box reads in turn; but so says a box
             order = np.lexsort((at_us, places))  # the places are in order already, and stay where they are
             at_us, value, quality = at_us[order], value[order], quality[order]
+        self._parts.append((places, at_us, value, quality))
         last[last] = at_us[last] >= self._at_us[places[last]]
         places = places[last]
         self._at_us[places] = at_us[last]
         self._value[places] = value[last]
         self._quality[places] = quality[last]
+
+    def brought(self, inventory_id: int) -> Brought:
+        """All that came, by place and time."""
+        places, at_us, value, quality = self._parts[0]
+        if len(self._parts) > 1:
+            places, at_us, value, quality = (np.concatenate(column) for column in zip(*self._parts, strict=True))
+            order = np.lexsort((at_us, places))
+            places, at_us, value, quality = places[order], at_us[order], value[order], quality[order]
+        return Brought(inventory_id, self.inventory, places, at_us, value, true_quality(value, quality))
 
     def newest(self) -> Newest:
         """What came, by ascending series."""

@@ -7,7 +7,7 @@ left to a transaction of its own, and so are all where the database refuses some
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -15,12 +15,13 @@ import structlog
 from prometheus_client import Gauge, Histogram
 
 from cloud.ingest.allowance import Allowance
-from cloud.ingest.bulk import Bad, Checked, check, decode
+from cloud.ingest.bulk import Bad, Brought, Checked, check, decode
 from cloud.ingest.chain import MAX_TAKEN_BYTES, Incoming, Walk, walk
 from cloud.ingest.counts import BLOCKS, READINGS, SECONDS
 from cloud.ingest.inventories import Inventories
 from cloud.ingest.refused import RefusedError, RevokedError
 from cloud.store import Connection, Database, UnkeepableError, gateways, group, landing, newest, streams
+from cloud.store.changes import EvaluateBulk, Looked, Readings, look_at_nothing
 from cloud.store.columns import Columns
 from cloud.store.newest import Newest
 from cloud.store.streams import Boot
@@ -96,13 +97,21 @@ class Request:
 
 class GroupCommit:
     """Stores the bulk requests of all boxes of this process. `landed` is told how many readings each
-    group landed, and says whether they become rows in time; `allowance` is told what was taken of whom.
+    group landed, and says whether they become rows in time; `allowance` is told what was taken of whom. `evaluate` is
+    the alarms' look at readings, within their transaction.
     """
 
-    def __init__(self, database: Database, landed: Callable[[int], bool], allowance: Allowance) -> None:
+    def __init__(
+        self,
+        database: Database,
+        landed: Callable[[int], bool],
+        allowance: Allowance,
+        evaluate: EvaluateBulk = look_at_nothing,
+    ) -> None:
         self._database = database
         self._landed = landed
         self._allowance = allowance
+        self._evaluate = evaluate
         self._inventories = Inventories()
         self._waiting: deque[Request] = deque()
         self._bytes = 0
@@ -257,6 +266,7 @@ class GroupCommit:
         SECONDS.labels(_BULK).observe(took_s)
         _BOXES.observe(len(members))
         stored.count()
+        stored.looked.committed()
         for gateway, blocks in stored.taken.items():
             set_aside = [bad.block for box, bad in stored.bad if box == gateway]
             self._allowance.take(gateway, blocks, set_aside, began + took_s)
@@ -293,7 +303,9 @@ class GroupCommit:
             await streams.quarantine(connection, gateway, _BULK, head.epoch, head.number, one.block.raw, one.reason)
         if stored.arrived:
             await landing.land(connection, stored.arrived)
-            await self._move_newest(connection, stored)
+            known = await self._move_newest(connection, stored)
+            stored.looked = await self._evaluate(connection, readings_of(stored.brought, known))
+            stored.topics |= stored.looked.topics
         if stored.cursors:
             await group.open_epochs(connection, stored.opened, _BULK)
             await group.seal(connection, stored.sealed, _BULK)
@@ -335,7 +347,8 @@ class GroupCommit:
                 inventories[gateway][number] = inventory
         return boots, inventories
 
-    async def _move_newest(self, connection: Connection, stored: "_Stored") -> None:
+    async def _move_newest(self, connection: Connection, stored: "_Stored") -> dict[UUID, Newest]:
+        """Returns how they were before."""
         known = await newest.of_boxes(connection, [gateway for gateway, _ in stored.newest])
         moved: dict[UUID, Newest] = {}
         for gateway, parts in stored.newest:
@@ -347,6 +360,24 @@ class GroupCommit:
             if of_box is not None:
                 moved[gateway] = of_box
         await newest.put(connection, moved)
+        return known
+
+
+def readings_of(brought: Sequence[tuple[UUID, Brought]], known: Mapping[UUID, Newest]) -> list[Readings]:
+    """What boxes' blocks bring, beside the newest readings of each box before them."""
+    return [
+        Readings(
+            gateway=gateway,
+            inventory_id=of.inventory_id,
+            inventory=of.inventory,
+            places=of.places,
+            at_us=of.at_us,
+            value=of.value,
+            quality=of.quality,
+            known=known.get(gateway, newest.NONE),
+        )
+        for gateway, of in brought
+    ]
 
 
 class _Stored:
@@ -357,6 +388,8 @@ class _Stored:
         self.topics: set[str] = set()
         self.arrived: list[landing.Arrived] = []
         self.newest: list[tuple[UUID, tuple[tuple[group.Inventory, Newest], ...]]] = []
+        self.brought: list[tuple[UUID, Brought]] = []
+        self.looked = Looked()
         self.bad: list[tuple[UUID, Bad]] = []
         self.cursors: dict[UUID, Cursor] = {}
         self.taken: dict[UUID, Sequence[Incoming]] = {}
@@ -390,6 +423,7 @@ class _Stored:
         self.arrived += checked.arrived
         if checked.newest:
             self.newest.append((member.gateway, checked.newest))
+        self.brought += [(member.gateway, of) for of in checked.brought]
         self.bad += [(member.gateway, bad) for bad in checked.bad]
         self._count("taken", len(taken) - len(checked.bad))
         self._count("quarantined", len(checked.bad))

@@ -15,7 +15,7 @@ from cloud.ingest.group import GroupCommit
 from cloud.ingest.refused import RefusedError, RevokedError
 from cloud.ingest.urgent import Answer, UrgentWriter
 from cloud.store import Connection, Database, UnkeepableError, gateways, group, streams
-from cloud.store.changes import Evaluate
+from cloud.store.changes import Evaluate, EvaluateBulk, look_at_nothing
 from contract.errors import BlockError, Retryable
 from contract.kinds import Lane
 from contract.session import BlocksReply, Cursor, Refusal, iter_blocks
@@ -43,9 +43,9 @@ class _Stored(msgspec.Struct, frozen=True):
 
 
 class Ingest:
-    """Takes the blocks of boxes. `evaluate` is the alarms' look at changes, `answer` takes commands' results, `landed`
-    is told how many readings each commit landed, and says whether they become rows in time; `crowds` says of which
-    boxes so many wait for that that no more are taken of them.
+    """Takes the blocks of boxes. `evaluate` is the alarms' look at changes, `evaluate_bulk` that at readings, `answer`
+    takes commands' results, `landed` is told how many readings each commit landed, and says whether they become rows in
+    time; `crowds` says of which boxes so many wait for that that no more are taken of them.
     """
 
     def __init__(
@@ -55,13 +55,14 @@ class Ingest:
         answer: Answer,
         landed: Callable[[int], bool] = lambda _: True,
         crowds: Callable[[UUID], bool] = lambda _: False,
+        evaluate_bulk: EvaluateBulk = look_at_nothing,
     ) -> None:
         self._database = database
         self._evaluate = evaluate
         self._answer = answer
         self._crowds = crowds
         self._allowances = {stream: Allowance(rate) for stream, rate in RATES.items()}
-        self._bulk = GroupCommit(database, landed, self._allowances[Lane.BULK])
+        self._bulk = GroupCommit(database, landed, self._allowances[Lane.BULK], evaluate_bulk)
 
     def admit(self, gateway: UUID, stream: Lane) -> None:
         """Raises Retryable where a box has to wait until more is taken of it; ask before its request is read."""

@@ -11,9 +11,10 @@ import msgspec
 
 from cloud.ingest.bulk import check, decode
 from cloud.ingest.chain import Incoming, read_block
+from cloud.ingest.group import readings_of
 from cloud.ingest.urgent import Answer, UrgentWriter, check_records, try_records
 from cloud.store import Connection, Database, UnkeepableError, group, landing, newest, streams
-from cloud.store.changes import Change, Evaluate, Happened
+from cloud.store.changes import Change, Evaluate, EvaluateBulk, Happened, Looked, look_at_nothing
 from cloud.store.streams import SetAside, Source, StateRow
 from contract.errors import BlockError, Permanent
 from contract.kinds import Lane
@@ -30,8 +31,11 @@ class NotReplayableError(Permanent):
     """A block that was set aside cannot be stored, and why."""
 
 
-async def replay(database: Database, evaluate: Evaluate, answer: Answer, number: int) -> str:
+async def replay(
+    database: Database, evaluate: Evaluate, answer: Answer, number: int, evaluate_bulk: EvaluateBulk = look_at_nothing
+) -> str:
     """Stores block `number` of the quarantine; returns why that cannot be done, "" where it was. Raises Retryable."""
+    looked = Looked()
     try:
         async with database.storing() as connection:
             found = await streams.lock_set_aside(connection, number)
@@ -40,7 +44,7 @@ async def replay(database: Database, evaluate: Evaluate, answer: Answer, number:
             try:
                 block = read_block(found.block)
                 if found.stream is Lane.BULK:
-                    topics = await _replay_bulk(connection, found, block)
+                    topics, looked = await _replay_bulk(connection, found, block, evaluate_bulk)
                 else:
                     topics = await _replay_urgent(connection, found, block, evaluate, answer)
             except BlockError as e:
@@ -48,11 +52,14 @@ async def replay(database: Database, evaluate: Evaluate, answer: Answer, number:
             await streams.mark_replayed(connection, number)
     except (NotReplayableError, UnkeepableError) as e:
         return str(e)
+    looked.committed()
     await database.wake(topics)
     return ""
 
 
-async def _replay_bulk(connection: Connection, found: SetAside, block: Incoming) -> set[str]:
+async def _replay_bulk(
+    connection: Connection, found: SetAside, block: Incoming, evaluate: EvaluateBulk
+) -> tuple[set[str], Looked]:
     gateway, head = found.gateway, block.header
     await streams.lock_cursor(connection, gateway, Lane.BULK)  # who has it is alone with the box's newest readings
     known = await group.boots(connection, [(gateway, head.boot)], Lane.BULK)
@@ -65,15 +72,17 @@ async def _replay_bulk(connection: Connection, found: SetAside, block: Incoming)
     for bad in checked.bad:
         raise NotReplayableError(bad.reason)
     if not checked.arrived:
-        return set()
+        return set(), Looked()
     await landing.land(connection, checked.arrived)
-    of_box = (await newest.of_boxes(connection, [gateway])).get(gateway, newest.NONE)
+    before = await newest.of_boxes(connection, [gateway])
+    of_box = before.get(gateway, newest.NONE)
     topics: set[str] = set()
     for inventory, brought in checked.newest:
         of_box, series = of_box.moved_by(brought)
         topics |= inventory.topics_of(series)
     await newest.put(connection, {gateway: of_box})
-    return topics
+    looked = await evaluate(connection, readings_of([(gateway, of) for of in checked.brought], before))
+    return topics | looked.topics, looked
 
 
 async def _replay_urgent(

@@ -17,6 +17,22 @@ class Lies(NamedTuple):
     zone: str
 
 
+class Point(NamedTuple):
+    """What a series is of: what rules are chosen by."""
+
+    kind: str
+    point: str
+    device: int
+    areas: tuple[int, ...]
+
+
+async def of_series(connection: Connection, series: Collection[int]) -> dict[int, Point]:
+    """What these series are of."""
+    rows = await connection.fetch(_SQL["of_series"], list(series))
+    areas = {path: _ids(path) for path in {row["path"] for row in rows}}
+    return {row["series"]: Point(row["kind"], row["point"], row["device"], areas[row["path"]]) for row in rows}
+
+
 async def of_sources(connection: Connection, sources: Iterable[str]) -> dict[str, Subject]:
     """What these sources are about; those whose device or box is gone are missing."""
     rows = await connection.fetch(_SQL["of_sources"], list(set(sources)))

@@ -46,7 +46,7 @@ async def make_estate(store: Store) -> Estate:
 def estate_of(store: Store, area: int, gateway: UUID, person: int) -> Estate:
     """The stages of the cloud over an estate that is there."""
     engine, commands = Engine(RuleBook()), Commands(store)
-    ingest = Ingest(store, engine.evaluate, commands.answer)
+    ingest = Ingest(store, engine.evaluate, commands.answer, evaluate_bulk=engine.evaluate_bulk)
     return Estate(store, area, gateway, person, ingest, engine, commands, Settler(store))
 
 

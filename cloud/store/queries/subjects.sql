@@ -17,6 +17,11 @@ WITH asked AS (
 )
 SELECT found.*, area.path, area.timezone AS zone FROM found JOIN area ON area.id = found.estate
 
+-- name: of_series
+-- What series are of, and where: what rules are chosen by.
+SELECT series.id AS series, series.point, device.id AS device, device.kind, area.path
+FROM series JOIN device ON device.id = series.device JOIN area ON area.id = device.estate WHERE series.id = ANY($1)
+
 -- name: estates
 -- Where estates lie, and their time zones.
 SELECT id, path, timezone AS zone FROM area WHERE id = ANY($1)
