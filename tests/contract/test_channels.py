@@ -148,8 +148,12 @@ async def test_a_trouble_of_its_own_passes(rig: Rig) -> None:
 async def test_a_redirect_is_not_followed(rig: Rig) -> None:
     if rig.kind == "email":
         pytest.skip("mail has none")
+    if rig.kind == "apprise":
+        rig.environment["ANJU_NOTIFY_SECRET_apprise_url"] += "?redirect=yes"
     rig.trouble("status", code=307, headers={"Location": "/elsewhere"})
-    refused(await rig.channel().send(message(), rig.gate), again=False)
+    result = await rig.channel().send(message(), rig.gate)
+    refused(result, again=False)
+    assert result.code == "HTTP 307"
     assert len(rig.desk.refused) == 1
 
 
@@ -284,6 +288,24 @@ async def test_a_certificate_of_somebody_else(rig: Rig, tmp_path: Path) -> None:
         assert (
             await secure.channel(trust=trust, reach=Reach(networks=LOCAL.networks)).send(message(), secure.gate)
         ).accepted
+
+
+async def test_apprise_takes_no_address_that_turns_certificates_off() -> None:
+    async with rig_of("apprise") as rig:
+        rig.environment["ANJU_NOTIFY_SECRET_apprise_url"] += "?verify=no"
+        result = await rig.channel().send(message(), rig.gate)
+        refused(result, again=False)
+        assert "verify=no" in result.reason
+        assert rig.gate.entered == 0
+
+
+async def test_apprise_says_so_when_all_its_threads_hang() -> None:
+    async with rig_of("apprise") as rig:
+        rig.trouble("slow", delay_s=0.3)
+        results = await asyncio.gather(*(rig.channel().send(message(), rig.gate) for _ in range(6)))
+        assert [result.code for result in results if not result.accepted] == ["busy", "busy"]
+        assert len(rig.desk.accepted) == 4
+        assert (await rig.channel().send(message(), rig.gate)).accepted
 
 
 async def test_starttls(tmp_path: Path) -> None:

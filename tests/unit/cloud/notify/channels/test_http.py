@@ -2,6 +2,9 @@
 
 import asyncio
 import base64
+import contextlib
+import select
+import socket
 from contextlib import asynccontextmanager
 
 import pytest
@@ -93,6 +96,27 @@ async def test_addresses_that_are_none(url: str) -> None:
         await Http(LOCAL, connect_s=2).post(Request(url=url, body=b"", headers={}), start)
     assert (raised.value.code, raised.value.begun) == ("address", False)
     assert "password" not in str(raised.value)
+
+
+async def test_the_kernel_has_the_request_when_the_gate_is_left() -> None:
+    """Not a moment later: then somebody may have acknowledged."""
+    arrived = []
+
+    class Gate:
+        async def __aenter__(self) -> None:
+            await asyncio.sleep(0)
+            self.peer, _ = server.accept()  # it has connected
+
+        async def __aexit__(self, *_: object) -> None:
+            arrived.append(select.select([self.peer], [], [], 1.0)[0] != [])
+            self.peer.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+            self.peer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        request = Request(url=f"http://127.0.0.1:{server.getsockname()[1]}/", body=b"x" * 20_000, headers={})
+        with contextlib.suppress(NoAnswerError):  # the peer is rude
+            await Http(LOCAL).post(request, Gate)
+    assert arrived == [True]
 
 
 async def test_a_header_cannot_hold_another() -> None:

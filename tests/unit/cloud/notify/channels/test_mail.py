@@ -4,7 +4,7 @@ import email
 import email.policy
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cloud.notify.channel import Line, Message
@@ -46,7 +46,9 @@ def test_the_text_arrives(text: str) -> None:
         assert line.rstrip() in plain
 
 
-@given(st.binary(max_size=200))
+@given(st.binary(max_size=200) | st.text(".\n", max_size=20).map(str.encode))
+@example(b".")
+@example(b"x\n.\n..y")
 def test_no_mail_ends_itself(raw: bytes) -> None:
     lines = b"\r\n".join(raw.replace(b"\r", b"").split(b"\n")) + b"\r\n"
     sent = _stuffed(lines)
