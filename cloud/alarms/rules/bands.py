@@ -22,6 +22,7 @@ Held = Sequence[tuple[Rule, Memory]]
 Reading = tuple[datetime, float]
 Newest = Callable[[int], Reading | None]
 _NEVER = np.iinfo(np.int64).max
+_LONG_AGO = -(1 << 60)
 _ALWAYS = (np.inf, -np.inf, _NEVER)
 """The band of what has to be judged in any case: empty."""
 Band = tuple[float, float, int]
@@ -65,9 +66,12 @@ def _around(
 class Crossing:
     """What of a block has to be judged, in the order of the block; and what to keep of it once it is committed."""
 
-    def __init__(self, bands: "Bands", columns: "_Columns", rows: npt.NDArray[np.intp]) -> None:
+    def __init__(
+        self, bands: "Bands", columns: "_Columns", rows: npt.NDArray[np.intp], begun: Mapping[int, int]
+    ) -> None:
         self._bands = bands
         self._columns = columns
+        self._begun = begun
         self.rows = rows
         """Rows of the block's columns, by series and time."""
 
@@ -82,14 +86,19 @@ class Crossing:
         for row in self.rows.tolist():
             place = int(columns.places[row])
             if place != place_before:
-                place_before, before = place, self._bands.anchor(place)
-                heard = newest(place) if newest is not None and before is not None else None
-                if heard is not None and before is not None and heard[0] > before[0]:
-                    before = heard
+                place_before, before = place, self._before(place, newest)
             at, value = time_of(int(columns.at_us[row])), float(columns.value[row])
             found.append((place, Seen(at, value, before=before)))
             before = (at, value)
         return found
+
+    def _before(self, place: int, newest: Newest | None) -> Reading | None:
+        """What a place's first reading here is compared with, where changes count."""
+        if place in self._begun:
+            return time_of(int(self._columns.at_us[self._begun[place]])), float(self._columns.value[self._begun[place]])
+        before = self._bands.anchor(place)
+        heard = newest(place) if newest is not None and before is not None else None
+        return heard if heard is not None and before is not None and heard[0] > before[0] else before
 
     def keep(self) -> None:
         """The block is committed: what comes next is compared with it."""
@@ -135,7 +144,7 @@ class Bands:
         """Places where a change counts."""
         self._has_moving = bool(self._moving.any())
         self._anchor = np.full(len(rules), np.nan)
-        self._heard_us = np.zeros(len(rules), np.int64)
+        self._heard_us = np.full(len(rules), _LONG_AGO, np.int64)
         """Until when a series was near its anchor."""
         self._low_now, self._high_now = self._low.copy(), self._high.copy()
 
@@ -159,7 +168,9 @@ class Bands:
         """
         columns = _Columns(places, at_us, value, quality)
         places, value = columns.places, columns.value
-        out = (value < self._low_now[places]) | (value > self._high_now[places])
+        low_now, high_now = self._low_now[places], self._high_now[places]
+        begun = self._begin(columns, low_now, high_now) if self._has_moving else {}
+        out = (value < low_now) | (value > high_now)
         for place, memories in (held or {}).items():
             first, last = np.searchsorted(places, (place, place + 1)).tolist()
             if first == last:
@@ -173,7 +184,26 @@ class Bands:
             first_of = np.minimum.reduceat(rows, np.nonzero(np.diff(places[rows], prepend=np.uint32(2**32 - 1)))[0])
             ends = np.searchsorted(places, places[first_of], side="right")
             rows = np.concatenate([np.arange(first, end) for first, end in zip(first_of, ends, strict=True)])
-        return Crossing(self, columns, rows)
+        return Crossing(self, columns, rows, begun)
+
+    def _begin(
+        self, columns: _Columns, low_now: npt.NDArray[np.float64], high_now: npt.NDArray[np.float64]
+    ) -> dict[int, int]:
+        """The rows, by place, of first readings that the others are compared with, where nothing is known from before."""
+        places, found = columns.places, {}
+        first = np.ones(len(places), np.bool_)
+        np.not_equal(places[1:], places[:-1], out=first[1:])
+        (rows,) = np.nonzero(first & self._moving[places])
+        of_rows = places[rows]
+        is_known = columns.at_us[rows] - self._heard_us[of_rows] <= self._gap_us[of_rows]
+        for row in rows[~is_known].tolist():
+            place = int(places[row])
+            found[place] = row
+            near = _around(columns.value[row : row + 1], self._step[place : place + 1])
+            which = slice(row, int(np.searchsorted(places, place, side="right")))
+            low_now[which] = max(float(self._low[place]), float(near[0][0]))
+            high_now[which] = min(float(self._high[place]), float(near[1][0]))
+        return found
 
     def _band(self, place: int, memories: Held) -> Band:
         """Where all rules of a place stay as they are."""

@@ -32,7 +32,7 @@ def check_rule(rule: Rule) -> list[Problem]:
         for i, kind in enumerate(() if is_bad(named) else named):
             if not is_bad(kind):
                 problems += _check_kind(kind, (field, kind if field == "priorities" else i))
-    if not is_bad(rule.form, rule.kinds, rule.except_kinds):
+    if not problems and not is_bad(rule.form, rule.kinds, rule.except_kinds):
         problems += _check_form(rule)
     if problems or is_bad(rule.form, rule.text, rule.curve, rule.on_delay_s, rule.off_delay_s, rule.kinds):
         return problems

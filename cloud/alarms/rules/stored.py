@@ -41,10 +41,13 @@ async def in_force(connection: Connection) -> InForce:
         if row.body is None:
             continue
         try:
-            found.append(checked(row.body))
+            rule = checked(row.body)
+            if rule.name != row.name:
+                raise Permanent(f"it calls itself {rule.name!r}")
         except AnjuError as e:
             log.warning("a rule of the database cannot be used", rule=row.name, version=row.version, problem=str(e))
             continue
+        found.append(rule)
         versions[row.name] = row.version
     return InForce(RuleBook(found), versions, count)
 
