@@ -27,6 +27,7 @@ from cloud.console.backend.devices import Devices
 from cloud.console.backend.gateways import Gateways as ConsoleGateways
 from cloud.console.backend.identity import CookieIdentity
 from cloud.console.backend.quarantine import Quarantine
+from cloud.console.backend.rules import Rules
 from cloud.console.live.hub import Hub
 from cloud.identity import routes as identity_routes
 from cloud.identity.beats import Beats
@@ -102,6 +103,7 @@ class Cloud:
             Devices(self.database, self.commands),
             ConsoleGateways(self.database),
             Quarantine(self.database, partial(replay, self.database, self.engine.evaluate, self.commands.answer)),
+            Rules(self.database),
             self.hub,
             https=settings.https,
         )

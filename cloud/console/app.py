@@ -12,8 +12,9 @@ from starlette.types import ASGIApp, Scope
 
 from cloud.console.alarm import routes as alarm
 from cloud.console.alarms import routes as alarms
+from cloud.console.alarms.data import AlarmsData
 from cloud.console.command import routes as command
-from cloud.console.data import AlarmsData, DevicesData, GatewaysData, Identity, QuarantineData
+from cloud.console.data import DevicesData, GatewaysData, Identity, QuarantineData
 from cloud.console.device import routes as device
 from cloud.console.devices import routes as devices
 from cloud.console.errors.handlers import add_handlers
@@ -26,6 +27,8 @@ from cloud.console.live.seats import Seats
 from cloud.console.login import routes as login
 from cloud.console.more import routes as more
 from cloud.console.quarantine import routes as quarantine
+from cloud.console.rules import routes as rules
+from cloud.console.rules.data import RulesData
 from cloud.console.security import SecurityHeaders
 from cloud.console.web import Web
 
@@ -49,6 +52,7 @@ def console(
     devices_data: DevicesData,
     gateways_data: GatewaysData,
     quarantine_data: QuarantineData,
+    rules_data: RulesData,
     hub: Hub,
     *,
     https: bool,
@@ -76,6 +80,7 @@ def console(
         gateways.router(pages, gateways_data),
         gateway.router(pages, gateways_data),
         quarantine.router(pages, quarantine_data),
+        rules.router(pages, rules_data),
         live.router(pages, devices_data, hub, seats or Seats(), beat_s=beat_s),
     ):
         app.include_router(router)

@@ -23,30 +23,15 @@ Value = float | str | None
 """A telemetry number, a state's code, or nothing known."""
 
 
-class Priority(StrEnum):
-    """How bad an alarm is, worst first."""
-
-    CRITICAL = "critical"
-    HIGH = "high"
-    MEDIUM = "medium"
-    LOW = "low"
-
-
-class AlarmState(StrEnum):
-    """The lifecycle of ISA-18.2, as far as a person sees it."""
-
-    UNACK = "UNACK"
-    ACKED = "ACKED"
-    RTNUN = "RTNUN"
-    NORM = "NORM"
-    SHLVD = "SHLVD"
-
-
 class Action(StrEnum):
     """What a role may allow besides looking."""
 
     ACKNOWLEDGE = "acknowledge"
     COMMAND = "command"
+    SHELVE = "shelve"
+    """Keep an alarm from people for a while, with a reason."""
+    RULES = "rules"
+    """Switch rules, and take alarms out of service."""
     MANAGE = "manage"
     """Decide what becomes of data that could not be stored."""
 
@@ -79,44 +64,6 @@ class Place(msgspec.Struct, frozen=True):
     unit: str | None = None
     floor: str | None = None
     spot: str | None = None
-
-
-class AlarmRow(msgspec.Struct, frozen=True):
-    """One alarm as it stands. `value` is the point's value when last judged, `limit` what it was held against.
-
-    `state_until` is when a shelved alarm comes back; `late` means that it was over before the cloud heard of it;
-    `stale` that its device, or the box behind it, says nothing, so that nobody knows how it stands there now.
-    """
-
-    id: UUID
-    rule: str
-    priority: Priority
-    state: AlarmState
-    device_id: int
-    device_name: str
-    kind: str
-    point: str
-    place: Place
-    raised_at: datetime
-    changed_at: datetime
-    value: Value = None
-    limit: float | None = None
-    acked_by: str | None = None
-    acked_at: datetime | None = None
-    state_until: datetime | None = None
-    late: bool = False
-    stale: bool = False
-
-
-class Transition(msgspec.Struct, frozen=True):
-    """One step of an alarm's life. `who` is None where the system itself took it."""
-
-    at: datetime
-    from_state: AlarmState
-    to_state: AlarmState
-    event: str
-    who: str | None = None
-    why: str | None = None
 
 
 class PointNow(msgspec.Struct, frozen=True):
@@ -329,15 +276,6 @@ class SilentGateway(msgspec.Struct, frozen=True):
     devices: int
 
 
-class Acknowledged(StrEnum):
-    """What came of an acknowledgement."""
-
-    DONE = "done"
-    ALREADY = "already"
-    """Somebody was quicker, or the alarm has ended; nothing was changed."""
-    MISSING = "missing"
-
-
 class SignedOut(StrEnum):
     """Why a browser that was signed in is so no more."""
 
@@ -353,28 +291,6 @@ class SignIn(msgspec.Struct, frozen=True):
 
     ok: bool
     retry_after_s: int = 0
-
-
-class AlarmsData(Protocol):
-    """Alarms, as the person may see them."""
-
-    async def active_alarms(self, person: Person) -> Sequence[AlarmRow]:
-        """All alarms that are not NORM, in any order."""
-
-    async def ended_alarms(self, person: Person, limit: int) -> Sequence[AlarmRow]:
-        """The alarms that ended last (NORM), newest first."""
-
-    async def alarm(self, person: Person, alarm_id: UUID) -> AlarmRow | None:
-        """One alarm, active or ended."""
-
-    async def alarm_history(self, person: Person, alarm_id: UUID) -> Sequence[Transition]:
-        """Its transitions, oldest first."""
-
-    async def acknowledge(self, person: Person, alarm_id: UUID) -> Acknowledged:
-        """Acknowledge it, with its row in the audit log, and wake the topic `alarms` after the commit."""
-
-    async def doors_near(self, person: Person, alarm: AlarmRow) -> Sequence[DeviceRow]:
-        """Doors and vehicle gates that help with this alarm, nearest first, at most six."""
 
 
 class DevicesData(Protocol):

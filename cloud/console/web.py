@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from cloud.console import i18n
-from cloud.console.data import Action, AlarmRow, AlarmsData, GatewaysData, Identity, Person, SilentGateway
+from cloud.console.alarms.data import AlarmRow, AlarmsData
+from cloud.console.data import Action, GatewaysData, Identity, Person, SilentGateway
 from cloud.console.frame.view import Frame, frame
 from cloud.console.i18n import N_
 from cloud.console.security import Csrf, local_path

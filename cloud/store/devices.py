@@ -115,9 +115,11 @@ async def points(connection: Connection, devices: Sequence[int]) -> dict[int, li
     return found
 
 
-async def doors_near(connection: Connection, device: int, estates: Sequence[int]) -> list[DeviceRow]:
-    """Doors and gates in the estate of a device that can be opened from afar, those of its building first."""
-    return rows_as(DeviceRow, await connection.fetch(_SQL["doors_near"], device, list(estates)))
+async def doors_near(
+    connection: Connection, estate: int, building: str, unit: str, estates: Sequence[int]
+) -> list[DeviceRow]:
+    """Doors and gates of an estate, if it is one of these, that can be opened from afar, those of the place first."""
+    return rows_as(DeviceRow, await connection.fetch(_SQL["doors_near"], estate, building, unit, list(estates)))
 
 
 async def series_of(connection: Connection, device: int, point: str) -> tuple[int, float] | None:

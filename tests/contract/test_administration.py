@@ -43,9 +43,9 @@ async def device(estate: Estate, key: str) -> int:
 async def test_a_revoked_box_leaves_no_alarm_and_no_command_behind(estate: Estate) -> None:
     await settled(estate)
     administer = Gateways(estate.store, "http://localhost")
-    door, detector = await device(estate, "door-0"), await device(estate, "smoke-0")
+    door = await device(estate, "door-0")
     async with estate.store.connect() as connection:
-        assert await devices.doors_near(connection, detector, [estate.area])
+        assert await devices.doors_near(connection, estate.area, "3", "2", [estate.area])
     heard: list[str] = []
     estate.store.wake = lambda topics: _note(heard, topics)  # type: ignore[method-assign]
     assert await administer.revoke(estate.gateway, "王芳")
@@ -57,7 +57,7 @@ async def test_a_revoked_box_leaves_no_alarm_and_no_command_behind(estate: Estat
     assert {f"gateway:{estate.gateway}", f"device:{door}"} <= set(heard)
     async with estate.store.connect() as connection:
         assert await devices.search(connection, [estate.area], [], {}, 10) == []
-        assert await devices.doors_near(connection, detector, [estate.area]) == []
+        assert await devices.doors_near(connection, estate.area, "3", "2", [estate.area]) == []
         gone = await devices.get(connection, door, [estate.area])
         assert gone is not None  # its history can still be read
         assert gone.commands == []

@@ -19,12 +19,10 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cloud.console.alarms.data import HELD_STATES, AlarmRow, AlarmState
 from cloud.console.app import console
 from cloud.console.data import (
-    Acknowledged,
     Action,
-    AlarmRow,
-    AlarmState,
     Chain,
     CommandRow,
     DeviceRow,
@@ -35,7 +33,6 @@ from cloud.console.data import (
     Person,
     Place,
     PointNow,
-    Priority,
     Readable,
     Replay,
     ReplayOutcome,
@@ -47,7 +44,6 @@ from cloud.console.data import (
     SignIn,
     SilentGateway,
     StreamNow,
-    Transition,
     Unseen,
 )
 from cloud.console.live.hub import Hub
@@ -58,17 +54,16 @@ from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.messages import CommandStatus, Quality
 from contract.session import BusReport, GatewayReport
+from tests.support.preview_alarms import ESTATE, SPACE, FakeAlarms, made_up
+from tests.support.preview_rules import FakeRules
 
 ONLINE, OFFLINE, NEVER = SessionState.ONLINE, SessionState.OFFLINE, SessionState.NEVER
-UNACK, ACKED, RTNUN = AlarmState.UNACK, AlarmState.ACKED, AlarmState.RTNUN
-ESTATE = "幸福里小区"
-SPACE = UUID("6f1c8f0e-0000-4000-8000-000000000001")
 COOKIE = "preview_session"
 LINKAGE = {"zone": "b3-u2", "rule": "fire-b3-u2", "action": "release", "by": "rule"}
 GOOD, STALE, FAULT, UNKNOWN = Quality.GOOD, Quality.STALE, Quality.FAULT, Quality.UNKNOWN
 
 PEOPLE = {
-    "operator": Person("1", "王敏", "operator", frozenset({Action.ACKNOWLEDGE, Action.COMMAND})),
+    "operator": Person("1", "王敏", "operator", frozenset({Action.ACKNOWLEDGE, Action.COMMAND, Action.SHELVE})),
     "auditor": Person("2", "陈静", "auditor"),
     "manager": Person("3", "周伟", "manager", frozenset(Action)),
 }
@@ -108,15 +103,15 @@ class FakeIdentity:
         response.delete_cookie(COOKIE)
 
 
-class FakeEstate:
+class FakeEstate(FakeAlarms, FakeRules):
     """Alarms, devices and gateways of one estate. Times are relative to when it was made."""
 
     def __init__(self, hub: Hub, now: datetime | None = None, *, quiet: bool = False) -> None:
         self.hub = hub
         self.start = now or datetime.now(UTC)
         self.device_rows = _devices(self.start)
-        self.alarm_rows = {} if quiet else {row.id: row for row in _alarms(self.start, self.device_rows)}
-        self.history = {row.id: _history(row) for row in self.alarm_rows.values()}
+        self.make_alarms([] if quiet else made_up(self.start, self.device_rows))
+        self.make_rules(self.start)
         self.command_rows: list[CommandRow] = [] if quiet else _commands(self.start)
         self.answer_after_s = 0.5
         self.broken = False
@@ -134,48 +129,7 @@ class FakeEstate:
             raise RuntimeError("a fault")
         if self.away:
             raise Retryable("the database is away", after_s=2)
-        return [row for row in self.alarm_rows.values() if row.state is not AlarmState.NORM]
-
-    async def ended_alarms(self, person: Person, limit: int) -> Sequence[AlarmRow]:
-        ended = [row for row in self.alarm_rows.values() if row.state is AlarmState.NORM]
-        return sorted(ended, key=lambda row: row.changed_at, reverse=True)[:limit]
-
-    async def alarm(self, person: Person, alarm_id: UUID) -> AlarmRow | None:
-        return self.alarm_rows.get(alarm_id)
-
-    async def alarm_history(self, person: Person, alarm_id: UUID) -> Sequence[Transition]:
-        return self.history.get(alarm_id, [])
-
-    async def acknowledge(self, person: Person, alarm_id: UUID) -> Acknowledged:
-        row = self.alarm_rows.get(alarm_id)
-        if row is None:
-            return Acknowledged.MISSING
-        to = {AlarmState.UNACK: AlarmState.ACKED, AlarmState.RTNUN: AlarmState.NORM}.get(row.state)
-        if to is None:
-            return Acknowledged.ALREADY
-        now = datetime.now(UTC)
-        self.history[alarm_id].append(Transition(now, row.state, to, "acknowledge", who=person.name))
-        self.alarm_rows[alarm_id] = msgspec.structs.replace(
-            row, state=to, changed_at=now, acked_by=person.name, acked_at=now
-        )
-        self.hub.publish(["alarms"])
-        return Acknowledged.DONE
-
-    async def doors_near(self, person: Person, alarm: AlarmRow) -> Sequence[DeviceRow]:
-        doors = [row for row in self.device_rows.values() if row.kind in {"door", "vehicle_gate"}]
-        return sorted(doors, key=lambda row: row.place.building != alarm.place.building)[:6]
-
-    def raise_smoke(self, building: str = "7", floor: str = "12") -> AlarmRow:
-        """A new smoke alarm, now."""
-        now = datetime.now(UTC)
-        row = AlarmRow(
-            uuid5(SPACE, f"{now}"), "smoke", Priority.CRITICAL, AlarmState.UNACK, 11, "烟感 0701", "smoke_detector",
-            "smoke", at(building, "1", floor), now, now, "smoke",
-        )  # fmt: skip
-        self.alarm_rows[row.id] = row
-        self.history[row.id] = _history(row)
-        self.hub.publish(["alarms"])
-        return row
+        return self._those(person, lambda state: state is not AlarmState.NORM and state not in HELD_STATES)
 
     # devices
 
@@ -466,51 +420,6 @@ def _devices(now):
     return {row.id: row for row in rows}
 
 
-def _alarms(now, devices):
-    def row(key, rule, priority, state, device, point, since, value, **more):
-        d = devices[device]
-        raised = now - since
-        changed = more.pop("changed", raised)
-        return AlarmRow(
-            uuid5(SPACE, key),
-            rule,
-            priority,
-            state,
-            d.id,
-            d.name,
-            d.kind,
-            point,
-            d.place,
-            raised,
-            changed,
-            value,
-            **more,
-        )
-
-    acked = {"acked_by": "李强", "acked_at": now - timedelta(minutes=21)}
-    return [
-        row("smoke", "smoke", Priority.CRITICAL, UNACK, 1, "smoke", timedelta(seconds=134), "smoke"),
-        row("held", "held_open", Priority.HIGH, UNACK, 12, "held_open", timedelta(minutes=9), "held"),
-        row("lift", "fault", Priority.HIGH, ACKED, 16, "fault", timedelta(minutes=24), "fault", **acked),
-        row("level", "water_level", Priority.MEDIUM, RTNUN, 15, "level", timedelta(minutes=67), 0.43, limit=0.6),
-        row("pump", "silent", Priority.MEDIUM, ACKED, 13, "link", timedelta(minutes=47), "offline", stale=True,
-            **acked),
-        row("dirty", "contamination", Priority.LOW, AlarmState.SHLVD, 3, "contamination", timedelta(hours=5), "dirty",
-            state_until=now + timedelta(hours=2)),
-        row("old", "smoke", Priority.CRITICAL, AlarmState.NORM, 2, "smoke", timedelta(hours=9), "clear",
-            changed=now - timedelta(hours=8, minutes=52), **acked),
-        row("older", "smoke", Priority.CRITICAL, AlarmState.NORM, 11, "smoke", timedelta(days=2), "clear",
-            changed=now - timedelta(days=2), late=True, **acked),
-    ]  # fmt: skip
-
-
-def _history(row):
-    steps = [Transition(row.raised_at, AlarmState.NORM, AlarmState.UNACK, "raise")]
-    if row.acked_at:
-        steps.append(Transition(row.acked_at, AlarmState.UNACK, AlarmState.ACKED, "acknowledge", who=row.acked_by))
-    return steps
-
-
 def _commands(now):
     def row(key, device, point, status, minutes, reason=""):
         sent = now - timedelta(minutes=minutes)
@@ -545,7 +454,9 @@ def application(
     async def smoke(building: str = "7", floor: str = "12") -> dict[str, str]:
         return {"id": str(estate.raise_smoke(building, floor).id)}
 
-    root.mount("/", console(identity, estate, estate, estate, estate, hub, https=False, beat_s=beat_s, seats=seats))
+    root.mount(
+        "/", console(identity, estate, estate, estate, estate, estate, hub, https=False, beat_s=beat_s, seats=seats)
+    )
     return root, estate, identity, hub
 
 

@@ -8,9 +8,11 @@ from cloud.identity.people import LoginRefusedError, People, Right
 from cloud.identity.people import Person as Known
 from cloud.identity.tokens import token_hash
 
-_RIGHTS = {
+RIGHTS = {
     Action.ACKNOWLEDGE: Right.ACKNOWLEDGE,
     Action.COMMAND: Right.COMMAND,
+    Action.SHELVE: Right.SHELVE,
+    Action.RULES: Right.RULES,
     Action.MANAGE: Right.MANAGE,
 }
 _BROWSER_S = 400 * 86400
@@ -52,7 +54,7 @@ class CookieIdentity:
         known = await self._people.person(token) if token else None
         if known is None:
             return None
-        actions = {action for action, right in _RIGHTS.items() if known.estates(right)}
+        actions = {action for action, right in RIGHTS.items() if known.estates(right)}
         return SignedIn(
             id=str(known.id),
             name=known.name,

@@ -6,8 +6,9 @@ from typing import Literal
 
 import msgspec
 
+from cloud.console.alarms.data import AlarmRow
 from cloud.console.command.view import Answer, Commanded, answers, commanded
-from cloud.console.data import AlarmRow, CommandRow, DeviceRow, EventRow, PointNow, Value
+from cloud.console.data import CommandRow, DeviceRow, EventRow, PointNow, Value
 from cloud.console.devices.view import DeviceLine, device_line
 from cloud.console.i18n import N_
 from cloud.console.words import Voice

@@ -5,7 +5,8 @@ from itertools import groupby
 
 import msgspec
 
-from cloud.console.data import AlarmRow, AlarmState, DeviceRow, PointNow, SilentGateway
+from cloud.console.alarms.data import AlarmRow, AlarmState
+from cloud.console.data import DeviceRow, PointNow, SilentGateway
 from cloud.console.gateways.view import SilentLine, silent_lines
 from cloud.console.words import Voice
 from cloud.console.words.alarms import icon, state_word, what, worst_first

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cloud.console.data import AlarmRow, AlarmState, Person, Priority, SilentGateway
+from cloud.console.alarms.data import AlarmRow, AlarmState, Priority
+from cloud.console.data import Person, SilentGateway
 from cloud.console.i18n import N_
 from cloud.console.words import Voice
 from cloud.console.words.alarms import needs_acknowledgement, priority_word, title, worst_first
@@ -26,7 +27,7 @@ SCREENS = (
     ("/more", "nav-more", N_("More", "screen")),
 )
 
-_BENEATH = {"/gateways": ("/quarantine",)}
+_BENEATH = {"/gateways": ("/quarantine",), "/more": ("/rules",)}
 """Pages of a screen that have addresses of their own."""
 
 

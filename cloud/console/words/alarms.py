@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from cloud.console.data import AlarmRow, AlarmState, Priority
+from cloud.alarms.rules.model import Text, Texts
+from cloud.console.alarms.data import AlarmRow, AlarmState, Label, Priority
 from cloud.console.i18n import N_
 from cloud.console.words import Voice
 from cloud.console.words.places import place
@@ -21,31 +22,52 @@ STATE_WORDS = {
     AlarmState.RTNUN: N_("returned, not acknowledged", "alarm state"),
     AlarmState.NORM: N_("ended", "alarm state"),
     AlarmState.SHLVD: N_("shelved", "alarm state"),
+    AlarmState.DSUPR: N_("suppressed", "alarm state"),
+    AlarmState.OOSRV: N_("out of service", "alarm state"),
 }
-RULE_WORDS = {
-    "smoke": N_("smoke", "alarm"),
-    "silent": N_("%(kind)s silent", "alarm"),
-    "fault": N_("%(kind)s faulty", "alarm"),
-    "tamper": N_("%(kind)s tampered with", "alarm"),
-    "held_open": N_("door held open", "alarm"),
+LABEL_WORDS = {
+    Label.REAL: N_("real", "alarm label"),
+    Label.FALSE: N_("false alarm", "alarm label"),
+    Label.TEST: N_("test", "alarm label"),
+    Label.UNKNOWN: N_("not clear", "alarm label"),
 }
-"""What each rule of the rule pack finds, as it stands in a title."""
 FILLINGS = {
     AlarmState.UNACK: "filled",
     AlarmState.ACKED: "outline",
     AlarmState.RTNUN: "tick",
     AlarmState.NORM: "outline",
     AlarmState.SHLVD: "clock",
+    AlarmState.DSUPR: "beneath",
+    AlarmState.OOSRV: "pause",
 }
-_WAITING = {AlarmState.UNACK: 0, AlarmState.RTNUN: 1, AlarmState.ACKED: 2, AlarmState.SHLVD: 3, AlarmState.NORM: 4}
-_PRIORITIES = list(Priority)
+_WAITING = {
+    AlarmState.UNACK: 0,
+    AlarmState.RTNUN: 1,
+    AlarmState.ACKED: 2,
+    AlarmState.SHLVD: 3,
+    AlarmState.OOSRV: 4,
+    AlarmState.DSUPR: 5,
+    AlarmState.NORM: 6,
+}
+_UNTIL = {
+    AlarmState.SHLVD: N_("shelved until %(clock)s"),
+    AlarmState.OOSRV: N_("out of service until %(clock)s"),
+}
+PRIORITIES = tuple(Priority)
+
+
+def text_of(voice: Voice, texts: Texts) -> Text:
+    """What a rule says, in the reader's language."""
+    return texts.zh if voice.t.is_chinese else texts.en
 
 
 def what(voice: Voice, row: AlarmRow) -> str:
-    """What is wrong: 烟感报警, 烟感失联, smoke. A rule that the console has no word for is said by kind and point."""
+    """What is wrong, as its rule says it: 烟感报警, smoke. One whose rule is gone is said by kind and point."""
     kind = kind_name(voice, row.kind)
-    if row.rule in RULE_WORDS:
-        return voice.t.p("alarm", RULE_WORDS[row.rule], kind=kind)
+    if row.texts is not None:
+        return text_of(voice, row.texts).title.replace("{kind}", kind)
+    if not row.point:
+        return kind or row.rule
     return voice.t.p("alarm", "%(kind)s: %(point)s", kind=kind, point=point_name(voice, row.kind, row.point))
 
 
@@ -55,10 +77,15 @@ def title(voice: Voice, row: AlarmRow) -> str:
 
 
 def state_word(voice: Voice, row: AlarmRow) -> str:
-    """Where it is in its life; a shelved one says until when."""
-    if row.state is AlarmState.SHLVD and row.state_until is not None:
-        return voice.t("shelved until %(clock)s", clock=moment(voice, row.state_until).clock)
+    """Where it is in its life; what ends by itself says when."""
+    if row.hold_until is not None and row.state in _UNTIL:
+        return voice.t(_UNTIL[row.state], clock=moment(voice, row.hold_until).clock)
     return voice.t.p("alarm state", STATE_WORDS[row.state])
+
+
+def label_word(voice: Voice, label: Label) -> str:
+    """真实, 误报, 测试, 不明."""
+    return voice.t.p("alarm label", LABEL_WORDS[label])
 
 
 def value_now(voice: Voice, row: AlarmRow) -> str:
@@ -73,7 +100,7 @@ def value_now(voice: Voice, row: AlarmRow) -> str:
 def worst_first(rows: Iterable[AlarmRow]) -> list[AlarmRow]:
     """In the order in which they want a person: unacknowledged first, then by priority, then the youngest."""
     return sorted(
-        rows, key=lambda row: (_WAITING[row.state], _PRIORITIES.index(row.priority), -row.raised_at.timestamp())
+        rows, key=lambda row: (_WAITING[row.state], PRIORITIES.index(row.priority), -row.raised_at.timestamp())
     )
 
 

@@ -1,9 +1,10 @@
 """Kinds, points and values in words, from the vocabulary (contract.kinds); an unknown name is said as it is."""
 
+from cloud.alarms.rules.model import RULE_KINDS
 from cloud.console.data import DeviceRow, PointNow, Value
 from cloud.console.i18n import N_
 from cloud.console.words import Voice
-from contract.kinds import KINDS, Point, PointType
+from contract.kinds import Point, PointType
 from contract.messages import Quality
 
 QUALITY_WORDS = {
@@ -17,13 +18,13 @@ BEFORE_OFFLINE = N_("value before it went offline", "quality")
 
 def kind_name(voice: Voice, kind: str) -> str:
     """烟感, smoke detector."""
-    known = KINDS.get(kind)
+    known = RULE_KINDS.get(kind)
     return kind if known is None else known.zh if voice.t.is_chinese else known.en
 
 
 def vocabulary(kind: str, point: str) -> Point | None:
     """The vocabulary's entry, or None where cloud and box are of different age."""
-    known = KINDS.get(kind)
+    known = RULE_KINDS.get(kind)
     return known.points.get(point) if known else None
 
 

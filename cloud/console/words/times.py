@@ -46,6 +46,30 @@ def moment(voice: Voice, at: datetime) -> Moment:
     )
 
 
+class Left(msgspec.Struct, frozen=True):
+    """How long there still is to do something: ticks down."""
+
+    unix: float
+    words: str
+
+
+SPAN_WORDS = ((86400, N_("%(n)s d", "time")), (3600, N_("%(n)s h", "time")), (60, N_("%(n)s min", "time")))
+
+
+def span(voice: Voice, seconds: float) -> str:
+    """A length of time in the largest unit that it is a whole number of: 90 s, 10 min, 2 h."""
+    for unit_s, words in SPAN_WORDS:
+        if seconds >= unit_s and seconds % unit_s == 0:
+            return voice.t.p("time", words, n=int(seconds // unit_s))
+    return voice.t.p("time", "%(n)s s", n=f"{seconds:g}")
+
+
+def left(voice: Voice, until: datetime) -> Left | None:
+    """How many seconds are left until then; None once it has come."""
+    seconds = (until - voice.now).total_seconds()
+    return Left(until.timestamp(), running(voice, seconds)) if seconds > 0 else None
+
+
 def ago(voice: Voice, seconds: float) -> str:
     """How long ago, in one unit; a time in the future (a clock that is ahead) reads as now."""
     whole = int(seconds)

@@ -24,12 +24,11 @@ SELECT device, series, point, lane, at, value, state, quality, stale
 FROM series_now WHERE device = ANY($1) ORDER BY device, point
 
 -- name: doors_near
--- Doors that a person at an alarm's device ($1) may want to open, the nearest first, with the same columns as search.
+-- Doors that a person at a place of an estate may want to open, the nearest first, with the same columns as search.
 SELECT device_now.* FROM device_now JOIN device ON device.id = device_now.id JOIN gateway ON gateway.id = device.gateway
-JOIN device AS origin ON origin.id = $1
-WHERE device.estate = origin.estate AND device.estate = ANY($2) AND device.active AND gateway.revoked_at IS NULL
+WHERE device.estate = $1 AND device.estate = ANY($4) AND device.active AND gateway.revoked_at IS NULL
   AND (device.kind = 'door' AND 'unlock' = ANY(device.commands) OR device.kind = 'vehicle_gate' AND 'open' = ANY(device.commands))
-ORDER BY device.building = origin.building DESC, device.unit = origin.unit DESC, device.building, device.unit LIMIT 6
+ORDER BY device.building = $2 DESC, device.unit = $3 DESC, device.building, device.unit LIMIT 6
 
 -- name: chart
 -- A series between two times in buckets of $4: least, most, mean and count of good readings. A bucket without any is missing.

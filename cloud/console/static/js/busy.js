@@ -5,8 +5,8 @@ const SLOW_MS = 5000; // htmx gives up after its own timeout (frame/head.html)
 
 const under_way = new Map(); // form or link → what undoes its busy look
 
-function button_of(element) {
-  if (element.matches("form[hx-post]")) return element.querySelector("button");
+function button_of(element, event) {
+  if (element.matches("form[hx-post]")) return event?.submitter ?? element.querySelector("button");
   return element.matches("a.button") ? element : null;
 }
 
@@ -27,10 +27,14 @@ function start(element, button) {
 
 export function install(tell) {
   document.addEventListener("htmx:beforeRequest", ({ detail }) => {
-    const button = button_of(detail.elt);
+    const button = button_of(detail.elt, detail.requestConfig?.triggeringEvent);
     if (button && !under_way.has(detail.elt)) start(detail.elt, button);
   });
-  document.addEventListener("htmx:afterRequest", ({ detail }) => under_way.get(detail.elt)?.());
+  document.addEventListener("htmx:afterRequest", ({ detail }) => {
+    under_way.get(detail.elt)?.();
+    // What was written or chosen has been taken: the form is for the next thing.
+    if (detail.successful && detail.elt.matches("form[data-reset]")) detail.elt.reset();
+  });
   for (const name of ["htmx:timeout", "htmx:sendError"]) {
     document.addEventListener(name, ({ detail }) => {
       if (button_of(detail.elt)) tell(detail.elt.matches("form") ? words.unknown : words.unread);

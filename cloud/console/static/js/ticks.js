@@ -41,6 +41,8 @@ function tick() {
   const now_s = clock.now() / 1000;
   document.querySelectorAll("[data-ago]").forEach((e) => write(e, ago(now_s - Number(e.dataset.ago))));
   document.querySelectorAll("[data-running]").forEach((e) => write(e, running(now_s - Number(e.dataset.running))));
+  document.querySelectorAll("[data-left]").forEach((e) => write(e, running(Number(e.dataset.left) - now_s)));
+  document.querySelectorAll("[data-while]").forEach((e) => { if (now_s >= Number(e.dataset.while)) e.hidden = true; });
   document.querySelectorAll("[data-clock]").forEach((e) => write(e, clock.hour(clock.now())));
 }
 

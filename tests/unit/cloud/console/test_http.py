@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from cloud.console.data import AlarmState
+from cloud.console.alarms.data import AlarmState
 from cloud.console.security import local_path
 from tests.support.console_preview import GW, SPACE, served, uuid5
 from tests.unit.cloud.console.http import HTMX, browser, get, post, token

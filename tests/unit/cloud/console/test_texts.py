@@ -21,7 +21,7 @@ def test_the_catalogue_has_no_text_that_nothing_says():
 def test_the_extractor_sees_templates_and_code():
     found = {*extract.texts_of_templates(), *extract.texts_of_code()}
     assert extract.Text("", "Acknowledge") in found
-    assert extract.Text("alarm", "smoke") in found
+    assert extract.Text("alarm state", "suppressed") in found
     assert extract.Text("", "%(n)s block waits", "%(n)s blocks wait") in found
 
 

@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from cloud.console.alarm.view import curve_point, curve_window, report
+from cloud.console.alarms.data import AlarmState, Priority, Transition
 from cloud.console.alarms.view import alarm_list
 from cloud.console.chart import TABLE_ROWS, chart, table
 from cloud.console.command.view import commanded
 from cloud.console.data import (
     Action,
-    AlarmState,
     CommandRow,
     DeviceRow,
     EventRow,
@@ -20,11 +20,9 @@ from cloud.console.data import (
     Person,
     Place,
     PointNow,
-    Priority,
     Series,
     SessionState,
     SignIn,
-    Transition,
 )
 from cloud.console.device.view import device_page, drawn_point
 from cloud.console.devices.view import device_list
@@ -66,13 +64,13 @@ def test_alarms_stand_in_the_order_in_which_they_want_a_person():
         alarm(device_name="new"),
     ]
     by_id = {str(row.id): row.device_name for row in rows}
-    shown = alarm_list(ZH, rows, []).active
+    shown = alarm_list(ZH, rows, []).rows
     assert [by_id[line.id] for line in shown] == ["new", "old", "low", "returned", "acked"]
 
 
 def test_a_row_has_a_button_only_while_it_waits_for_a_person():
     waits = {
-        state: alarm_list(ZH, [alarm(state=state)], []).active[0].waits
+        state: alarm_list(ZH, [alarm(state=state)], []).rows[0].waits
         for state in (AlarmState.UNACK, AlarmState.RTNUN, AlarmState.ACKED, AlarmState.SHLVD)
     }
     assert [state for state, button in waits.items() if button] == [AlarmState.UNACK, AlarmState.RTNUN]

@@ -6,7 +6,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cloud.console.data import AlarmRow, AlarmState, CommandRow, Place, PointNow, Priority
+from cloud.alarms.rules.load import pack
+from cloud.console.alarms.data import AlarmRow, AlarmState, Priority
+from cloud.console.data import Action, CommandRow, Place, PointNow
 from cloud.console.i18n import texts
 from cloud.console.words import Voice
 from cloud.console.words import alarms as alarm_words
@@ -21,11 +23,18 @@ ZH = Voice(texts("zh_CN"), ZoneInfo("Asia/Shanghai"), NOW)
 EN = Voice(texts("en"), ZoneInfo("Asia/Shanghai"), NOW)
 
 
+RULES = {rule.name: rule for rule in pack().rules}
+
+
 def alarm(**over) -> AlarmRow:
+    """An alarm of a rule of the pack, which anybody who asks may do everything with."""
+    rule = RULES.get(str(over.get("rule", "smoke")))
     given = {
         "id": uuid4(), "rule": "smoke", "priority": Priority.CRITICAL, "state": AlarmState.UNACK, "device_id": 1,
         "device_name": "烟感", "kind": "smoke_detector", "point": "smoke", "place": Place("幸福里", "3", "2", "7"),
         "raised_at": NOW, "changed_at": NOW, "value": "smoke",
+        "texts": rule.text if rule else None, "curve": rule.curve if rule else "", "allowed": frozenset(Action),
+        "life_safety": rule.life_safety if rule else False,
     }  # fmt: skip
     return AlarmRow(**(given | over))
 
@@ -106,6 +115,8 @@ def test_a_rule_without_a_word_is_said_by_kind_and_point():
         (AlarmState.ACKED, "critical-outline", "已确认"),
         (AlarmState.RTNUN, "critical-tick", "已恢复未确认"),
         (AlarmState.SHLVD, "critical-clock", "已屏蔽"),
+        (AlarmState.OOSRV, "critical-pause", "停用"),
+        (AlarmState.DSUPR, "critical-beneath", "抑制"),
     ],
 )
 def test_a_state_has_its_shape_and_word(state, icon, zh):
@@ -113,9 +124,13 @@ def test_a_state_has_its_shape_and_word(state, icon, zh):
     assert (alarm_words.icon(row), alarm_words.state_word(ZH, row)) == (icon, zh)
 
 
-def test_a_shelved_alarm_says_until_when():
-    row = alarm(state=AlarmState.SHLVD, state_until=NOW + timedelta(minutes=15))
+def test_what_is_held_says_until_when():
+    row = alarm(state=AlarmState.SHLVD, hold_until=NOW + timedelta(minutes=15))
     assert alarm_words.state_word(ZH, row) == "屏蔽至 11:27"
+    row = alarm(state=AlarmState.OOSRV, hold_until=NOW + timedelta(hours=20))
+    assert (alarm_words.state_word(ZH, row), alarm_words.state_word(EN, row)) == (
+        "停用至 02-04 07:12", "out of service until 02-04 07:12",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
