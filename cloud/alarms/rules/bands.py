@@ -189,7 +189,7 @@ class Bands:
     def _begin(
         self, columns: _Columns, low_now: npt.NDArray[np.float64], high_now: npt.NDArray[np.float64]
     ) -> dict[int, int]:
-        """The rows, by place, of first readings that the others are compared with, where nothing is known from before."""
+        """The rows, by place, of first readings that the others are compared with, where none is known from before."""
         places, found = columns.places, {}
         first = np.ones(len(places), np.bool_)
         np.not_equal(places[1:], places[:-1], out=first[1:])
