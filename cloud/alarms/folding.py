@@ -17,15 +17,15 @@ from cloud.alarms.rules.model import WATCHED, Rule, Silence, State, body_of
 from cloud.store import Connection, folding, sweep
 from cloud.store.alarms import Hold, Raising
 from cloud.store.changes import Change, Happened
+from cloud.store.folding import Falling
 
 SETTLES = timedelta(minutes=2)
 """So long after its box or bus is back a silence stays beneath it: devices are asked one after the other."""
 AT_ONCE = 1000
 """Alarms that are folded in one statement; more are folded by the next sweep."""
-LATELY, LOOKS_AGAIN = timedelta(minutes=3), timedelta(seconds=10)
-FALLING_DEVICES, FALLING = 3, 0.2
-"""A bus that goes down loses its devices one after the other, as each is asked. So three of a fifth within three
-minutes may be the beginning of a silent bus: their silences wait while that goes on, and no longer."""
+FALLING = Falling(3, lately=timedelta(minutes=3), wait=timedelta(minutes=1), young=timedelta(minutes=10))
+"""A bus that goes down loses its devices one after the other, as each is asked. So three within three minutes may be
+the beginning of a silent bus: their silences wait while that goes on, for ten minutes at most."""
 
 
 class Silences(msgspec.Struct, frozen=True):
@@ -101,7 +101,7 @@ class Folding:
         if not left:
             return held
         doubts = await folding.doubted(
-            connection, [asked[place] for place in left], LATELY, LOOKS_AGAIN, FALLING_DEVICES, FALLING, now=now
+            connection, [(*asked[place], raisings[places[place]].at) for place in left], FALLING, now=now
         )
         for doubt in doubts:
             why = "its gateway missed a beat" if doubt.is_box else "its bus is falling silent"

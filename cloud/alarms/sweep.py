@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import msgspec
 import structlog
 from prometheus_client import Histogram
 
@@ -97,11 +98,10 @@ class Sweep:
         boxes = await sweep.boxes(connection, hearing, rules, BACKLOG_STEP, BOXES_AT_ONCE)
         topics: set[str] = set()
         if boxes:
-            topics |= await self._engine.observe(
-                connection, [seen for box in boxes for seen in seen_of_box(box, now)], now=now
-            )
+            told = [_BoxTold(box, now) for box in boxes]
+            topics |= await self._engine.observe(connection, [seen for box in told for seen in box.seen], now=now)
             topics |= {f"gateways:{box.estate}" for box in boxes if box.is_silent != bool(box.was_silent)}
-            await sweep.told(connection, boxes, rules)
+            await sweep.told(connection, [box.known for box in told], rules)
         silent, heard = _turned(await sweep.buses(connection, rules, LOOKS_AT_ONCE))
         if silent or heard:
             seen = [Observation(bus_subject(bus), Seen(now, "silent")) for bus in silent]
@@ -112,20 +112,26 @@ class Sweep:
         return topics | await flood.update(connection, now=now)
 
 
-def seen_of_box(box: BoxNews, now: datetime) -> list[Observation]:
-    """What the rules are to be told of a box."""
-    seen = []
-    if box.is_unknown or box.is_silent != box.was_silent:
-        word, at = ("silent", min(box.silent_at, now)) if box.is_silent else ("heard", now)
-        seen.append(Observation(box_subject(box, "silent"), Seen(at, word)))
-    if not box.is_gone:
+class _BoxTold:
+    """What the rules are to be told of a box, and what they know of it then."""
+
+    def __init__(self, box: BoxNews, now: datetime) -> None:
+        self.seen: list[Observation] = []
+        if box.is_unknown or box.is_silent != box.was_silent:
+            word, at = ("silent", min(box.silent_at, now)) if box.is_silent else ("heard", now)
+            self.seen.append(Observation(box_subject(box, "silent"), Seen(at, word)))
         blocks, told = box.backlog_blocks, box.told_blocks or 0
-        if box.is_unknown or abs(blocks - told) >= max(BACKLOG_STEP, told / 20):
-            seen.append(Observation(box_subject(box, "backlog_blocks"), Seen(now, float(blocks))))
+        if not box.is_gone and (box.is_unknown or abs(blocks - told) >= max(BACKLOG_STEP, told / 20)):
+            self.seen.append(Observation(box_subject(box, "backlog_blocks"), Seen(now, float(blocks))))
+        else:
+            blocks = told
         off, before = box.clock_offset_s, box.told_offset_s
-        if off is not None and (box.is_unknown or before is None or abs(off - before) >= OFFSET_STEP_S):
-            seen.append(Observation(box_subject(box, "clock_offset_s"), Seen(now, off)))
-    return seen
+        is_news = off is not None and (box.is_unknown or before is None or abs(off - before) >= OFFSET_STEP_S)
+        if is_news and not box.is_gone:
+            self.seen.append(Observation(box_subject(box, "clock_offset_s"), Seen(now, off)))
+        else:
+            off = before
+        self.known = msgspec.structs.replace(box, backlog_blocks=blocks, clock_offset_s=off)
 
 
 def box_subject(box: BoxNews, point: str) -> Subject:

@@ -48,16 +48,27 @@ async def causes(
     return rows_as(Cause, rows)
 
 
-async def doubted(
-    connection: Connection, sources: Sequence[tuple[UUID, int | None]], lately: timedelta, wait: timedelta,
-    least: int, share: float, *, now: datetime | None = None,
-) -> list[Doubt]:  # fmt: skip
-    """Which of these (gateway, device) may be silent because of their box, that missed a beat, or of their bus.
+class Falling(msgspec.Struct, frozen=True):
+    """When a bus counts as on its way down: so many of its devices went off line `lately`.
 
-    A bus is on its way down where so many of its devices, at `least` and as a `share`, went off line `lately`.
+    A silence waits for what becomes of that, again and again for `wait`, until it is older than `young`.
     """
-    gateways, devices = [gateway for gateway, _ in sources], [device for _, device in sources]
-    rows = await connection.fetch(_SQL["doubted"], gateways, devices, now, lately, wait, least, share)
+
+    devices: int
+    lately: timedelta
+    wait: timedelta
+    young: timedelta
+
+
+async def doubted(
+    connection: Connection, sources: Sequence[tuple[UUID, int | None, datetime]], falling: Falling,
+    *, now: datetime | None = None,
+) -> list[Doubt]:  # fmt: skip
+    """Which of these (gateway, device, since) may be silent because of their box, that missed a beat, or their bus."""
+    gateways, devices, since = ([source[n] for source in sources] for n in range(3))
+    rows = await connection.fetch(
+        _SQL["doubted"], gateways, devices, now, falling.lately, falling.wait, falling.devices, since, falling.young
+    )
     return rows_as(Doubt, rows)
 
 

@@ -78,7 +78,7 @@ async def boxes(connection: Connection, hearing: Hearing, rules: str, blocks: in
 
 
 async def told(connection: Connection, news: Sequence[BoxNews], rules: str) -> None:
-    """The rules know these boxes as they are now. `news` holds what they were told, not what is to be said."""
+    """The rules know these boxes as `news` says, whose backlog and clock are what they were told last."""
     gone = [box.id for box in news if box.is_gone]
     stay = [box for box in news if not box.is_gone]
     if stay:

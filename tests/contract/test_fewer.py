@@ -6,8 +6,10 @@ from uuid import UUID
 import pytest
 
 from cloud.alarms import flood
+from cloud.alarms.engine import Observation
 from cloud.alarms.fewer import Fewer
 from cloud.alarms.kpis import kpis_of
+from cloud.alarms.rules import RuleBook
 from cloud.alarms.windows import By, NoSuchWindowError, WindowRefusedError
 from cloud.store import floods, gateways, kpis, people, windows
 from cloud.store.changes import Change
@@ -46,7 +48,9 @@ class Desk:
         await self.estate.ingest.take(gateway, self.estate.area, urgent.stream, body(said))
         async with self.estate.store.transaction() as connection:
             await connection.execute("UPDATE device SET unit = $2 WHERE gateway = $1", gateway, unit)
-            await connection.execute("UPDATE gateway SET seen_at = $1, enrolled_at = $1", self.now)
+            seen = "UPDATE gateway SET seen_at = $1, enrolled_at = $1 WHERE id = $2"
+            await connection.execute(seen, self.now, gateway)
+            await connection.execute("DELETE FROM gateway WHERE id = $1", self.estate.gateway)  # it never says anything
         rows = await self.estate.rows(
             "SELECT key, point, series.id, device FROM series JOIN device ON device.id = device WHERE gateway = $1",
             gateway,
@@ -65,6 +69,22 @@ class Desk:
                 By(self.estate.person, "王芳"), why, self.now + lasts, now=self.now,
             )  # fmt: skip
 
+    async def sweep(self, after: timedelta = timedelta()) -> None:
+        self.now += after
+        assert await self.fewer.sweep.sweep(self.now)
+
+    def watch(self) -> list[Observation]:
+        """What the engine is shown from now on."""
+        heard: list[Observation] = []
+        observe = self.estate.engine.observe
+
+        async def watched(connection, observations, **when):
+            heard.extend(observations)
+            return await observe(connection, observations, **when)
+
+        self.estate.engine.observe = watched
+        return heard
+
     async def due(self, after: timedelta = timedelta()) -> frozenset[str]:
         self.now += after
         async with self.estate.store.transaction() as connection:
@@ -76,6 +96,21 @@ class Box:
 
     def __init__(self, desk: Desk, gateway: UUID, series: dict[tuple[str, str], tuple[int, int]]) -> None:
         self.desk, self.gateway, self.series = desk, gateway, series
+
+    async def beat(self, blocks: int = 0, off_s: float | None = None) -> None:
+        async with self.desk.estate.store.transaction() as connection:
+            await connection.execute(
+                "UPDATE gateway SET seen_at = $1, urgent_backlog = 0, bulk_backlog = $2 WHERE id = $3",
+                self.desk.now, blocks, self.gateway,
+            )  # fmt: skip
+            if off_s is not None:
+                self.desk.now += timedelta(milliseconds=1)
+                report = {"machine_clock_off_ns": round(off_s * 1e9)}
+                await connection.execute(
+                    "INSERT INTO gateway_report VALUES ($1, $2, $3)"
+                    " ON CONFLICT (gateway) DO UPDATE SET at = EXCLUDED.at, report = EXCLUDED.report",
+                    self.gateway, self.desk.now, report,
+                )  # fmt: skip
 
     async def says(self, device: str, point: str, word: str | None) -> None:
         await self.desk_says([(device, point, word)])
@@ -302,6 +337,73 @@ async def test_a_guard_of_many_estates_sees_the_flood_of_all(desk: Desk) -> None
         assert await floods.in_flood(connection, others) == set()
         assert await flood.flood_now(connection, others[:2], now=NOW + MINUTE) is None
         assert (await flood.flood_now(connection, others, now=NOW + MINUTE)).alarms == 11
+
+
+async def test_a_box_is_silent_after_three_beats_to_the_second(desk: Desk) -> None:  # LESSONS 16
+    box = await desk.box("a", 1)
+    other = await desk.box("b", 1)
+    await desk.sweep()
+    for n in range(1, 260):
+        await desk.sweep(timedelta(seconds=0.5))
+        if n % 10 == 0:
+            await other.beat()
+    at = NOW + timedelta(seconds=65)
+    ((source, raised, created),) = await desk.estate.rows("SELECT source, raised_at, created_at FROM alarm")
+    assert (source, raised) == (f"gateway:{box.gateway}", at)
+    assert created - at < timedelta(seconds=1)
+    await box.beat()
+    await desk.sweep()
+    assert await desk.alarms("rule", "state") == [("gateway_silent", "RTNUN")]
+
+
+async def test_while_nobody_could_hear_no_box_was_silent(desk: Desk) -> None:
+    boxes = [await desk.box(name, 1) for name in "abc"]
+    for _ in range(8):
+        await desk.sweep(timedelta(seconds=10))
+    assert len(await desk.alarms("rule")) == 3
+    await boxes[0].beat()
+    await desk.sweep()
+    await desk.sweep(timedelta(minutes=30))  # the cloud was down: nobody heard them beat
+    assert await desk.alarms("rule", "state") == [("gateway_silent", s) for s in ("UNACK", "UNACK", "RTNUN")]
+    for _ in range(6):
+        await desk.sweep(timedelta(seconds=10))
+    assert [state for (state,) in await desk.alarms("state")].count("UNACK") == 2, "it has had no time to be heard"
+    await desk.sweep(timedelta(seconds=10))
+    assert [state for (state,) in await desk.alarms("state")].count("UNACK") == 3
+
+
+async def test_a_box_that_is_revoked_is_not_silent_any_more(desk: Desk) -> None:
+    box = await desk.box("a", 1)
+    for _ in range(8):
+        await desk.sweep(timedelta(seconds=10))
+    async with desk.estate.store.transaction() as connection:
+        await connection.execute("UPDATE gateway SET revoked_at = $1 WHERE id = $2", desk.now, box.gateway)
+    await desk.sweep()
+    await desk.sweep()
+    assert await desk.alarms("state", "holds") == [("RTNUN", False)]
+    assert await desk.estate.rows("SELECT * FROM box_told WHERE gateway = $1", box.gateway) == []
+
+
+async def test_rules_are_told_what_changes_of_a_box(desk: Desk) -> None:
+    box = await desk.box("a", 1)
+    await desk.sweep()
+    heard = desk.watch()
+
+    async def beats(blocks: int, off_s: float) -> list[tuple[str, object]]:
+        heard.clear()
+        await box.beat(blocks, off_s)
+        await desk.sweep()
+        return sorted((one.subject.point, one.seen.value) for one in heard)
+
+    assert await beats(5, 0.01) == [("clock_offset_s", 0.01)]
+    assert await beats(9, 0.05) == []
+    assert await beats(11, 0.05) == [("backlog_blocks", 11.0)]
+    assert await beats(1000, 3.0) == [("backlog_blocks", 1000.0), ("clock_offset_s", 3.0)]
+    assert await beats(1049, 3.0) == []
+    assert await beats(0, 3.0) == [("backlog_blocks", 0.0)]
+    rules = desk.estate.engine.book.rules
+    desk.estate.engine.book = RuleBook([rule for rule in rules if rule.name != "clock_wrong"])
+    assert await beats(0, 3.0) == [("backlog_blocks", 0.0), ("clock_offset_s", 3.0), ("silent", "heard")]
 
 
 async def test_figures_come_from_history(desk: Desk) -> None:

@@ -10,28 +10,28 @@ ORDER BY asked.n, cause.rule = ANY($3) DESC, cause.created_at
 
 -- name: doubted
 -- Which of these silences may have their cause elsewhere, and until when to wait whether that is so: those of a box that missed a beat,
--- and those of a bus of which three devices or more, and a fifth of all, went off line lately.
+-- and young ones of a bus of which several devices went off line lately.
 WITH asked AS (
-    SELECT n, gateway.id AS gateway, gateway.seen_at, gateway.beat_s * INTERVAL '1 second' AS beat, device.bus
-    FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS asked (gateway, device, n)
+    SELECT n, since, gateway.id AS gateway, gateway.seen_at, gateway.beat_s * INTERVAL '1 second' AS beat, device.bus
+    FROM unnest($1::uuid[], $2::int[], $7::timestamptz[]) WITH ORDINALITY AS asked (gateway, device, since, n)
     JOIN gateway ON gateway.id = asked.gateway AND gateway.revoked_at IS NULL
     LEFT JOIN device ON device.id = asked.device
 ), present AS (
     SELECT coalesce($3::timestamptz, clock_timestamp()) AS at
 ), falling AS (
-    SELECT device.gateway, device.bus, count(*) AS devices,
-           count(*) FILTER (WHERE link.state = 'offline' AND link.at > present.at - $4::interval) AS lost
+    SELECT device.gateway, device.bus, count(*) AS lost
     FROM (SELECT DISTINCT gateway, bus FROM asked WHERE bus IS NOT NULL) AS bus
     JOIN device USING (gateway, bus)
     JOIN series ON series.device = device.id AND series.point = 'link'
-    LEFT JOIN latest_state AS link ON link.series = series.id
+    JOIN latest_state AS link ON link.series = series.id
     CROSS JOIN present
-    WHERE device.active GROUP BY device.gateway, device.bus
+    WHERE device.active AND link.state = 'offline' AND link.at > present.at - $4::interval GROUP BY device.gateway, device.bus
 )
-SELECT (n - 1)::int AS position, is_box, CASE WHEN is_box THEN seen_at + 3.25 * beat ELSE present.at END + $5::interval AS known_at
+SELECT (n - 1)::int AS position, is_box, CASE WHEN is_box THEN known_at ELSE present.at + $5::interval END AS known_at
 FROM asked CROSS JOIN present LEFT JOIN falling USING (gateway, bus)
-CROSS JOIN LATERAL (SELECT present.at BETWEEN seen_at + 1.25 * beat AND seen_at + 3.25 * beat + $5::interval / 2 AS is_box) AS box
-WHERE is_box OR falling.lost >= $6 AND falling.lost >= $7 * falling.devices
+CROSS JOIN LATERAL (SELECT seen_at + 3.25 * beat + INTERVAL '2 seconds' AS known_at) AS box
+CROSS JOIN LATERAL (SELECT present.at >= seen_at + 1.25 * beat AND present.at < known_at AS is_box) AS doubt
+WHERE is_box OR falling.lost >= $6 AND since > present.at - $8::interval
 
 -- name: unfolded
 -- Silences that nobody has taken yet, and those that were about to come back, with the alarm of their box or bus that stands; so
