@@ -24,6 +24,8 @@ LONGEST_SHELF_OF_LIFE = timedelta(minutes=15)
 WARNED_BEFORE = timedelta(minutes=5)
 """A shelf says so long before it ends that it does; one that is shorter than twice this, when half of it is over."""
 _HOLDING = {State.SHLVD: Happening.SHELVE, State.DSUPR: Happening.SUPPRESS, State.OOSRV: Happening.TAKE_OUT}
+_UNSEEN = frozenset({State.UNACK, State.RTNUN})
+"""What nobody has seen is told, also if it was over within the same request."""
 _FOLLOWED = frozenset(Happening) - {Happening.SUPPRESS, Happening.RELEASE, Happening.ACKNOWLEDGE, Happening.UNDO}
 """What is told to those who fold and confirm: the condition's own steps, and an alarm's coming back or going."""
 
@@ -86,7 +88,7 @@ class Moves:
             alarm.clears_at, alarm.chattering = None, False
         if wants_somebody(before, happening, after):
             self.wanting[alarm.id] = None
-        elif after.state is not State.UNACK:
+        elif after.state not in _UNSEEN:
             self.wanting.pop(alarm.id, None)
         if happening in _FOLLOWED:
             first = self._followed.get(alarm.id, (before.state, "", at))[0]
