@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 
 from cloud.alarms.rules.cli import app as rule_app
+from cloud.notify.cli import app as notify_app
 from cloud.settings import Settings, read_settings
 from contract.errors import AnjuError
 from contract.service import configure_logging
@@ -31,6 +32,7 @@ app.add_typer(quarantine_app, name="quarantine")
 plan_app = typer.Typer(no_args_is_help=True, help="Plans of one-press mobilisation.")
 app.add_typer(plan_app, name="plan")
 app.add_typer(rule_app, name="rule")
+app.add_typer(notify_app, name="notify")
 
 T = TypeVar("T")
 Estate = Annotated[str, typer.Option(help="Name of the estate; it is made when there is none of that name.")]
