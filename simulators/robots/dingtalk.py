@@ -26,7 +26,7 @@ class DingTalkRobot:
     def take(self, query: Mapping[str, str], body: bytes, now_s: float) -> Reply:
         """Answers a request at a Unix time."""
         if query.get("access_token") != self._token:
-            return self._refuse(300001, "token is not exist")
+            return self._refuse(300005, "token is not exist")
         if self._secret and (problem := self._signature_problem(query, now_s)):
             return self._refuse(310000, problem)
         if len(body) > MOST_BYTES:

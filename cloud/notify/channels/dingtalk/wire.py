@@ -18,14 +18,31 @@ MOST_BYTES: Final = 20_000
 """Of a request's body."""
 BLOCKED_S: Final = 600.0
 """For so long a robot is blocked that sent too fast."""
+_FAST: Final = Refusal("sent too fast: DingTalk blocks the robot for ten minutes", again=True, after_s=BLOCKED_S)
+_UNKNOWN: Final = Refusal(
+    "DingTalk does not know the robot: see whether it is still in its group, and the token its own"
+)
+_TOO_LONG: Final = Refusal("the message is too long for DingTalk")
+_CONTENT: Final = Refusal("DingTalk takes offence at the text or a link of it")
 _REFUSALS: Final[Mapping[int, Refusal]] = {
     -1: Refusal("DingTalk is busy", again=True, after_s=10.0),
-    130101: Refusal("sent too fast: DingTalk blocks the robot for ten minutes", again=True, after_s=BLOCKED_S),
+    410100: _FAST,
+    130101: _FAST,
+    660026: _FAST,
     310000: Refusal(
         "the robot's security settings refuse the message: compare secret, keyword and IP addresses with them"
     ),
-    460101: Refusal("the message is too long for DingTalk"),
-    101002: Refusal("the message is too long for DingTalk"),
+    300001: _UNKNOWN,
+    300005: _UNKNOWN,
+    400013: Refusal("the group was dissolved: configure a robot of another"),
+    400101: _UNKNOWN,
+    400102: Refusal("the robot was switched off: switch it on in the group's settings"),
+    400106: _UNKNOWN,
+    430101: _CONTENT,
+    430102: _CONTENT,
+    430104: _CONTENT,
+    460101: _TOO_LONG,
+    101002: _TOO_LONG,
 }
 
 

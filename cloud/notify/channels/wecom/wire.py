@@ -15,13 +15,14 @@ MOST_MARKDOWN_BYTES: Final = 4096
 MOST_TEXT_BYTES: Final = 2048
 """Of a message's content as UTF-8."""
 _TOO_LONG: Final = Refusal("the message is too long for WeCom")
+_GONE: Final = Refusal("WeCom does not know the robot: see whether it is still in its group, and the key its own")
 _REFUSALS: Final[Mapping[int, Refusal]] = {
     -1: Refusal("WeCom is busy", again=True, after_s=10.0),
     45009: Refusal("sent too fast: WeCom takes 20 messages a minute", again=True, after_s=60.0),
     45033: Refusal("too many requests at once for WeCom", again=True, after_s=5.0),
-    93000: Refusal(
-        "WeCom does not know the robot: see whether it is still in its group, and whether the key is its own"
-    ),
+    93000: _GONE,
+    93004: Refusal("the robot was switched off: switch it on in the group's settings"),
+    93008: _GONE,
     40058: _TOO_LONG,
     45002: _TOO_LONG,
 }

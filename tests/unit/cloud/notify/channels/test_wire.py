@@ -72,6 +72,17 @@ def test_what_is_like_a_0_and_is_none(said: dict, robot: tuple) -> None:
 
 
 @pytest.mark.parametrize(
+    ("robot", "code", "wait_s"),
+    [(dingtalk, 410100, 600), (dingtalk, 130101, 600), (dingtalk, 660026, 600), (dingtalk, -1, 10),
+     (dingtalk, "660026", 600), (wecom, 45009, 60), (wecom, 45033, 5), (wecom, -1, 10), (feishu, 11232, 60)],
+)  # fmt: skip
+def test_what_passes(robot, code: int | str, wait_s: float) -> None:
+    field = "code" if robot is feishu else "errcode"
+    result = robot.judge(answer(body=msgspec.json.encode({field: code})))
+    assert (result.accepted, result.again, result.retry_after_s) == (False, True, wait_s)
+
+
+@pytest.mark.parametrize(
     ("status", "accepted", "again", "uncertain"),
     [(200, True, False, False), (202, True, False, False), (204, True, False, False), (301, False, False, False),
      (400, False, False, False), (401, False, False, False), (404, False, False, False), (408, False, True, False),
