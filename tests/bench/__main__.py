@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.block_eval import block_eval
 from tests.bench.burst import burst
 from tests.bench.catchup import catchup
 from tests.bench.codec import codec
@@ -54,6 +55,7 @@ BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "catchup": catchup,
     "idle_bytes": idle_bytes,
     "boxes": boxes,
+    "block_eval": block_eval,
     "end_to_end": end_to_end,
 }
 OUT = Path("build/bench.json")
