@@ -44,10 +44,31 @@ class Doubt(StrEnum):
     TESTING = "testing"
 
 
+class Mute(StrEnum):
+    """Why nothing on the spot sounds for an alarm while the cloud cannot be reached."""
+
+    NONE = ""
+    """Something is told to sound."""
+    NO_SOUNDER = "no_sounder"
+    """Nobody configured anything that could."""
+    MODE = "mode"
+    """A drill or dry run without actions is under way in its zone."""
+
+
+class Noise(StrEnum):
+    """For which fire and gas alarms something sounds on the spot while the cloud cannot be reached."""
+
+    ALL = "all"
+    SOME = "some"
+    """Those of zones whose own rules sound at a first trigger."""
+    NONE = "none"
+
+
 class TriggerView(msgspec.Struct, frozen=True):
     """A device that can trigger: since when it is in alarm, or why it would not count.
 
-    `is_lost`: in alarm, and counted, because it was when it was lost; `doubt` says how.
+    `is_lost`: in alarm, and counted, because it was when it was lost; `doubt` says how. `mute`: why its alarm is heard
+    nowhere while the cloud cannot be reached.
     """
 
     device: str
@@ -59,6 +80,7 @@ class TriggerView(msgspec.Struct, frozen=True):
     since_ns: int
     doubt: Doubt
     is_lost: bool = False
+    mute: Mute = Mute.NONE
 
 
 class ActView(msgspec.Struct, frozen=True):
@@ -75,7 +97,10 @@ class ActView(msgspec.Struct, frozen=True):
 
 
 class ZoneView(msgspec.Struct, frozen=True):
-    """A zone at this moment. `is_restored` marks what was confirmed before a restart and not seen again since."""
+    """A zone at this moment. `is_restored` marks what was confirmed before a restart and not seen again since.
+
+    `blind_for`: hazards that a rule of it could not confirm now, so many of its triggers do not count.
+    """
 
     id: str
     name: str
@@ -90,6 +115,12 @@ class ZoneView(msgspec.Struct, frozen=True):
     may_drill_silently: bool
     may_release: bool
     may_silence: bool
+    blind_for: list[str] = []
+
+    @property
+    def uncounted(self) -> list[TriggerView]:
+        """The triggers that would not count, whatever they said."""
+        return [trigger for trigger in self.triggers if trigger.doubt and not trigger.is_lost]
 
 
 class Happening(msgspec.Struct, frozen=True):
@@ -106,7 +137,11 @@ class Happening(msgspec.Struct, frozen=True):
 
 
 class GuardView(msgspec.Struct, frozen=True):
-    """Everything the guard page shows; times are monotonic. `utc_ns` is the time at `now_ns`, None when not known."""
+    """Everything the guard page shows; times are monotonic. `utc_ns` is the time at `now_ns`, None when not known.
+
+    `noise`: what is made heard on the spot while the cloud cannot be reached, None where nothing here tells of
+    fire or gas; `acts`: what was told to sound for that, which a person may silence where `may_silence`.
+    """
 
     estate: str
     now_ns: int
@@ -119,6 +154,9 @@ class GuardView(msgspec.Struct, frozen=True):
     doubtful: list[TriggerView]
     zones: list[ZoneView]
     happenings: list[Happening]
+    noise: Noise | None = None
+    acts: list[ActView] = []
+    may_silence: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True):

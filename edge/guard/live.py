@@ -67,9 +67,9 @@ def field(form_token: str) -> str:
 def live(view: GuardView, form_token: str) -> str:
     """All of it. `form_token` makes its buttons those of the session that sees them."""
     clock = Clock(view)
-    zones = sorted(view.zones, key=lambda zone: (_ORDER[zone.phase], zone.mode is None))
+    zones = sorted(view.zones, key=lambda zone: (_ORDER[zone.phase], not zone.blind_for, zone.mode is None))
     names = {trigger.device: trigger.name for zone in zones for trigger in zone.triggers}
-    names |= {act.device: act.name for zone in zones for act in zone.acts}
+    names |= {act.device: act.name for acts in (view.acts, *(zone.acts for zone in zones)) for act in acts}
     parts = [
         _link(view, clock),
         _alarms(view, clock, form_token),
@@ -85,11 +85,18 @@ def title_of(view: GuardView) -> str:
     """What the browser's tab says: never that all is well while something that was confirmed is not reset."""
     if view.alarms:
         return f"● {len(view.alarms)} 报警"
-    return "● 已确认报警" if _is_confirmed(view) else "正常"
+    if _is_confirmed(view):
+        return "● 已确认报警"
+    return f"▲ {words.BLIND[0]}" if _blind(view) else "正常"
 
 
 def _is_confirmed(view: GuardView) -> bool:
     return any(zone.phase is Phase.CONFIRMED for zone in view.zones)
+
+
+def _blind(view: GuardView) -> list[ZoneView]:
+    """The zones in which something could not be confirmed, whatever burns."""
+    return [zone for zone in view.zones if zone.blind_for]
 
 
 def _link(view: GuardView, clock: Clock) -> str:
@@ -97,9 +104,8 @@ def _link(view: GuardView, clock: Clock) -> str:
     if view.is_connected:
         return f'<p class="band good">{pair("已连接云平台", "connected to the cloud")} · {since}</p>'
     more = ""
-    if view.is_cut_off:
-        local = ("烟感或燃气报警由本机就地鸣响。", "Any smoke or gas alarm is made heard on the spot.")
-        more = f"<br>{say(local)}"
+    if view.is_cut_off and view.noise is not None:
+        more = f"<br>{say(words.NOISES[view.noise])}"
     return f'<p class="band bad">{pair("与云平台断开", "cut off from the cloud")} · {since}{more}</p>'
 
 
@@ -107,23 +113,31 @@ def _alarms(view: GuardView, clock: Clock, form_token: str) -> str:
     if not view.alarms and _is_confirmed(view):
         now = pair("现在没有设备报警；已确认的报警尚未复位", "nothing is in alarm now; what was confirmed is not reset")
         return f'<p class="band bad">{now}</p>'
+    if not view.alarms and (blind := _blind(view)):
+        names = "、".join(zone.name for zone in blind)
+        text = pair(f"当前没有报警，但这些分区报不了警：{names}", "nothing is in alarm, but these zones could not tell")
+        return f'<p class="band bad">{text}</p>'
     if not view.alarms:
         return f'<p class="band calm">{pair("当前没有报警", "nothing is in alarm")}</p>'
     lines = [
         f"<b>{escape(known(words.HAZARDS, alarm.hazard)[0])}</b> {_named(alarm)} · {clock.at(alarm.since_ns)}"
-        f"{_lost(alarm)}"
+        f"{_lost(alarm)}{_mute(alarm) if view.is_cut_off else ''}"
         for alarm in sorted(view.alarms, key=lambda alarm: -alarm.since_ns)
     ]
     silence = ""
-    if view.is_cut_off:
+    if view.is_cut_off and view.acts:
+        silence = _list(("就地鸣响", "made heard on the spot"), [_act(act) for act in view.acts])
+    if view.is_cut_off and view.acts and view.may_silence:
         what = ("消音（断网声光）", "silence what sounds because it is cut off")
-        silence = f'<div class="buttons">{_button("/silence", "silence", what, form_token)}</div>'
+        silence += f'<div class="buttons">{_button("/silence", "silence", what, form_token)}</div>'
     head = f'<section class="card alarm"><h2>{pair(f"报警 {len(lines)}", "in alarm")}</h2>'
     return f"{head}{_items(lines)}{silence}</section>"
 
 
 def _zone(zone: ZoneView, clock: Clock, form_token: str) -> str:
-    parts = [f'<h2>{escape(zone.name)} <span class="badge">{pair(*words.PHASES[zone.phase])}</span></h2>']
+    is_blind = bool(zone.blind_for) and zone.phase is Phase.QUIET
+    state = words.BLIND if is_blind else words.PHASES[zone.phase]
+    parts = [f'<h2>{escape(zone.name)} <span class="badge">{pair(*state)}</span></h2>', _sight(zone)]
     if zone.phase is not Phase.QUIET:
         restored = say(("（重启后未再收到）", "not heard since the restart")) if zone.is_restored else ""
         parts.append(f"<p>{clock.at(zone.since_ns)} {restored}</p>")
@@ -132,11 +146,30 @@ def _zone(zone: ZoneView, clock: Clock, form_token: str) -> str:
         rest = pair(f"剩 {left} 分钟", "min left")
         parts.append(f'<p class="band mode">{say(words.MODES[zone.mode])} · {rest}</p>')
     alarmed = [f"{_named(t)} · {clock.at(t.since_ns)}{_lost(t)}" for t in zone.triggers if t.is_alarm]
-    doubtful = [f"{_named(t)}：{pair(*words.DOUBTS[t.doubt])}" for t in zone.triggers if t.doubt and not t.is_lost]
+    doubtful = [f"{_named(t)}：{pair(*words.DOUBTS[t.doubt])}" for t in zone.uncounted]
     parts += [_list(("触发", "triggered"), alarmed), _list(("不计入", "not counted"), doubtful)]
     parts.append(_list(("联动", "done"), [_act(act) for act in zone.acts]))
     parts.append(_buttons(zone, form_token))
-    return f'<section class="card {zone.phase}" id="zone-{escape(zone.id)}">{"".join(parts)}</section>'
+    kind = "blind" if is_blind else zone.phase
+    return f'<section class="card {kind}" id="zone-{escape(zone.id)}">{"".join(parts)}</section>'
+
+
+def _sight(zone: ZoneView) -> str:
+    """That a zone sees nothing, or less than it should, and what to do about it."""
+    if zone.phase is Phase.CONFIRMED or not zone.uncounted:
+        return ""
+    if not zone.blind_for:
+        count, all_ = len(zone.uncounted), len(zone.triggers)
+        zh = f"{all_} 个中有 {count} 个不计入：报警可能确认得较晚，请尽快修复"
+        part = (zh, f"{count} of {all_} do not count: a fire may be confirmed later; have them seen to")
+        return f"<p>⚠ {say(part)}</p>"
+    zh = "、".join(known(words.HAZARDS, hazard)[0] for hazard in zone.blind_for)
+    en = " or ".join(known(words.HAZARDS, hazard)[1] or hazard for hazard in zone.blind_for)
+    told = (
+        f"这里的{zh}现在无法确认：请派人巡查该分区，并尽快修复下列设备",
+        f"no {en} here would be confirmed: watch this zone by other means, and have these devices seen to",
+    )
+    return f'<p class="band bad">{say(told)}</p>'
 
 
 def _act(act: ActView) -> str:
@@ -179,6 +212,10 @@ def _lost(trigger: TriggerView) -> str:
     if not trigger.is_lost:
         return ""
     return f" · {pair(f'报警后{words.DOUBTS[trigger.doubt][0]}，仍计入', 'alarmed, then lost: still counts')}"
+
+
+def _mute(trigger: TriggerView) -> str:
+    return f' · <span class="bad">{pair(*words.MUTES[trigger.mute])}</span>' if trigger.mute else ""
 
 
 def _doubtful(view: GuardView) -> str:

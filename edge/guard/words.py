@@ -2,7 +2,7 @@
 
 from html import escape
 
-from edge.zones import Doubt, Mode, Phase
+from edge.zones import Doubt, Mode, Mute, Noise, Phase
 
 Words = tuple[str, str]
 
@@ -10,6 +10,22 @@ PHASES: dict[Phase, Words] = {
     Phase.QUIET: ("正常", "quiet"),
     Phase.ALERT: ("预警：未确认", "one trigger, not confirmed"),
     Phase.CONFIRMED: ("已确认报警", "confirmed"),
+}
+BLIND: Words = ("监视盲区", "blind")
+NOISES: dict[Noise, Words] = {
+    Noise.ALL: ("烟感或燃气报警由本机就地鸣响。", "Any smoke or gas alarm is made heard on the spot."),
+    Noise.SOME: (
+        "只有部分分区的报警会就地鸣响，其余只显示在本页：请有人看守本页。",
+        "Only some zones sound on the spot; other alarms are shown on this page alone: somebody must watch it.",
+    ),
+    Noise.NONE: (
+        "没有配置声光器，报警不会就地鸣响，只显示在本页：请有人看守本页。",
+        "Nothing sounds on the spot, for no sounder is configured: alarms are shown on this page alone. Watch it.",
+    ),
+}
+MUTES: dict[Mute, Words] = {
+    Mute.NO_SOUNDER: ("未鸣响：没有配置声光器", "heard nowhere: no sounder is configured"),
+    Mute.MODE: ("未鸣响：正在不动作演练或试运行", "heard nowhere: a drill or dry run without actions is under way"),
 }
 MODES: dict[Mode, Words] = {
     Mode.DRILL: ("演练（联动动作）", "drill, everything is done"),
@@ -58,6 +74,7 @@ ACTIONS: dict[str, Words] = {
     "confirmed": ("确认报警", "confirmed"),
     "reset": ("复位", "reset"),
     "over": ("结束", "over"),
+    "blind": BLIND,
     "drill": MODES[Mode.DRILL],
     "silent_drill": MODES[Mode.SILENT_DRILL],
     "dry_run": MODES[Mode.DRY_RUN],
@@ -77,6 +94,7 @@ STATUSES: dict[str, Words] = {
     "again": ("重启后再次确认", "confirmed again after a restart"),
     "remembered": ("重启前已确认", "confirmed before a restart"),
     "cut_off": ("断网，就地报警", "cut off, made heard on the spot"),
+    "not_heard": ("断网，未鸣响", "cut off, heard nowhere"),
     "over": ("解除", "over"),
     "done": ("完成", "done"),
     "started": ("开始", "started"),

@@ -17,7 +17,7 @@ from contract.site import ResolvedDevice, Site
 from edge.linkage import memory
 from edge.linkage.orders import Begin, End, Note, Output
 from edge.linkage.performer import Executor, Performer
-from edge.linkage.plan import Plan, causes_of, make_plan
+from edge.linkage.plan import CUT_OFF_RULE, Plan, causes_of, make_plan
 from edge.linkage.rules import Machine
 from edge.seams import UplinkStatus
 from edge.zones import ActView, Doubt, GuardView, Happening, Mode, Refusal, TriggerView, ZoneView
@@ -196,6 +196,9 @@ class Linkage:
             doubtful=[view for view in triggers.values() if view.doubt is not Doubt.NONE],
             zones=[self._zone_view(zone.id, zone.name, zone.triggers, triggers) for zone in self._plan.zones],
             happenings=list(reversed(self._happenings)),
+            noise=self._machine.noise.of(self._machine.triggers.values()),
+            acts=self._acts(CUT_OFF_RULE),
+            may_silence=bool(self._plan.silence),
         )
 
     def silence(self, zone: str) -> Refusal | None:
@@ -350,6 +353,7 @@ class Linkage:
             since_ns=trigger.since_ns,
             doubt=trigger.doubt(now_ns),
             is_lost=trigger.is_lost,
+            mute=self._machine.noise.mute(trigger),
         )
 
     def _zone_view(self, zone: str, name: str, devices: Sequence[str], triggers: dict[str, TriggerView]) -> ZoneView:
@@ -371,6 +375,7 @@ class Linkage:
             may_drill_silently=bool(rules) and machine.may_drill_silently(zone),
             may_release=any(act.is_held for rule in rules for act in rule.then),
             may_silence=any(rule.silence for rule in rules),
+            blind_for=machine.sight.blind_for(zone, mono_ns()),
         )
 
     def _acts(self, rule: str) -> list[ActView]:

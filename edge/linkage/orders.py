@@ -46,10 +46,11 @@ Output = Begin | End | Note
 
 
 class KeptRule(msgspec.Struct, frozen=True):
-    """What a restart must not forget of a rule that is confirmed."""
+    """What a restart must not forget of a rule that is confirmed; `devices` had alarmed."""
 
     since_ns: int
     has_acted: bool
+    devices: tuple[str, ...] = ()
 
 
 class KeptMode(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ class RuleState:
         "plan",
         "since_ns",
         "triggers",
+        "was_alarmed",
     )
 
     def __init__(self, plan: RulePlan, triggers: Sequence[Trigger]) -> None:
@@ -35,7 +36,20 @@ class RuleState:
         self.is_pretended = False
         """Whether it was recorded instead of done."""
         self.known: set[str] = set()
-        """Devices whose alarm was told since the zone was quiet; another one is news."""
+        """Devices whose alarm was told since the zone was quiet, in this run; another one is news."""
+        self.was_alarmed: dict[str, None] = {}
+        """Devices that alarmed since the zone was quiet, in their order, also before a restart."""
+
+    @property
+    def subject(self) -> str:
+        """The device on which things of this rule are told: the first that alarmed, else the first that it acts on."""
+        told = [*self.was_alarmed, *(act.device for act in self.plan.then)]
+        return told[0] if told else self.triggers[0].device
+
+    def is_blind(self, now_ns: int) -> bool:
+        """Whether so many of its triggers would not count that it could not be confirmed, whatever burns."""
+        able = (trigger.kind for trigger in self.triggers if trigger.may_count(now_ns))
+        return self.phase is not Phase.CONFIRMED and strength(able) < self.plan.needs
 
     def alarmed(self, now_ns: int) -> list[Trigger]:
         """The triggers that count now."""

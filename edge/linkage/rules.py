@@ -10,7 +10,7 @@ It is given readings, ticks and a person's wishes, each with the time, and gives
 - A drill or dry run ends by itself. Where a rule is still confirmed by then, it acts.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from contract.messages import Event, Reading
@@ -20,8 +20,10 @@ from edge.linkage.doing import BOX, BY_HAND_NS, PAGE, RULE, Doing
 from edge.linkage.orders import Kept, KeptMode, KeptRule, Output
 from edge.linkage.plan import CUT_OFF_RULE, Plan, RulePlan
 from edge.linkage.rule import RuleState
+from edge.linkage.sight import Sight, named_doubts
+from edge.linkage.spot_noise import SpotNoise
 from edge.linkage.triggers import LIFE_SAFETY, Trigger
-from edge.zones import Doubt, Mode, Phase, Refusal
+from edge.zones import Mode, Phase, Refusal
 
 _S = 1_000_000_000
 MAX_MINUTES: Final = 60
@@ -49,6 +51,9 @@ class Machine:
         """Devices for whose alarm noise was made while cut off."""
         self._is_cut_off = False
         self._doing = Doing(self._modes, self._rules)
+        of_zone = {zone.id: [self.triggers[device] for device in zone.triggers] for zone in plan.zones}
+        self.sight = Sight(self._doing, self._rules, of_zone)
+        self.noise = SpotNoise(plan.sound, self._rules, self._modes)
         self._boot = boot
         self.is_changed = False
         """Whether what must be kept is not what was kept last."""
@@ -89,6 +94,7 @@ class Machine:
         for trigger in list(self._alarmed.values()):
             self._watch(trigger, now_ns)
             self._make_noise(trigger, now_ns)
+        self.sight.look(now_ns)
 
     def drain(self) -> list[Output]:
         """What is to be done and told since the last time, in its order."""
@@ -188,7 +194,7 @@ class Machine:
     def kept(self) -> Kept:
         """What a restart must not forget."""
         rules = {
-            rule.plan.id: KeptRule(rule.since_ns, rule.had_acted)
+            rule.plan.id: KeptRule(rule.since_ns, rule.had_acted, tuple(rule.was_alarmed))
             for rules in self._rules.values()
             for rule in rules
             if rule.phase is Phase.CONFIRMED and rule.plan.latches and not rule.is_pretended
@@ -210,10 +216,12 @@ class Machine:
             if before is not None:
                 rule.phase, rule.is_restored, rule.had_acted = Phase.CONFIRMED, True, before.has_acted
                 rule.since_ns = min(before.since_ns, now_ns) if same_boot else 0
+                rule.was_alarmed = dict.fromkeys(device for device in before.devices if device in self.triggers)
                 is_held = same_boot and before.has_acted and self._hold(rule)
-                done = "what it released is held" if is_held else "nothing is done"
-                why = f"confirmed before the restart; {done} until it is heard anew"
-                self._doing.note(rule, rule.triggers[0].device, "confirmed", "remembered", BOX, why, now_ns)
+                held = "what it released is held released until a person resets it, and " if is_held else ""
+                rest = "the rest of it is done again" if is_held else "it acts again"
+                why = f"confirmed before the restart; {held}{rest} as soon as its triggers are heard in alarm anew"
+                self._doing.note(rule, rule.subject, "confirmed", "remembered", BOX, why, now_ns)
 
     def _hold(self, rule: RuleState) -> bool:
         """Goes on holding what a rule had released, which may lock by itself; whether there is any.
@@ -247,6 +255,9 @@ class Machine:
         is_confirmed = rule.strength(alarmed) >= rule.plan.needs
         news = [trigger for trigger in alarmed if trigger.device not in rule.known]
         rule.known |= {trigger.device for trigger in alarmed}
+        if any(trigger.device not in rule.was_alarmed for trigger in news):
+            rule.was_alarmed |= dict.fromkeys(trigger.device for trigger in news)
+            self.is_changed |= rule.phase is Phase.CONFIRMED
         if is_confirmed and (rule.phase is not Phase.CONFIRMED or rule.is_restored):
             self._confirm(rule, alarmed, news, now_ns)
         elif rule.phase is Phase.CONFIRMED:
@@ -259,10 +270,11 @@ class Machine:
             self._alert(rule, news, now_ns)
         elif rule.phase is Phase.ALERT:
             rule.phase, rule.since_ns = Phase.QUIET, now_ns
-            rule.known.clear()
             self._doing.end(rule.plan.id, "first")
             why = self._remarks(rule, now_ns)
-            self._doing.note(rule, rule.triggers[0].device, "alert", "over", RULE, why, now_ns)
+            self._doing.note(rule, rule.subject, "alert", "over", RULE, why, now_ns)
+            rule.known.clear()
+            rule.was_alarmed.clear()
         if rule.phase is Phase.CONFIRMED and is_confirmed and not rule.is_acting:
             self._perform(rule, alarmed, now_ns)
         elif rule.phase is Phase.CONFIRMED and rule.is_acting and news:
@@ -315,12 +327,13 @@ class Machine:
         self._doing.end(rule.plan.id, "first")
         self._doing.end(rule.plan.id, "then")
         self._doing.is_quiet_again(rule.plan.then)
-        self._doing.note(rule, rule.triggers[0].device, action, "done", by, "", now_ns)
+        self._doing.note(rule, rule.subject, action, "done", by, "", now_ns)
         if rule.had_acted:
             self._doing.take_back(rule, now_ns)
         rule.phase, rule.since_ns = Phase.QUIET, now_ns
         rule.is_acting = rule.had_acted = rule.is_pretended = rule.is_restored = False
         rule.known.clear()
+        rule.was_alarmed.clear()
         self.is_changed = True
 
     def _end_mode(self, zone: str, why: str, by: str, now_ns: int) -> None:
@@ -328,6 +341,7 @@ class Machine:
         mode = self._modes.pop(zone).mode
         self.is_changed = True
         self._note_zone(zone, mode, "ended", by, why, now_ns)
+        self._sounded.difference_update(self._zones[zone].triggers)  # what is in alarm still is made heard now
         for rule in self._rules[zone]:
             if rule.phase is not Phase.CONFIRMED or rule.is_acting:
                 continue
@@ -346,10 +360,10 @@ class Machine:
         if not self._is_cut_off or trigger.cause.hazard not in LIFE_SAFETY or trigger.device in self._sounded:
             return
         self._sounded.add(trigger.device)
-        kept = self._modes.get(trigger.zone)
-        why = "the cloud cannot be reached"
-        self._doing.tell(trigger.device, trigger.zone, CUT_OFF_RULE, "alert", "cut_off", BOX, why, now_ns)
-        if kept is not None and not kept.mode.acts:
+        mute, why = self.noise.mute(trigger), self.noise.why(trigger)
+        status = "not_heard" if mute else "cut_off"
+        self._doing.tell(trigger.device, trigger.zone, CUT_OFF_RULE, "alert", status, BOX, why, now_ns)
+        if mute:
             return
         for i, act in enumerate(self._plan.sound):
             self._doing.begin_anew((CUT_OFF_RULE, "sound", i), act, trigger.zone, BOX, now_ns + BY_HAND_NS, now_ns)
@@ -365,8 +379,3 @@ class Machine:
     def _note_zone(self, zone: str, mode: Mode, status: str, by: str, why: str, now_ns: int) -> None:
         device = self._zones[zone].triggers[0]
         self._doing.tell(device, zone, "", mode, status, by, why, now_ns, mode)
-
-
-def named_doubts(doubts: Iterable[tuple[str, Doubt]]) -> str:
-    """Devices that cannot be believed, each with the reason; empty when all can."""
-    return ", ".join(f"{device} ({doubt})" for device, doubt in doubts if doubt is not Doubt.NONE)

@@ -85,6 +85,10 @@ class Trigger:
             return Doubt.STALE
         return Doubt.NONE
 
+    def may_count(self, now_ns: int) -> bool:
+        """Whether an alarm of it counts, or would."""
+        return self.is_lost or self.doubt(now_ns) is Doubt.NONE
+
     def look(self, now_ns: int) -> bool:
         """Whether it is in alarm now, which `is_alarm` and `since_ns` then say too."""
         if self.cause.word:

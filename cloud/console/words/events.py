@@ -57,10 +57,15 @@ TOLD: Final = {
     ("alert", "joined"): N_("Another one in alarm", "linkage"),
     ("alert", "over"): N_("The zone's alarm is over, it was not confirmed", "linkage"),
     ("alert", "cut_off"): N_("In alarm with the cloud out of reach: made heard on the spot", "linkage"),
+    ("alert", "not_heard"): N_("In alarm with the cloud out of reach: heard nowhere on the spot", "linkage"),
+    ("blind", "started"): N_("The zone is blind: watch it by other means", "linkage"),
+    ("blind", "ended"): N_("The zone can confirm again", "linkage"),
     ("confirmed", "confirmed"): N_("Alarm confirmed", "linkage"),
     ("confirmed", "again"): N_("Alarm confirmed again after the gateway's restart", "linkage"),
     ("confirmed", "remembered"): N_(
-        "The zone's alarm was confirmed before the gateway's restart: nothing is done until it is heard anew", "linkage"
+        "The zone's alarm was confirmed before the gateway's restart: what it released is held, unless the power was"
+        " cut; the rest is done again once it is heard anew",
+        "linkage",
     ),
     ("reset", "done"): N_("The zone was reset, its alarm is over", "linkage"),
     ("over", "done"): N_("The zone's alarm is over by itself", "linkage"),
@@ -93,6 +98,16 @@ WHYS: Final = (
         N_("alarmed before it was lost, and counted: %(doubts)s", "linkage"),
     ),
     (r"not counted: (?P<doubts>.+)", N_("not counted: %(doubts)s", "linkage")),
+    (r"no (?P<hazards>[a-z ]+) would be confirmed here; (?P<rest>.+)", N_("nothing would be confirmed", "linkage")),
+    (
+        r"the cloud cannot be reached; nothing sounds: .*",
+        N_("no sounder is configured for it", "linkage"),
+    ),
+    (
+        r"the cloud cannot be reached; a (?:drill|silent drill|dry run) is under way, so nothing sounds",
+        N_("nothing sounds during a drill or dry run without actions", "linkage"),
+    ),
+    (r"the cloud cannot be reached; rule (?P<rule>\S+) sounds", N_("by rule %(rule)s", "linkage")),
     (r"for (?P<minutes>\d+) min", N_("for %(minutes)s min", "linkage")),
     (r"stopped", N_("stopped by hand", "linkage")),
     (r"its time is over", N_("its time was over", "linkage")),

@@ -130,6 +130,34 @@ def linkage(action, status, **more):
             "In alarm with the cloud out of reach: made heard on the spot · zone b3-u2",
         ),
         (
+            linkage(
+                "alert",
+                "not_heard",
+                rule="cut-off",
+                by="box",
+                why="the cloud cannot be reached; nothing sounds: the site file names none (guard_page.sound)",
+            ),
+            "断网期间报警，现场未鸣响，没有配置声光器 · 分区 b3-u2",
+            (
+                "In alarm with the cloud out of reach: heard nowhere on the spot, "
+                "no sounder is configured for it · zone b3-u2"
+            ),
+        ),
+        (
+            linkage(
+                "blind",
+                "started",
+                rule="",
+                by="box",
+                why="no fire would be confirmed here; not counted: smoke-7 (offline), smoke-8 (fault)",
+            ),
+            "分区监视失效：请派人巡查，报警无法确认，不计入7层烟感（离线）、8层烟感（故障） · 分区 b3-u2",
+            (
+                "The zone is blind: watch it by other means, nothing would be confirmed, "
+                "not counted: 7层烟感 (offline) and 8层烟感 (in fault) · zone b3-u2"
+            ),
+        ),
+        (
             linkage("alert", "cut_off", rule="cut-off", zone="", by="box"),
             "断网期间报警，已就地鸣响",
             "In alarm with the cloud out of reach: made heard on the spot",

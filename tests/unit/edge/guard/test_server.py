@@ -11,8 +11,8 @@ from yarl import URL
 from contract.errors import AnjuError
 from contract.site import GuardPage, Secret
 from edge.guard import Guard, listening, server
-from edge.zones import Mode, Refusal
-from tests.unit.edge.guard.views import FIRE, QUIET, Asked
+from edge.zones import ActView, Doubt, Mode, Mute, Noise, Refusal
+from tests.unit.edge.guard.views import FIRE, NOW, QUIET, Asked, trigger, zone
 
 PASSWORD = "correct horse"
 
@@ -251,6 +251,61 @@ async def test_what_is_confirmed_is_never_called_normal(secrets, unused_tcp_port
         assert 'data-title="● 已确认报警' in text
         assert "当前没有报警" not in text
         assert "尚未复位" in text
+
+
+async def shown(secrets, port, view):
+    async with served(secrets, port, Asked(view)) as http:
+        await login(http)
+        async with http.get("/") as response:
+            return await response.text()
+
+
+async def test_a_zone_that_cannot_confirm_is_neither_quiet_nor_green(secrets, unused_tcp_port):
+    away = [trigger("7层烟感", doubt=Doubt.OFFLINE), trigger("8层烟感", doubt=Doubt.FAULT)]
+    blind = zone("b3-u2", "3号楼2单元", triggers=[*away, trigger("手报")], blind_for=["fire"])
+    view = msgspec.structs.replace(QUIET, doubtful=away, zones=[QUIET.zones[1], blind])
+    text = await shown(secrets, unused_tcp_port, view)
+    card = text.partition('id="zone-b3-u2"')[2].partition("</section>")[0]
+    assert "正常" not in card.partition("</h2>")[0]
+    assert "监视盲区" in card
+    assert "这里的火警现在无法确认：请派人巡查该分区" in card
+    assert "no fire here would be confirmed: watch this zone by other means" in card
+    assert "7层烟感" in card.partition("不计入")[2]
+    assert 'class="card blind"' in text
+    assert "band calm" not in text
+    assert "<title>▲ 监视盲区" in text
+    assert text.index("3号楼2单元") < text.index("地下水泵房"), "before those that are well"
+
+
+async def test_a_zone_of_which_only_some_are_missing_says_so_in_weaker_words(secrets, unused_tcp_port):
+    some = zone("b3-u2", "3号楼2单元", triggers=[trigger("7层烟感", doubt=Doubt.STALE), trigger("8层"), trigger("9层")])
+    text = await shown(secrets, unused_tcp_port, msgspec.structs.replace(QUIET, zones=[some]))
+    assert "3 个中有 1 个不计入" in text
+    assert "监视盲区" not in text
+    assert "band calm" in text
+
+
+NOISE_CLAIMED = ("made heard on the spot", "就地鸣响。", "消音（断网声光）")
+
+
+async def test_no_noise_is_claimed_that_nothing_makes(secrets, unused_tcp_port):
+    alarm = msgspec.structs.replace(FIRE.alarms[0], mute=Mute.NO_SOUNDER)
+    text = await shown(secrets, unused_tcp_port, msgspec.structs.replace(FIRE, alarms=[alarm], noise=Noise.NONE))
+    assert [claim for claim in NOISE_CLAIMED if claim in text] == []
+    assert "没有配置声光器，报警不会就地鸣响" in text
+    assert "未鸣响：没有配置声光器" in text
+
+
+async def test_a_dry_run_claims_no_noise_and_noise_is_shown_with_what_became_of_it(secrets, unused_tcp_port):
+    alarm = msgspec.structs.replace(FIRE.alarms[0], mute=Mute.MODE)
+    view = msgspec.structs.replace(FIRE, alarms=[alarm], noise=Noise.ALL, may_silence=True)
+    text = await shown(secrets, unused_tcp_port, view)
+    assert "未鸣响：正在不动作演练或试运行" in text
+    assert "消音（断网声光）" not in text, "nothing was told to sound"
+    act = ActView("cut-off", "siren", "值班室声光", "sound", "failed", 3, "no answer within 0.5 s", NOW)
+    text = await shown(secrets, unused_tcp_port, msgspec.structs.replace(view, acts=[act]))
+    assert "消音（断网声光）" in text
+    assert "失败，重试中" in text.partition("值班室声光")[2][:60]
 
 
 async def test_without_a_page_nothing_is_served_and_a_taken_port_is_said(secrets, unused_tcp_port, capsys):

@@ -6,7 +6,7 @@ import pytest
 from contract.messages import Event, Quality
 from edge.linkage.orders import Begin, End, Kept, KeptMode, KeptRule, Note
 from edge.linkage.rules import Machine
-from edge.zones import Doubt, Mode, Phase
+from edge.zones import Doubt, Mode, Noise, Phase
 from tests.unit.edge.linkage.examples import MINUTE, SITE, S, link, plan, says, state, with_first_rule
 
 BOOT = b"b" * 16
@@ -149,7 +149,7 @@ def test_ten_minutes_after_it_was_lost_it_counts_no_more(loss, doubt):
     case = Case()
     case.alarm("smoke-2")
     case.hear(loss("smoke-2", case.now))
-    assert noted(case.tick(601)) == [("smoke-1", "alert", "over")]
+    assert noted(case.tick(601)) == [("smoke-2", "alert", "over")]
     out = case.alarm("smoke-1")
     assert begun(out, "then") == []
     assert out[0].why == f"not counted: smoke-2 ({doubt})"
@@ -461,6 +461,106 @@ def test_after_a_restart_a_fire_is_remembered_and_does_more_only_when_heard_anew
     out = case.alarm("smoke-2")
     assert begun(out) == THEN, "again: a power cut may have locked the doors"
     assert noted(out) == [("smoke-2", "confirmed", "again")]
+
+
+@pytest.mark.parametrize("boot", [BOOT, b"other" * 3 + b"x"])
+def test_a_remembered_fire_is_told_of_a_device_that_had_alarmed_with_what_is_done(boot):
+    before = Case()
+    before.alarm("smoke-3"), before.alarm("smoke-2")
+    kept = msgspec.json.decode(msgspec.json.encode(before.machine.kept()), type=Kept)
+    again = Case(kept=kept, boot=boot, heard=False)
+    (note,) = [o for o in again.out if isinstance(o, Note)]
+    assert note.device == "smoke-3", "smoke-1 is innocent"
+    assert ("is held released until a person resets it" in note.why) == (boot == BOOT)
+    assert note.why.endswith("as soon as its triggers are heard in alarm anew"), "not: nothing is done"
+    once_more = Case(kept=again.machine.kept(), boot=boot, heard=False)
+    assert noted(once_more.out) == [("smoke-3", "confirmed", "remembered")], "over a second restart too"
+    once_more.machine.reset("b3", once_more.now)
+    assert noted(once_more.collect())[0] == ("smoke-3", "reset", "done")
+
+
+def test_of_what_nobody_knows_who_alarmed_its_first_action_device_is_told():
+    case = Case(kept=Kept(BOOT, {"fire-b3": KeptRule(5 * S, has_acted=True)}), heard=False)
+    assert noted(case.out) == [("door-1", "confirmed", "remembered")]
+
+
+def lose(case, *devices):
+    for device in devices:
+        case.hear(link(device, "offline", case.now))
+
+
+def test_a_zone_that_could_not_confirm_a_fire_is_blind_and_told_so_after_a_minute():
+    case = Case()
+    lose(case, "smoke-1", "smoke-2")
+    assert case.machine.sight.blind_for("b3", case.now) == [], "a detector and a call point would do"
+    lose(case, "smoke-3")
+    assert case.machine.sight.blind_for("b3", case.now) == ["fire"], "call points alone confirm nothing"
+    assert noted(case.tick(1)) == []
+    out = case.tick(60)
+    assert noted(out) == [("smoke-1", "blind", "started")]
+    assert out[0].why == (
+        "no fire would be confirmed here; not counted: smoke-1 (offline), smoke-2 (offline), smoke-3 (offline)"
+    )
+    assert noted(case.tick(3600)) == [], "once"
+    case.hear(link("smoke-2", "online", case.now)), case.hear(says("smoke-2", alarm=False, at=case.now))
+    assert noted(case.hear(says("call-1", alarm=False, at=case.now))) == []
+    assert noted(case.tick(1)) == [("smoke-1", "blind", "ended")]
+
+
+def test_what_alarmed_before_it_was_lost_blinds_nobody():
+    case = Case()
+    case.alarm("smoke-3")
+    lose(case, "smoke-1", "smoke-2", "smoke-3")
+    assert case.machine.sight.blind_for("b3", case.now) == [], "it and a call point confirm the fire"
+    lose(case, "call-1", "call-2")
+    assert case.machine.sight.blind_for("b3", case.now) == ["fire"]
+
+
+def test_a_zone_without_a_rule_is_blind_when_none_of_its_detectors_counts():
+    text = SITE.partition("linkage:")[0] + "guard_page:" + SITE.partition("guard_page:")[2]
+    case = Case(plan(text))
+    lose(case, "smoke-1", "smoke-2", "smoke-3", "call-1")
+    assert case.machine.sight.blind_for("b3", case.now) == []
+    lose(case, "call-2")
+    assert case.machine.sight.blind_for("b3", case.now) == ["fire"]
+
+
+SILENT_SITE = SITE.partition("  sound:")[0]
+
+
+def test_cut_off_the_record_says_what_is_really_heard():
+    case = Case()
+    case.tick(1, is_cut_off=True)
+    (note,) = [o for o in case.alarm("smoke-away") if isinstance(o, Note)]
+    assert (note.status, note.why) == ("cut_off", "the cloud cannot be reached")
+    case = Case(plan(SILENT_SITE))
+    case.tick(1, is_cut_off=True)
+    out = case.alarm("smoke-away")
+    (note,) = [o for o in out if isinstance(o, Note)]
+    assert (note.status, begun(out)) == ("not_heard", [])
+    assert "names no sounder for it (guard_page.sound)" in note.why
+    out = case.alarm("smoke-1")
+    assert ("siren-guard", "sound") in begun(out), "its zone's rule has its own"
+    assert [o.why for o in out if isinstance(o, Note) and o.status == "cut_off"] == [
+        "the cloud cannot be reached; rule fire-b3 sounds"
+    ]
+    assert case.machine.noise.of(case.machine.triggers.values()) is Noise.SOME
+    bare = plan(SILENT_SITE.replace("    first:\n      - {device: siren-guard, do: sound, args: {seconds: 30}}\n", ""))
+    machine = Case(bare).machine
+    assert machine.noise.of(machine.triggers.values()) is Noise.NONE
+    assert machine.noise.of([]) is None
+
+
+def test_a_dry_run_claims_no_noise_and_its_end_makes_it():
+    case = Case()
+    case.machine.start("b3", Mode.DRY_RUN, 5, case.now)
+    case.tick(1, is_cut_off=True)
+    out = case.alarm("smoke-1")
+    assert begun(out) == []
+    assert [o.why for o in out if isinstance(o, Note) and o.status == "not_heard"] == [
+        "the cloud cannot be reached; a dry run is under way, so nothing sounds"
+    ]
+    assert ("siren-guard", "sound") in begun(case.tick(301, is_cut_off=True)), "it is in alarm still"
 
 
 def test_a_remembered_fire_can_be_reset_and_what_follows_it_is_done():
