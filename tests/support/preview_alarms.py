@@ -28,6 +28,8 @@ from cloud.console.alarms.data import (
     Shelve,
     Situation,
     TakeOutOfService,
+    Told,
+    ToldState,
     Transition,
     UndoAcknowledge,
     Unshelve,
@@ -109,6 +111,7 @@ class FakeAlarms:
         self.undoable: dict[UUID, tuple[str, AlarmState]] = {}
         self.flood: Flood | None = None
         self.windows: tuple[Window, ...] = ()
+        self.tellings = {row.id: _told(row) for row in self.alarm_rows.values() if row.id == uuid5(SPACE, "smoke")}
         self.refusal = ""
         """What the next act is refused with."""
 
@@ -144,6 +147,9 @@ class FakeAlarms:
 
     async def alarm_comments(self, person: Person, alarm_id: UUID) -> Sequence[Comment]:
         return self.comments.get(alarm_id, [])
+
+    async def told(self, person: Person, alarm_id: UUID) -> Sequence[Told]:
+        return self.tellings.get(alarm_id, [])
 
     async def beneath(self, person: Person, alarm_id: UUID, limit: int) -> Sequence[AlarmRow]:
         return [row for row in self._those(person, lambda state: state is DSUPR) if row.cause == alarm_id][:limit]
@@ -294,3 +300,14 @@ def _history(row: AlarmRow) -> list[Transition]:
             Transition(row.raised_at + timedelta(minutes=9), UNACK, SHLVD, "shelve", row.held_by, row.hold_why)
         )
     return steps
+
+
+def _told(row: AlarmRow) -> list[Told]:
+    at = row.raised_at
+    return [
+        Told("王敏", "控制台值班短信", ToldState.ACCEPTED, at + timedelta(seconds=2)),
+        Told("", "物业钉钉群", ToldState.REFUSED, at + timedelta(seconds=2), code="130101", reason="send too fast"),
+        Told("", "物业企业微信群", ToldState.ACCEPTED, at + timedelta(seconds=4)),
+        Told("李强", "邮件", ToldState.UNCERTAIN, at + timedelta(seconds=62)),
+        Told("周伟", "电话平台", ToldState.WAITS),
+    ]

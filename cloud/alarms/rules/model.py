@@ -38,7 +38,7 @@ WATCHED: dict[str, Kind] = {
             for point in (
                 _SILENT,
                 Point("clock_offset_s", PointType.TELEMETRY, "时钟偏差", "clock offset", unit="s"),
-                Point("backlog_blocks", PointType.TELEMETRY, "积压", "backlog", unit="块"),
+                Point("backlog_blocks", PointType.TELEMETRY, "积压块数", "backlog in blocks"),
             )
         },
     ),

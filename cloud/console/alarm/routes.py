@@ -77,6 +77,7 @@ def router(pages: Web, alarms: AlarmsData, devices: DevicesData) -> APIRouter:
             await alarms.alarm_comments(person, row.id),
             cause=await alarms.alarm(person, row.cause) if row.cause and row.state is AlarmState.DSUPR else None,
             beneath=await alarms.beneath(person, row.id, BENEATH_SHOWN) if row.beneath else (),
+            told=await alarms.told(person, row.id),
             colleagues=await alarms.colleagues(person, row.id) if can_give else (),
         )
 

@@ -7,6 +7,7 @@ import msgspec
 
 from cloud.console.alarm.history import Entry, entries, why_words
 from cloud.console.alarm.holding import Choice, outages, shelves
+from cloud.console.alarm.telling import ToldLine, told_lines
 from cloud.console.alarms.data import (
     HELD_STATES,
     AlarmRow,
@@ -14,6 +15,7 @@ from cloud.console.alarms.data import (
     Colleague,
     Comment,
     Label,
+    Told,
     Transition,
 )
 from cloud.console.alarms.view import AlarmLine, alarm_line
@@ -108,6 +110,7 @@ class AlarmReport(msgspec.Struct, frozen=True):
     other_doors: tuple[Commanded, ...]
     curve: str
     curve_name: str
+    told: tuple[ToldLine, ...]
     history: tuple[Entry, ...]
 
 
@@ -122,6 +125,7 @@ def report(
     cause: AlarmRow | None = None,
     beneath: Sequence[AlarmRow] = (),
     colleagues: Sequence[Colleague] = (),
+    told: Sequence[Told] = (),
 ) -> AlarmReport:
     """The report of an alarm, its device (None once it was removed), the doors nearby with their last orders."""
     curve = curve_point(row, device)
@@ -152,6 +156,7 @@ def report(
         other_doors=tuple(line for door, orders in elsewhere for line in commanded(voice, door, orders)),
         curve=curve,
         curve_name=point_name(voice, row.kind, curve) if curve else "",
+        told=told_lines(voice, row, told),
         history=entries(voice, history, comments),
     )
 

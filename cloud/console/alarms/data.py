@@ -121,6 +121,36 @@ class Comment(msgspec.Struct, frozen=True):
     text: str
 
 
+class ToldState(StrEnum):
+    """What became of telling somebody, as far as is known."""
+
+    WAITS = "waits"
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    """The service has taken it; whether it was read, nobody knows."""
+    REFUSED = "refused"
+    UNCERTAIN = "uncertain"
+    """It may have arrived: no answer came."""
+    DROPPED = "dropped"
+    """Somebody had the alarm before it was sent."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A try to tell somebody of an alarm: whom, through what, when, and what became of it.
+
+    `who` is empty for whoever reads the channel. `repeat` says that it may have arrived before; `code` and `reason` are
+    the service's, where it refused.
+    """
+
+    who: str
+    channel: str
+    state: ToldState
+    at: datetime | None = None
+    repeat: bool = False
+    code: str = ""
+    reason: str = ""
+
+
 class Colleague(msgspec.Struct, frozen=True):
     """Somebody an alarm can be given to."""
 
@@ -267,6 +297,9 @@ class AlarmsData(Protocol):
 
     async def alarm_comments(self, person: Person, alarm_id: UUID) -> Sequence[Comment]:
         """What was written about it, oldest first."""
+
+    async def told(self, person: Person, alarm_id: UUID) -> Sequence[Told]:
+        """Whom it was brought to, every try, oldest first."""
 
     async def beneath(self, person: Person, alarm_id: UUID, limit: int) -> Sequence[AlarmRow]:
         """Those that are suppressed because of it, by place."""

@@ -30,6 +30,8 @@ from cloud.console.alarms.data import (
     Shelve,
     Situation,
     TakeOutOfService,
+    Told,
+    ToldState,
     Transition,
     UndoAcknowledge,
     Unshelve,
@@ -41,7 +43,7 @@ from cloud.console.backend.identity import RIGHTS, SignedIn, signed_in
 from cloud.console.data import Action, DeviceRow, Person, Place, Value
 from cloud.console.words.points import is_telemetry
 from cloud.identity.people import ROLES, Right
-from cloud.store import Connection, Database, alarm_pages, devices, windows
+from cloud.store import Connection, Database, alarm_pages, devices, notify, windows
 
 _RIGHT_OF: dict[type, Action] = {
     Shelve: Action.SHELVE,
@@ -50,6 +52,13 @@ _RIGHT_OF: dict[type, Action] = {
     ReturnToService: Action.RULES,
 }
 """What an act asks for; all others Action.ACKNOWLEDGE."""
+_TOLD = {
+    "sending": ToldState.SENDING,
+    "accepted": ToldState.ACCEPTED,
+    "refused": ToldState.REFUSED,
+    "not sent": ToldState.DROPPED,
+}
+"""What a request's outcome means for who is in it; of any other nobody knows whether it arrived."""
 _WHO_MAY = tuple(role for role, rights in ROLES.items() if Right.ACKNOWLEDGE in rights)
 
 
@@ -111,6 +120,25 @@ class Alarms:
                 return []
             rows = await alarm_pages.comments(connection, alarm_id)
         return [Comment(row.at, row.who if row.person is not None else None, row.text) for row in rows]
+
+    async def told(self, person: Person, alarm_id: UUID) -> Sequence[Told]:
+        """Whom an alarm was brought to."""
+        async with self._database.connect() as connection:
+            if await alarm_pages.get(connection, alarm_id, signed_in(person).estates()) is None:
+                return []
+            rows = await notify.of_subject(connection, alarm_id)
+        return [
+            Told(
+                who=row.person,
+                channel=row.channel,
+                state=_told_state(row),
+                at=row.ended_at or row.taken_at,
+                repeat=row.repeat,
+                code=row.code or "",
+                reason=row.reason or "",
+            )
+            for row in rows
+        ]
 
     async def beneath(self, person: Person, alarm_id: UUID, limit: int) -> Sequence[AlarmRow]:
         """What an alarm suppresses."""
@@ -264,6 +292,13 @@ class Alarms:
 async def _until(connection: Connection, ends: timedelta | datetime) -> datetime:
     """When a hold ends, by the database's clock: it alone judges whether that is too long."""
     return await alarm_pages.time(connection) + ends if isinstance(ends, timedelta) else ends.astimezone(UTC)
+
+
+def _told_state(row: notify.TryRow) -> ToldState:
+    """A message that was never in a request waits, or nobody needs it any more."""
+    if row.outcome is None:
+        return ToldState.DROPPED if row.state == "not wanted" else ToldState.WAITS
+    return _TOLD.get(row.outcome, ToldState.UNCERTAIN)
 
 
 def _shipped(name: str) -> Rule | None:
