@@ -18,7 +18,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cloud import problems
 from cloud.alarms.engine import Engine
+from cloud.alarms.retire import RulesInForce
 from cloud.alarms.rules import RuleBook
+from cloud.alarms.rules.stored import sync_pack
+from cloud.alarms.timers import Timers
 from cloud.commands.commands import Commands
 from cloud.commands.downs import TAKEOVER, Downs
 from cloud.console.app import console
@@ -66,12 +69,15 @@ class Cloud:
         self.gateways = Gateways(database, *settings.box_urls)
         self.beats = Beats(database)
         self.engine = Engine(RuleBook())
+        self.rules = RulesInForce(database, self.engine)
+        self.timers = Timers(self.engine)
         self.commands = Commands(database)
         self.downs = Downs(database, self._box, heartbeat_s)
         self.settler = Settler(database)
         self.ingest = Ingest(
-            database, self.engine.evaluate, self.commands.answer, self.settler.landed, self.settler.crowds
-        )
+            database, self.engine.evaluate, self.commands.answer, self.settler.landed, self.settler.crowds,
+            self.engine.evaluate_bulk,
+        )  # fmt: skip
         self.upkeep = Upkeep(database, settings.keep)
         self.deadman = Deadman(database, settings.deadman)
         self.pages = self._app(settings)
@@ -102,7 +108,16 @@ class Cloud:
             Alarms(self.database, self.engine),
             Devices(self.database, self.commands),
             ConsoleGateways(self.database),
-            Quarantine(self.database, partial(replay, self.database, self.engine.evaluate, self.commands.answer)),
+            Quarantine(
+                self.database,
+                partial(
+                    replay,
+                    self.database,
+                    self.engine.evaluate,
+                    self.commands.answer,
+                    evaluate_bulk=self.engine.evaluate_bulk,
+                ),
+            ),
             Rules(self.database),
             self.hub,
             https=settings.https,
@@ -142,9 +157,14 @@ class Cloud:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[set[asyncio.Task[None]]]:
         """The stages' own tasks, none of which ends by itself: listening, giving up on late commands, upkeep."""
+        async with self.database.transaction() as connection:
+            await sync_pack(connection)
         tasks = {
             asyncio.create_task(self.database.listen(self._woken, self._hears), name="listen"),
             asyncio.create_task(self.commands.expire(), name="expire commands"),
+            asyncio.create_task(self.rules.run(), name="rules in force"),
+            asyncio.create_task(self.timers.keep_conditions(self.database), name="conditions due"),
+            asyncio.create_task(self.timers.keep_alarms(self.database), name="alarms due"),
             asyncio.create_task(self.downs.run(), name="down streams"),
             asyncio.create_task(self.beats.run(), name="write beats"),
             asyncio.create_task(self.settler.run(), name="settle"),

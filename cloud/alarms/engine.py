@@ -82,8 +82,7 @@ class Engine(Acts):
     """Looks at what is seen by the rules, and takes what people do to alarms.
 
     `announce` is told which alarms want a person, `holds` says what keeps one from people, `raised` hears of what
-    moved, `ending` which shelved alarms come back soon. Each runs in the transaction. `book` and `versions` may be
-    changed at any time.
+    moved, `ending` which shelved alarms come back soon. Each runs in the transaction.
     """
 
     def __init__(
@@ -102,9 +101,10 @@ class Engine(Acts):
         self._lies: dict[int, Lies] = {}
         self._watched = Watched()
 
-    def forget_places(self) -> None:
-        """Estates are asked for anew where they lie."""
-        self._lies = {}
+    def take(self, book: RuleBook, versions: Mapping[str, int]) -> None:
+        """Goes by these rules from now on."""
+        self.book, self.versions = book, versions
+        self._lies = {}  # estates may have moved, too
 
     async def evaluate(
         self, connection: Connection, changes: Sequence[Change | Happened], *, now: datetime | None = None

@@ -7,10 +7,15 @@ from uuid import uuid4
 import pytest
 
 from cloud.alarms.engine import NoSuchAlarmError, NotNowError
-from cloud.store import Connection, gateways
+from cloud.alarms.retire import RulesInForce
+from cloud.alarms.rules import Rule, stored
+from cloud.alarms.rules.model import body_of
+from cloud.alarms.rules.stored import InForce
+from cloud.store import Connection, gateways, rules
 from cloud.store import Database as Store
 from cloud.store.alarms import Hold, Moved
 from contract.columns import Row
+from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.messages import Event, Quality
 from tests.contract.conftest import Estate, make_estate
@@ -221,3 +226,32 @@ async def test_an_alarm_of_a_box_ends_with_it(estate: Estate) -> None:
     assert (await cloud.active(), await cloud.remembered()) == ([], 0)
     await cloud.wait(120)
     assert (await cloud.active(), cloud.told) == ([], [alarm])
+
+
+async def test_what_a_rule_left_behind_ends_with_it(estate: Estate) -> None:
+    cloud = await Cloud(estate, lock_rule(), smoke_rule(), lock_rule("slow", on_delay_s=600.0)).begin()
+    in_force = RulesInForce(estate.store, cloud.engine)
+
+    async def put(rule: Rule, body: dict | None) -> InForce:
+        async with estate.store.transaction() as connection:
+            await rules.put(connection, rule.name, body, "王芳", "test", estate.person)
+            return await stored.in_force(connection)
+
+    smoky_rule, slow = smoke_rule(), lock_rule("slow", on_delay_s=600.0)
+    for rule in (lock_rule(), slow, smoky_rule):
+        before = await put(rule, body_of(rule))
+    await cloud.send(lock("unlocked"), smoky("smoke"), smoky("smoke", device="smoke-1"))
+    assert (len(await cloud.active()), await cloud.remembered()) == (3, 4)
+    assert await in_force.end_removed(before, before.versions.keys(), cloud.now) == 0
+    ((second,),) = await estate.rows("SELECT id FROM device WHERE key = 'smoke-1'")
+    await put(smoky_rule, body_of(smoke_rule(devices=[second])))
+    await put(slow, None)
+    now = await put(lock_rule(), None)
+    with pytest.raises(Retryable, match="changed again"):  # a process that is behind leaves them alone
+        await in_force.end_removed(before, before.versions.keys(), cloud.now)
+    cloud.engine.take(now.book, now.versions)
+    assert await in_force.end_removed(now, {"smoke"}, cloud.now) == 2
+    alarm = await cloud.the()
+    assert (alarm.device, alarm.rule, await cloud.remembered()) == (second, "smoke", 1)
+    ended = await estate.rows("SELECT event, to_state FROM alarm_transition WHERE to_state = 'NORM'")
+    assert ended == [("rule removed", "NORM"), ("rule removed", "NORM")]

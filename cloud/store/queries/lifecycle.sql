@@ -22,7 +22,7 @@ SELECT id, rule, rule_version, source, series, device, gateway, estate, priority
 FROM alarm WHERE due_at <= coalesce($1::timestamptz, clock_timestamp()) ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
 
 -- name: lock_of_rules
--- Some active alarms of rules that are not among these ($1), or of the rules $2, whose sources are judged anew; locked.
+-- Some active alarms of rules that are not among these ($1), or of the rules $2; locked.
 SELECT id, rule, rule_version, source, series, device, gateway, estate, priority, state, holds, stage, value, raised_at, late,
        announced_at, acked_at, acked_by, hold_until, hold_why, held_by, cause, repeats, chattering, warn_at, clears_at, ended_at
 FROM alarm WHERE state <> 'NORM' AND (rule <> ALL($1::text[]) OR rule = ANY($2::text[])) AND id > $3
