@@ -8,7 +8,7 @@ import msgspec
 
 from cloud.notify.oncall import Login, Schedule
 from cloud.notify.oncall import problems as schedule_problems
-from cloud.notify.policy import Name, Priority, Step
+from cloud.notify.policy import PRIORITIES, Name, Priority, Step
 from cloud.store import Connection, Database, oncall, people
 from cloud.store.oncall import NewChannel, NewPolicy, Reach
 from contract.config import Loaded, Problem, is_bad, load_file, nearest
@@ -16,6 +16,8 @@ from contract.errors import ConfigError
 
 PERSONAL_KINDS = frozenset({"email"})
 """Channels that write to a person's own address; of others the file says whether one person alone reads them."""
+_MOST_STEPS = 20
+_MOST_TOLD = 50
 Mobile = Annotated[str, msgspec.Meta(pattern=r"^(\+?[0-9]{5,20})?$", description='digits in quotes: "13800138000"')]
 
 CheckChannel = Callable[[str, Mapping[str, Any]], object]
@@ -60,8 +62,8 @@ class PolicyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     name: Name
     area: Name
-    priorities: list[Priority] = ["critical", "high", "medium", "low"]
-    steps: Annotated[list[Step], msgspec.Meta(min_length=1, max_length=20)]
+    priorities: list[Priority] = msgspec.field(default_factory=lambda: list(PRIORITIES))
+    steps: list[Step]
     repeat: Repeat | None = None
 
 
@@ -158,7 +160,11 @@ def _problems(file: NotifyFile, check: CheckChannel) -> Iterator[Problem]:
             if not is_bad(name) and name not in channels:
                 yield _unknown(("people", i, "channels", j), "channel", name, channels)
     for i, policy in enumerate(file.policies):
+        if not is_bad(policy, getattr(policy, "steps", None)) and not 1 <= len(policy.steps) <= _MOST_STEPS:
+            yield Problem(("policies", i), f"it has {len(policy.steps)} steps", f"give it 1 to {_MOST_STEPS}")
         for j, step in enumerate(() if is_bad(policy) else policy.steps):
+            if not is_bad(step, getattr(step, "tell", None)) and not 1 <= len(step.tell) <= _MOST_TOLD:
+                yield Problem(("policies", i, "steps", j), "it tells nobody, or too many", f"name 1 to {_MOST_TOLD}")
             for k, target in enumerate(() if is_bad(step) else step.tell):
                 yield from _target_problems(("policies", i, "steps", j, "tell", k), target, channels, schedules)
 

@@ -30,6 +30,7 @@ _WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 _MOST_HOURS = 31 * 24
+_MOST_ROTATIONS = 50
 
 
 class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -62,7 +63,7 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     zone: str = "Asia/Shanghai"
-    rotations: Annotated[list[Rotation], msgspec.Meta(min_length=1, max_length=50)]
+    rotations: list[Rotation]
     overrides: list[Override] = []
     """The last that covers a moment counts."""
     holidays: list[Day] = []
@@ -85,6 +86,8 @@ def on_duty(schedule: Schedule, at: datetime) -> str | None:
 def problems(schedule: Schedule) -> list[str]:
     """What is wrong with a schedule beyond the form of its fields, as sentences."""
     found = []
+    if not 1 <= len(schedule.rotations) <= _MOST_ROTATIONS:
+        found.append(f"it has {len(schedule.rotations)} rotations: give it at least one, and {_MOST_ROTATIONS} at most")
     try:
         ZoneInfo(schedule.zone)
     except (KeyError, ValueError, OSError):

@@ -7,8 +7,9 @@ import msgspec
 
 from cloud.store.oncall import PolicyRow
 
-PRIORITIES = ("critical", "high", "medium", "low")
 Priority = Literal["critical", "high", "medium", "low"]
+PRIORITIES: tuple[Priority, ...] = ("critical", "high", "medium", "low")
+"""The worst first."""
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
@@ -37,7 +38,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """One step: `after_s` after the one before (the first: after the alarm) these are told."""
 
     after_s: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 0
-    tell: Annotated[list[Target], msgspec.Meta(min_length=1, max_length=50)]
+    tell: list[Target]
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
