@@ -1,8 +1,10 @@
 """How a message becomes a text that fits: what is left out goes by whole lines, and the text says how many."""
 
+import re
 import unicodedata
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -10,6 +12,9 @@ from cloud.notify.channel import Language, Message
 
 MOST_TITLE: Final = 100
 """Characters."""
+
+_WORDS_ARE: Final = 50
+"""The words of what is left out take less room than so many lines."""
 
 Fits = Callable[[Message, int], bool]
 """Whether a message fits the service, with words that so many more lines were left out (0: none)."""
@@ -34,16 +39,16 @@ MARKS: Final = {"critical": "🔴 ", "high": "🟠 ", "medium": "🟡 ", "low": 
 
 def fitted(message: Message, fits: Fits) -> tuple[Message, int]:
     """The message with as many of its lines as fit, cleaned, and how many were left out."""
-    message = cleaned(message)
     shown = most(message, fits, told=True)
     if shown == 0:
-        message, shown = _cut(message, fits), 1
-    return msgspec.structs.replace(message, lines=message.lines[:shown]), max(0, len(message.lines) - shown)
+        message, shown = _cut(cleaned(message), fits), 1
+    lines = message.lines[:shown]
+    return cleaned(msgspec.structs.replace(message, lines=lines)), len(message.lines) - len(lines)
 
 
 def room(message: Message, fits: Fits) -> int:
     """How many of the first lines fit whole into a message of their own; 1 at least."""
-    return max(1, most(cleaned(message), fits, told=False))
+    return max(1, most(message, fits, told=False))
 
 
 def most(message: Message, fits: Fits, *, told: bool) -> int:
@@ -51,17 +56,17 @@ def most(message: Message, fits: Fits, *, told: bool) -> int:
 
     def fit(count: int) -> bool:
         left_out = len(message.lines) - count if told else 0
-        return fits(msgspec.structs.replace(message, lines=message.lines[:count]), left_out)
+        return fits(cleaned(msgspec.structs.replace(message, lines=message.lines[:count])), left_out)
 
     high, low = 1, 0
     while high <= len(message.lines) and fit(high):
         low, high = high, high * 2
     high = min(high, len(message.lines) + 1)
-    if low < high - 1 and fit(len(message.lines)):  # the words of what is left out take room too
-        return len(message.lines)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fit(middle) else (low, middle)
+    if told and 0 < len(message.lines) - low <= _WORDS_ARE and fit(len(message.lines)):
+        return len(message.lines)  # without the words of what is left out, for nothing is
     return low
 
 
@@ -144,5 +149,7 @@ def unmarked(text: str) -> str:
 
 def link(text: str, url: str) -> str:
     """A link of markdown; its address cannot end it."""
-    safe = "".join(c if c not in ' ()<>"\\' and c.isprintable() else f"%{ord(c) & 0xFF:02X}" for c in url)
-    return f"[{text}]({safe})"
+    return f"[{text}]({_ENDS.sub(lambda c: quote(c[0], safe='', errors='replace'), url)})"
+
+
+_ENDS: Final = re.compile(r"""[^!-~]|[()<>"\\]""")

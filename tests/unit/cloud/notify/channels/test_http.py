@@ -5,17 +5,20 @@ import base64
 import contextlib
 import select
 import socket
+import ssl
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from cloud.notify.http import MOST_BYTES, Http, NoAnswerError, Request, parse_proxy
 from cloud.notify.reach import Reach
+from tests.support.certificates import certificates
 from tests.support.channels import LOCAL
 
 
 @asynccontextmanager
-async def serving(answer: bytes, heard: list[bytes] | None = None):
+async def serving(answer: bytes, heard: list[bytes] | None = None, tls: ssl.SSLContext | None = None):
     """A server that reads a request and says this."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -26,7 +29,7 @@ async def serving(answer: bytes, heard: list[bytes] | None = None):
         writer.write(answer)
         writer.close()
 
-    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls) as server:
         yield server.sockets[0].getsockname()[1]
 
 
@@ -172,6 +175,43 @@ async def test_a_proxy_that_is_configured() -> None:
     assert heard[0].startswith(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n" % port)
     assert base64.b64encode(b"user:p@ss") in heard[0]
     assert len(heard) == 1
+
+
+async def test_tls_through_a_proxy_is_with_the_host_itself(tmp_path: Path) -> None:
+    authority, chain, key = certificates(tmp_path)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(chain, key)
+    body = b"x" * 50_000
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    heard: list[bytes] = []
+    async with serving(answer, tls=server) as port, a_proxy(heard) as proxy_port:
+        proxy = parse_proxy(f"http://127.0.0.1:{proxy_port}")
+        request = Request(url=f"https://localhost:{port}/", body=b"{}", headers={})
+        trust = ssl.create_default_context(cafile=str(authority))
+        got = await Http(LOCAL, proxy=proxy, trust=trust).post(request, start)
+        assert (got.body, got.whole) == (body, True)
+        with pytest.raises(NoAnswerError) as raised:
+            await Http(LOCAL, proxy=proxy).post(request, start)
+    assert raised.value.code == "tls"
+    assert all(head.startswith(b"CONNECT localhost:") for head in heard)
+
+
+async def test_a_server_that_never_shakes_hands() -> None:
+    let_go = asyncio.Event()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            pass
+        writer.close()
+        await writer.wait_closed()
+        let_go.set()
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        with pytest.raises(NoAnswerError, match=r"within 0\.2 s") as raised:
+            await Http(LOCAL, connect_s=0.2).post(Request(url=url, body=b"", headers={}), start)
+        assert (raised.value.code, raised.value.begun) == ("time-out", False)
+        await asyncio.wait_for(let_go.wait(), 5)
 
 
 @pytest.mark.parametrize("said", [b"HTTP/1.1 407 No\r\n\r\n", b"what\r\n\r\n"])

@@ -70,7 +70,7 @@ def test_a_cut_is_at_a_line_where_that_keeps_half() -> None:
     assert shown.lines[0].text == "第一行\n" + "第二行" * 60 + "…"
 
 
-@given(st.text())
+@given(st.text(st.characters(exclude_categories=())))
 def test_no_control_character_is_left(text: str) -> None:
     said = cleaned(message([text], title=text))
     assert len(said.title) <= MOST_TITLE
