@@ -1,6 +1,7 @@
 """The console over the real store: who hears and sees what, what is kept of it, and what it says without a database."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 import aiohttp
 import pytest
 
+from cloud.alarms.rules.stored import sync_pack
 from contract.kinds import Lane
 from contract.messages import Event
 from tests.support.blocks import SECOND, Chain, clock, inventory, smoke
@@ -250,3 +252,140 @@ async def test_a_session_says_until_when_it_lasts_and_why_it_ended(cloud: Runnin
     assert (await browser.get("/more")).headers["Location"] == "/login?next=%2Fmore&why=ended"
     del browser.cookies["anju"]  # as the browser does once the session's time is over
     assert (await browser.get("/more")).headers["Location"] == "/login?next=%2Fmore&why=expired"
+
+
+async def test_an_alarm_is_followed_to_its_end_by_the_people_of_its_estate_only(cloud: RunningCloud) -> None:
+    estate, wang = await made(cloud, "西苑小区", "wang")
+    _, li = await made(cloud, "东苑", "li")
+    chen_id = await cloud.person("chen", "manager", "西苑小区")
+    chen = Browser(cloud)
+    assert (await chen.log_in("chen")).status == 303
+    alarm = await estate.alarm()
+
+    async def press(act: str, browser: Browser = wang, **data: str) -> int:
+        return (await browser.post(f"/alarms/{alarm}/{act}", **data)).status
+
+    for act, data in (("acknowledge", {}), ("assign", {}), ("comment", {"text": "x"}), ("label", {"label": "real"}),
+                      ("shelve", {"lasts": "15m", "why": "x"})):  # fmt: skip
+        assert await press(act, li, **data) == 404
+    assert await cloud.rows("SELECT state, assignee, label FROM alarm WHERE id = $1", alarm) == [("UNACK", None, None)]
+
+    assert await press("acknowledge") == 303
+    assert "/undo" in (await wang.get(f"/alarms/{alarm}")).body.decode()
+    assert "/undo" not in (await chen.get(f"/alarms/{alarm}")).body.decode()
+    assert await press("undo", chen) == 409  # it was not hers
+    assert await press("undo") == 303
+    assert await cloud.rows("SELECT state FROM alarm WHERE id = $1", alarm) == [("UNACK",)]
+    ((li_id,),) = await cloud.rows("SELECT id FROM person WHERE login = 'li'")
+    assert await press("assign", to=str(li_id)) == 404  # nobody of that estate
+    assert await press("assign", to=str(chen_id)) == 303
+    assert await press("comment", text="302 在做饭") == 303
+    page = (await wang.get(f"/alarms/{alarm}")).body.decode()
+    assert "302 在做饭" in page
+    assert f'<option value="{chen_id}" selected>chen · 物业经理</option>' in page
+    assert f'value="{li_id}"' not in page
+
+    assert await press("shelve", lasts="1h", why="x") == 422  # it is about life
+    assert await press("shelve", lasts="15m", why="施工扬尘") == 303
+    assert "当前没有告警" in (await wang.get("/alarms")).body.decode()
+    held = (await wang.get("/alarms?show=held")).body.decode()
+    assert "施工扬尘" in held
+    assert str(alarm) not in (await li.get("/alarms?show=held")).body.decode()
+    assert await press("shelve", lasts="15m", why="x") == 409
+    assert await press("outage", chen, lasts="1d", why="x") == 409  # never what is about life
+    assert await press("outage", lasts="1d", why="x") == 403
+    assert await press("unshelve") == 303
+    await estate.say("clear", AT + SECOND)
+    assert await press("acknowledge") == 303
+    assert await press("label", label="false") == 303
+    assert "误报" in (await wang.get("/alarms?show=ended")).body.decode()
+    done = await cloud.rows("SELECT action, who FROM audit WHERE object = $1 ORDER BY id", f"alarm {alarm}")
+    assert done == [
+        ("acknowledge", "wang"), ("undo acknowledge", "wang"), ("assign", "wang"), ("comment", "wang"),
+        ("shelve", "wang"), ("unshelve", "wang"), ("acknowledge", "wang"), ("label", "wang"),
+    ]  # fmt: skip
+
+
+async def test_a_shelf_is_as_long_as_was_chosen_by_the_clock_of_the_database(cloud: RunningCloud) -> None:
+    estate, wang = await made(cloud, "西苑小区", "wang")
+    alarm = await estate.alarm()
+    assert (await wang.post(f"/alarms/{alarm}/shelve", lasts="15m", why="扬尘")).status == 303
+    ((left_s,),) = await cloud.rows(
+        "SELECT extract(epoch FROM hold_until - clock_timestamp())::float8 FROM alarm WHERE id = $1", alarm
+    )
+    assert 890 < left_s <= 900
+
+
+async def test_a_rule_is_switched_by_who_has_the_right_wherever_it_looks(cloud: RunningCloud) -> None:
+    await made(cloud, "西苑小区", "wang")
+    await cloud.person("chen", "manager", "西苑小区")
+    async with cloud.database.transaction() as connection:
+        await sync_pack(connection)
+    chen = Browser(cloud)
+    await chen.log_in("chen")
+    assert "烟感报警" in (await chen.get("/rules")).body.decode()
+    assert "/rules/tamper/off" in (await chen.get("/rules/tamper")).body.decode()
+    assert (await chen.post("/rules/tamper/off", why="  ")).status == 409
+    assert (await chen.post("/rules/tamper/off", why="普遍误报")).status == 303
+    assert (await chen.post("/rules/tamper/on", why="换型完成")).status == 303
+    kept = await cloud.rows("SELECT version, origin, body IS NULL, who, why FROM rule WHERE name = 'tamper' ORDER BY 1")
+    assert kept[1:] == [(2, "person", True, "chen", "普遍误报"), (3, "pack", False, "chen", "换型完成")]
+    page = (await chen.get("/rules/tamper")).body.decode()
+    assert "普遍误报" in page
+
+    await cloud.area("东苑")  # which is not hers, and is looked after by the same rule
+    assert "/rules/tamper/off" not in (await chen.get("/rules/tamper")).body.decode()
+    assert (await chen.post("/rules/tamper/off", why="x")).status == 409
+    assert len(await cloud.rows("SELECT 1 FROM rule WHERE name = 'tamper'")) == 3
+
+
+async def test_maintenance_drills_and_floods_stand_above_the_list_of_their_estate(cloud: RunningCloud) -> None:
+    estate, wang = await made(cloud, "西苑小区", "wang")
+    _, li = await made(cloud, "东苑", "li")
+    calm = (await wang.get("/alarms")).body.decode()
+    assert "消防演练，至" not in calm
+    assert "告警洪泛" not in calm
+    for kind, building, begins in (("drill", "3", "0 s"), ("maintenance", None, "0 s"), ("drill", "9", "1 h")):
+        await cloud.rows(
+            "INSERT INTO maintenance (kind, estate, building, from_at, until_at, why, who) SELECT $1, $2, $3, "
+            "at - interval '1 s' + $4::text::interval, at + interval '2 h', '季度演练', 'x' "
+            "FROM clock_timestamp() AS at",
+            kind, estate.box.estate, building, begins,
+        )  # fmt: skip
+    await cloud.rows("INSERT INTO flood (estate, since) VALUES ($1, clock_timestamp())", estate.box.estate)
+    page = (await wang.get("/alarms")).body.decode()
+    assert page.count("消防演练，至") == 1  # the other one has not begun
+    assert page.count("检修，至") == 1
+    assert "告警洪泛：1 条" in page
+    assert "季度演练" in page
+    assert "消防演练，至" not in (await li.get("/alarms")).body.decode()
+    assert "告警洪泛" not in (await li.get("/alarms")).body.decode()
+
+
+async def test_an_alarm_of_a_box_and_one_of_a_place_have_pages(cloud: RunningCloud) -> None:
+    estate, wang = await made(cloud, "西苑小区", "wang")
+    box = UUID(estate.box.gateway)
+    made_alarms = [
+        (f"gateway:{box}", "gateway_silent", box), (f"bus:{box}/rs485-a", "bus_silent", box),
+        (f"place:{estate.box.estate}/3/2", "fire_confirmed", None),
+    ]  # fmt: skip
+    for source, rule, gateway in made_alarms:
+        await cloud.rows(
+            "INSERT INTO alarm (rule, source, gateway, estate, priority, state, holds, value, raised_at) "
+            "VALUES ($1, $2, $3, $4, 'high', 'UNACK', true, 'silent', clock_timestamp())",
+            rule, source, gateway, estate.box.estate,
+        )  # fmt: skip
+    pages = {}
+    for source, rule, _ in made_alarms:
+        ((alarm,),) = await cloud.rows("SELECT id FROM alarm WHERE source = $1", source)
+        answer = await wang.get(f"/alarms/{alarm}")
+        assert answer.status == 200
+        pages[rule] = answer.body.decode()
+        assert (await wang.get(f"/alarms/{alarm}/curve")).status == 404
+    assert re.search(r"<h1>box 网关失联</h1>", pages["gateway_silent"])
+    assert f"/gateways/{box}" in pages["gateway_silent"]
+    assert re.search(r"<h1>box · rs485-a 总线失联</h1>", pages["bus_silent"])
+    assert re.search(r"<h1>3号楼2单元 火警确认</h1>", pages["fire_confirmed"])
+    assert "单元门" in pages["fire_confirmed"]  # what its text asks to open
+    assert "单元门" not in pages["bus_silent"]
+    assert (await wang.get("/alarms?by=place")).status == 200

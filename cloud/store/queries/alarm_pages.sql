@@ -10,7 +10,7 @@ ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], alarm.priori
 -- What is kept from people, first what one of them holds; which ones is found before all that is said of them.
 SELECT alarm_now.*, alarm.drill IS NOT NULL AS drill, 0 AS beneath
 FROM (SELECT id FROM alarm WHERE state IN ('SHLVD', 'OOSRV', 'DSUPR') AND estate = ANY($1)
-      ORDER BY state = 'DSUPR', hold_until, raised_at, id LIMIT $2) AS some
+      ORDER BY state = 'DSUPR', hold_until, raised_at, id LIMIT $2) AS kept
 JOIN alarm_now USING (id) JOIN alarm USING (id) ORDER BY alarm.state = 'DSUPR', alarm.hold_until, alarm.raised_at, alarm.id
 
 -- name: count_held
