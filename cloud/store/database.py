@@ -122,7 +122,7 @@ class Database:
         except UNAVAILABLE as e:
             raise Retryable(f"the database was lost: {say(e)}", after_s=2) from e
         except asyncpg.InterfaceError as e:
-            if connection.is_closed():
+            if _is_gone(connection):
                 raise Retryable(f"the database was lost: {say(e)}", after_s=2) from e
             raise
         finally:
@@ -165,6 +165,14 @@ class Database:
                 return bool(await connection.fetchval("SELECT true"))
         except (Retryable, TimeoutError):
             return False
+
+
+def _is_gone(connection: Connection) -> bool:
+    """Whether the server closed it; the pool takes such a connection back, and its holder may not even ask then."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
 
 
 SETTINGS = {

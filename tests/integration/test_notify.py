@@ -1,25 +1,30 @@
 """What is promised of escalations and messages, with their exceptions."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from uuid import UUID, uuid4
 
 import pytest
 
 from cloud.notify.channel import Result
 from cloud.notify.oncall import Rotation
-from cloud.store import Database as Store
 from cloud.store.notices import Notice, Text
-from tests.support.notify import BUSY, REFUSED, START, Notified, flooded, ladder, make_notified, running
-from tests.support.servers import Database
+from tests.support.notify import BUSY, REFUSED, START, Notified, flooded, ladder, notified, running
+from tests.support.servers import Database, PlainServer
 
 LOST = Result(accepted=False, code="time-out", again=True, uncertain=True)
 
 
+@pytest.fixture(scope="module")
+def database(plain_server: PlainServer) -> Iterator[Database]:
+    with plain_server.database() as fresh:
+        yield fresh
+
+
 @pytest.fixture
-async def scene(database_plain: Database) -> AsyncIterator[Notified]:
-    async with Store.open(database_plain.url, 8) as store:
-        yield await make_notified(store)
+async def scene(database: Database) -> AsyncIterator[Notified]:
+    async with notified(database.url) as scene:
+        yield scene
 
 
 async def test_nobody_is_told_of_what_wants_nobody_any_more(scene: Notified) -> None:

@@ -1,7 +1,7 @@
 """Acknowledging from a message: only the button does it, once, and only for who may."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from zoneinfo import ZoneInfo
 
 import aiohttp
@@ -13,19 +13,24 @@ from cloud.console.quick.routes import router
 from cloud.console.web import Web
 from cloud.notify.describe import describer
 from cloud.notify.links import MOST_FAILURES, Links, Standing
-from cloud.store import Database as Store
 from tests.support.http import uvicorn_server
-from tests.support.notify import ORIGIN, Notified, make_notified
-from tests.support.servers import Database
+from tests.support.notify import ORIGIN, Notified, notified
+from tests.support.servers import Database, PlainServer
 
 ROLES = ("operator", "manager")
 ADDRESS = "192.0.2.7"
 
 
+@pytest.fixture(scope="module")
+def database(plain_server: PlainServer) -> Iterator[Database]:
+    with plain_server.database() as fresh:
+        yield fresh
+
+
 @pytest.fixture
-async def scene(database_plain: Database) -> AsyncIterator[Notified]:
-    async with Store.open(database_plain.url, 8) as store:
-        yield await make_notified(store)
+async def scene(database: Database) -> AsyncIterator[Notified]:
+    async with notified(database.url) as scene:
+        yield scene
 
 
 def links_of(scene: Notified) -> Links:

@@ -156,6 +156,12 @@ class Notified:
     async def states(self) -> list[str]:
         return [state for (state,) in await self.rows("SELECT state FROM message ORDER BY id")]
 
+    async def until(self, sql: str) -> None:
+        """Waits until a query finds something."""
+        async with asyncio.timeout(10):
+            while not await self.rows(sql):  # noqa: ASYNC110  # the database tells nobody
+                await asyncio.sleep(0.02)
+
     async def rows(self, sql: str, *args: object) -> list[tuple]:
         async with self.store.connect() as connection:
             return [tuple(row) for row in await connection.fetch(sql, *args)]
@@ -204,6 +210,17 @@ def as_json(rotation: Rotation) -> dict[str, Any]:
     import msgspec
 
     return msgspec.to_builtins(rotation)
+
+
+@asynccontextmanager
+async def notified(url: str, connections: int = 8) -> AsyncIterator[Notified]:
+    """The estate in a database that may have had one before: tests of a module share it, as to make one takes longer
+    than most of them.
+    """
+    async with Database.open(url, connections) as store:
+        async with store.connect() as connection:
+            await connection.execute("TRUNCATE area, person, audit, channel, message, send, alarm CASCADE")
+        yield await make_notified(store)
 
 
 async def make_notified(store: Database) -> Notified:
