@@ -36,6 +36,7 @@ from tests.bench.rest import rest
 from tests.bench.rss import rss
 from tests.bench.smoke_to_page import smoke_to_page
 from tests.bench.start import start
+from tests.bench.timers import timers
 
 BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "modbus": modbus_read,
@@ -56,6 +57,7 @@ BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "idle_bytes": idle_bytes,
     "boxes": boxes,
     "block_eval": block_eval,
+    "timers": timers,
     "end_to_end": end_to_end,
 }
 OUT = Path("build/bench.json")
