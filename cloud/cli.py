@@ -8,6 +8,7 @@ from uuid import UUID
 
 import typer
 
+from cloud.alarms.report_cli import kpi
 from cloud.alarms.rules.cli import app as rule_app
 from cloud.notify.cli import app as notify_app
 from cloud.settings import Settings, read_settings
@@ -33,6 +34,7 @@ plan_app = typer.Typer(no_args_is_help=True, help="Plans of one-press mobilisati
 app.add_typer(plan_app, name="plan")
 app.add_typer(rule_app, name="rule")
 app.add_typer(notify_app, name="notify")
+app.command()(kpi)
 
 T = TypeVar("T")
 Estate = Annotated[str, typer.Option(help="Name of the estate; it is made when there is none of that name.")]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from cloud.store import Database as Store
@@ -105,3 +106,15 @@ async def _with_quarantine(url: str) -> UUID:
         await streams.quarantine(connection, gateway, Lane.URGENT, 1, 1, chain.urgent(), "a record too many")
         await streams.quarantine(connection, gateway, Lane.BULK, 1, 2, b"not ours!", "not a block")
     return gateway
+
+
+def test_the_figures_of_alarms_are_printed_beside_their_targets(run: Terminal) -> None:
+    run("claim", "--estate", "西苑小区")
+    table = run("kpi", "--estate", "西苑小区")
+    assert "alarms_per_10min_mean" in table
+    assert "OUTSIDE" not in table
+    figures = msgspec.json.decode(run("kpi", "--since", "2026-11-01", "--json"))["figures"]
+    assert {"name": "stale_most", "value": 0, "unit": "alarms at once", "target": "< 5", "inside": True} in figures
+    assert "there is no estate '东苑'" in run("kpi", "--estate", "东苑", fails=True)
+    assert "is no date" in run("kpi", "--since", "gestern", fails=True)
+    assert "earlier --since" in run("kpi", "--since", "2030-01-01", fails=True)
