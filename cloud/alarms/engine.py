@@ -110,10 +110,15 @@ class Engine(Acts):
         self, connection: Connection, changes: Sequence[Change | Happened], *, now: datetime | None = None
     ) -> set[str]:
         """Moves the alarms that these changes concern; returns the topics to wake after the commit."""
-        news = [change for change in changes if self.book.for_point(change.kind, change.point)]
-        if not news:
+        if not changes:
             return set()
-        await self._learn(connection, {change.estate for change in news})
+        await self._learn(connection, {change.estate for change in changes})
+        book = self.book
+        news = [
+            change
+            for change in changes
+            if book.for_point(change.kind, change.point, areas=self._lying(change).areas, device=change.device)
+        ]
         return await self.observe(connection, [self._observation(change) for change in news], now=now)
 
     async def evaluate_bulk(
@@ -259,8 +264,11 @@ class Engine(Acts):
         if missing := [estate for estate in estates if estate not in self._lies]:
             self._lies |= await subjects.estates(connection, missing)
 
+    def _lying(self, change: Change | Happened) -> Lies:
+        return self._lies.get(change.estate, _NOWHERE)
+
     def _observation(self, change: Change | Happened) -> Observation:
-        areas, zone = self._lies.get(change.estate, _NOWHERE)
+        areas, zone = self._lying(change)
         if isinstance(change, Change):
             source, series, seen = f"series:{change.series}", change.series, Seen(change.at, change.state)
         else:  # what an event says of somebody is compared and goes no further: an alarm's value is kept for ever

@@ -1,26 +1,31 @@
 """What the engine makes of what is seen and of what people do, on one server: PostgreSQL alone."""
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
-from cloud.alarms.engine import NoSuchAlarmError, NotNowError
+from cloud.alarms.engine import NoSuchAlarmError, NotNowError, Observation
 from cloud.alarms.retire import RulesInForce
 from cloud.alarms.rules import Rule, stored
+from cloud.alarms.rules.memory import Seen
 from cloud.alarms.rules.model import body_of
 from cloud.alarms.rules.stored import InForce
-from cloud.store import Connection, gateways, rules
+from cloud.store import Connection, gateways, migrate, people, rules
 from cloud.store import Database as Store
-from cloud.store.alarms import Hold, Moved
+from cloud.store.alarms import Hold, Moved, Subject
 from contract.columns import Row
 from contract.errors import Retryable
 from contract.kinds import Lane
 from contract.messages import Event, Quality
-from tests.contract.conftest import Estate, make_estate
+from tests.contract.conftest import Estate, estate_of, make_estate
 from tests.support.alarm_cloud import Cloud, lock, mono, smoky
-from tests.support.alarm_rules import forced_rule, heat_rule, lock_rule, smoke_rule
+from tests.support.alarm_rules import book_of, forced_rule, heat_rule, lock_rule, smoke_rule
 from tests.support.blocks import body, inventory, position
 from tests.support.servers import Database
 
@@ -255,3 +260,110 @@ async def test_what_a_rule_left_behind_ends_with_it(estate: Estate) -> None:
     assert (alarm.device, alarm.rule, await cloud.remembered()) == (second, "smoke", 1)
     ended = await estate.rows("SELECT event, to_state FROM alarm_transition WHERE to_state = 'NORM'")
     assert ended == [("rule removed", "NORM"), ("rule removed", "NORM")]
+
+
+async def test_a_rule_of_an_area_or_of_some_devices_looks_there_only(estate: Estate) -> None:
+    async with estate.store.transaction() as connection:
+        other = await people.put_area(connection, None, "estate", "东苑小区", "Asia/Shanghai")
+    here, there = smoke_rule("here", areas=[estate.area]), smoke_rule("there", areas=[other])
+    cloud = await Cloud(estate, here, there, heat_rule("hot_here", areas=[estate.area])).begin()
+    ((first,),) = await estate.rows("SELECT id FROM device WHERE key = 'smoke-0'")
+    cloud.engine.take(book_of(*cloud.engine.book.rules, smoke_rule("first", devices=[first])), {})
+    await cloud.send(smoky("smoke"), smoky("smoke", device="smoke-1"))
+    await cloud.read(60.0)
+    found = sorted((alarm.rule, alarm.device == first) for alarm in await cloud.active())
+    assert found == [("first", True), ("here", False), ("here", True), ("hot_here", True)]
+
+
+async def test_lessons_15_transactions_at_the_same_moment_make_one_alarm(estate: Estate) -> None:
+    """Both messages of one fire, and what several boxes say of one place."""
+    cloud = await Cloud(estate, smoke_rule()).begin()
+    ((series,),) = await estate.rows(
+        "SELECT series.id FROM series JOIN device ON device.id = device WHERE key = 'smoke-0' AND point = 'smoke'"
+    )
+    sources = (f"series:{series}", f"place:{estate.area}/3/2")
+
+    async def see(source: str) -> str:
+        subject = Subject(source, "smoke_detector", "smoke", estate.area, (estate.area,), "UTC", estate.gateway)
+        try:
+            async with estate.store.transaction() as connection:
+                await cloud.engine.observe(connection, [Observation(subject, Seen(cloud.now, "smoke"))], now=cloud.now)
+        except Retryable:
+            return "again"
+        return "done"
+
+    for source in sources:
+        came = await asyncio.gather(*(see(source) for _ in range(6)))
+        assert "done" in came
+        assert source.startswith("series") or set(came) == {"done"}  # what no cursor keeps apart waits in line
+    rows = await estate.rows("SELECT source, count(*) FROM alarm GROUP BY 1 ORDER BY 1")
+    assert rows == [(sources[1], 1), (sources[0], 1)]
+    assert await estate.rows("SELECT count(*) FROM alarm_transition WHERE event = 'raise'") == [(2,)]
+    assert len(cloud.told) >= 2
+
+
+async def test_a_guard_does_not_wait_for_a_rule_nor_a_rule_for_a_guard_in_a_circle(estate: Estate) -> None:
+    """Boxes, timers and people at the same alarms, each in the same order of locks."""
+    cloud = await Cloud(estate, smoke_rule(), heat_rule("hot", off_delay_s=0.01)).begin()
+
+    async def flap(n: int) -> None:
+        await cloud.send(smoky("smoke", n), smoky("clear", n + 0.5))
+
+    async def read(n: int) -> None:
+        await cloud.read(60.0, 20.0, at_s=2 * n)
+
+    async def acknowledge() -> None:
+        for alarm in await cloud.active():
+            await cloud.act("acknowledge", alarm.id)
+
+    async def tick() -> None:
+        async with estate.store.transaction() as connection:
+            await cloud.timers.due_conditions(connection, 10, cloud.now)
+        async with estate.store.transaction() as connection:
+            await cloud.timers.due_alarms(connection, 10, cloud.now)
+
+    for n in range(15):
+        cloud.now += timedelta(seconds=2)
+        await asyncio.gather(flap(2 * n), read(n), acknowledge(), tick(), tick())  # nobody is sent away
+    ended = await estate.rows("SELECT count(*) FROM alarm WHERE rule = 'hot' AND state = 'NORM'")
+    assert ended[0][0] > 0
+
+
+async def test_alarms_of_the_release_before_can_clear(database_plain: Database, tmp_path: Path) -> None:
+    for file in migrate.FOLDER.glob("000[1-8]_*.sql"):
+        shutil.copy(file, tmp_path)
+    connection = await asyncpg.connect(database_plain.url)
+    try:
+        await migrate.migrate(connection, "plain", tmp_path)
+        await connection.execute(_OLD_ALARM)
+    finally:
+        await connection.close()
+    async with Store.open(database_plain.url, 4) as store:
+        ((area, gateway, person),) = await estate_of(store, 0, uuid4(), 0).rows(
+            "SELECT area.id, gateway.id, person.id FROM area, gateway, person"
+        )
+        cloud = Cloud(estate_of(store, area, gateway, person), smoke_rule())
+        row = await cloud.the()
+        assert (row.state, row.holds, row.source, row.gateway) == ("UNACK", True, "series:1", gateway)
+        await cloud.begin()
+        await cloud.send(smoky("clear", 1))
+        assert (await cloud.the()).state == "RTNUN"
+
+
+_OLD_ALARM = """
+WITH a AS (
+    INSERT INTO area (level, name, path) VALUES ('estate', 'x', '/1/') RETURNING id
+), p AS (
+    INSERT INTO person (login, name, password_hash) VALUES ('wang', '王芳', '-')
+), g AS (
+    INSERT INTO gateway (estate, public_key, hostname, version)
+    SELECT id, decode(repeat('00', 32), 'hex'), 'box', '0' FROM a RETURNING id, estate
+), d AS (
+    INSERT INTO device (gateway, estate, key, name, kind, profile, bus)
+    SELECT id, estate, 'smoke-0', 'd', 'smoke_detector', 't', 'b' FROM g RETURNING id, estate
+), s AS (
+    INSERT INTO series (device, point, lane, stale_after_s) SELECT id, 'smoke', 'urgent', 750 FROM d RETURNING id
+)
+INSERT INTO alarm (rule, series, device, estate, priority, state, value, raised_at)
+SELECT 'smoke', s.id, d.id, d.estate, 'critical', 'UNACK', 'smoke', now() - INTERVAL '1 day' FROM s, d
+"""

@@ -9,9 +9,9 @@ SELECT * FROM alarm_now WHERE id = $1 AND estate_id = ANY($2)
 
 -- name: list_recent
 -- Alarms that are over, the newest first; which ones is found before all that is said of them is put together.
-SELECT alarm_now.* FROM (
-    SELECT id FROM alarm WHERE state = 'NORM' AND estate = ANY($1) ORDER BY changed_at DESC LIMIT $2
-) AS newest JOIN alarm_now USING (id) ORDER BY alarm_now.changed_at DESC
+SELECT * FROM alarm_now
+WHERE id = ANY(ARRAY(SELECT id FROM alarm WHERE state = 'NORM' AND estate = ANY($1) ORDER BY changed_at DESC LIMIT $2))
+ORDER BY changed_at DESC
 
 -- name: history
 -- Every transition of an alarm.
