@@ -3,9 +3,10 @@
 import asyncio
 import gc
 import socket
-from collections.abc import AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterator, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from uuid import UUID
 
 import structlog
 import uvicorn
@@ -18,8 +19,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cloud import problems
 from cloud.alarms.engine import Engine
+from cloud.alarms.fewer import Fewer
 from cloud.alarms.retire import RulesInForce
 from cloud.alarms.rules import RuleBook
+from cloud.alarms.rules.model import RULE_KINDS
 from cloud.alarms.rules.stored import sync_pack
 from cloud.alarms.timers import Timers
 from cloud.commands.commands import Commands
@@ -29,19 +32,32 @@ from cloud.console.backend.alarms import Alarms
 from cloud.console.backend.devices import Devices
 from cloud.console.backend.gateways import Gateways as ConsoleGateways
 from cloud.console.backend.identity import CookieIdentity
+from cloud.console.backend.incidents import IncidentPages
 from cloud.console.backend.quarantine import Quarantine
+from cloud.console.backend.quick import QuickLinks
 from cloud.console.backend.rules import Rules
 from cloud.console.live.hub import Hub
 from cloud.identity import routes as identity_routes
 from cloud.identity.beats import Beats
 from cloud.identity.gateways import Gateways
-from cloud.identity.people import People
+from cloud.identity.people import People, Right, roles_with
+from cloud.incidents.incidents import Actor, Incidents, Word
+from cloud.incidents.mobilise import Mobilisations
 from cloud.ingest import routes as ingest_routes
 from cloud.ingest.ingest import Ingest
 from cloud.ingest.quarantine import replay
 from cloud.ingest.settle import Settler
+from cloud.notify.channel import Language
+from cloud.notify.channels import make_channel
+from cloud.notify.describe import RuleText, describer
+from cloud.notify.duty import people_on_duty
+from cloud.notify.escalation import TOPIC, Escalations
+from cloud.notify.links import Links
+from cloud.notify.sender import Sender
+from cloud.notify.tools import read_tools
 from cloud.settings import Settings
-from cloud.store import Database
+from cloud.store import Connection, Database, floods
+from cloud.store.due import keep_up
 from cloud.store.gateways import Gateway
 from cloud.upkeep.deadman import Deadman
 from cloud.upkeep.upkeep import Upkeep
@@ -68,14 +84,25 @@ class Cloud:
         self.people = People(database)
         self.gateways = Gateways(database, *settings.box_urls)
         self.beats = Beats(database)
-        self.engine = Engine(RuleBook())
+        self.escalations = Escalations(floods.in_flood)
+        self.engine = Engine(RuleBook(), announce=self.escalations.announce)
+        self.fewer = Fewer(database, self.engine)
         self.rules = RulesInForce(database, self.engine)
         self.timers = Timers(self.engine)
         self.commands = Commands(database)
+        self.incidents = Incidents(self.escalations.tell, self._label)
+        self.mobilisations = Mobilisations(self.escalations.tell, self.commands.order_all, people_on_duty)
+        self.describe = describer(self._text_of, RULE_KINDS)
+        self.roles = roles_with(Right.ACKNOWLEDGE)
+        tools = read_tools()
+        self.sender = Sender(
+            database, lambda row: make_channel(row.kind, row.config, tools), self.describe, settings.public_url,
+            roles=self.roles, wanted={"incident": self.incidents.wanted, "mobilisation": self.mobilisations.wanted},
+        )  # fmt: skip
         self.downs = Downs(database, self._box, heartbeat_s)
         self.settler = Settler(database)
         self.ingest = Ingest(
-            database, self.engine.evaluate, self.commands.answer, self.settler.landed, self.settler.crowds,
+            database, self.fewer.evaluate, self.commands.answer, self.settler.landed, self.settler.crowds,
             self.engine.evaluate_bulk,
         )  # fmt: skip
         self.upkeep = Upkeep(database, settings.keep)
@@ -113,13 +140,15 @@ class Cloud:
                 partial(
                     replay,
                     self.database,
-                    self.engine.evaluate,
+                    self.fewer.evaluate,
                     self.commands.answer,
                     evaluate_bulk=self.engine.evaluate_bulk,
                 ),
             ),
             Rules(self.database),
             self.hub,
+            incidents_data=IncidentPages(self.database, self.incidents, self.mobilisations),
+            quick_data=QuickLinks(Links(self.database, self.engine.acknowledge, self.roles), self.describe),
             https=settings.https,
         )
         app.mount("/", pages)  # last: it answers every address that nobody else does
@@ -139,8 +168,24 @@ class Cloud:
             return PlainTextResponse("ready\n")
         return PlainTextResponse("the database does not answer\n", 503)
 
+    async def _label(
+        self, connection: Connection, alarms: Sequence[UUID], estate: int, label: Word, by: Actor
+    ) -> set[str]:
+        """What an incident was, its alarms were."""
+        assert by.person is not None
+        topics: set[str] = set()
+        for alarm in alarms:
+            topics |= await self.engine.label(connection, alarm, [estate], by.person, by.who, label, by.address)
+        return topics
+
+    def _text_of(self, rule: str, language: Language) -> RuleText | None:
+        found = self.engine.book.get(rule)
+        return getattr(found.text, language) if found else None
+
     def _woken(self, topics: frozenset[str]) -> None:
         self.downs.woken(topics)
+        if not topics or TOPIC in topics:
+            self.sender.wake()
         if topics:
             self.hub.publish(topics)
         else:
@@ -165,6 +210,14 @@ class Cloud:
             asyncio.create_task(self.rules.run(), name="rules in force"),
             asyncio.create_task(self.timers.keep_conditions(self.database), name="conditions due"),
             asyncio.create_task(self.timers.keep_alarms(self.database), name="alarms due"),
+            asyncio.create_task(self.fewer.sweep.run(), name="look after boxes"),
+            asyncio.create_task(keep_up(self.fewer.windows.due, self.database, "windows"), name="windows due"),
+            asyncio.create_task(keep_up(self.escalations.due, self.database, "escalations"), name="escalations due"),
+            asyncio.create_task(self.sender.run(), name="send messages"),
+            asyncio.create_task(keep_up(self.incidents.due, self.database, "incidents"), name="incidents due"),
+            asyncio.create_task(
+                keep_up(self.mobilisations.due, self.database, "mobilisations"), name="mobilisations due"
+            ),
             asyncio.create_task(self.downs.run(), name="down streams"),
             asyncio.create_task(self.beats.run(), name="write beats"),
             asyncio.create_task(self.settler.run(), name="settle"),

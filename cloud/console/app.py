@@ -21,12 +21,18 @@ from cloud.console.errors.handlers import add_handlers
 from cloud.console.frame import routes as frame
 from cloud.console.gateway import routes as gateway
 from cloud.console.gateways import routes as gateways
+from cloud.console.incident import routes as incident
+from cloud.console.incidents import routes as incidents
+from cloud.console.incidents.data import IncidentsData
 from cloud.console.live import routes as live
 from cloud.console.live.hub import Hub
 from cloud.console.live.seats import Seats
 from cloud.console.login import routes as login
+from cloud.console.mobilisation import routes as mobilisation
 from cloud.console.more import routes as more
 from cloud.console.quarantine import routes as quarantine
+from cloud.console.quick import routes as quick
+from cloud.console.quick.data import QuickData
 from cloud.console.rules import routes as rules
 from cloud.console.rules.data import RulesData
 from cloud.console.security import SecurityHeaders
@@ -55,6 +61,8 @@ def console(
     rules_data: RulesData,
     hub: Hub,
     *,
+    incidents_data: IncidentsData,
+    quick_data: QuickData,
     https: bool,
     zone: ZoneInfo = ZONE,
     now: Callable[[], datetime] | None = None,
@@ -74,6 +82,10 @@ def console(
         more.router(pages),
         alarms.router(pages, alarms_data),
         alarm.router(pages, alarms_data, devices_data),
+        incidents.router(pages, incidents_data),
+        incident.router(pages, incidents_data, alarms_data),
+        mobilisation.router(pages, incidents_data),
+        quick.router(pages, quick_data),
         devices.router(pages, devices_data),
         device.router(pages, devices_data),
         command.router(pages, devices_data),

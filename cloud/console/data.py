@@ -28,6 +28,10 @@ class Action(StrEnum):
 
     ACKNOWLEDGE = "acknowledge"
     COMMAND = "command"
+    DISPATCH = "dispatch"
+    """Send somebody, call an incident off, mobilise."""
+    RESPOND = "respond"
+    """Report an incident, go there, say what was found."""
     SHELVE = "shelve"
     """Keep an alarm from people for a while, with a reason."""
     RULES = "rules"

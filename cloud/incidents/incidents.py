@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -19,7 +20,7 @@ from contract.errors import AnjuError
 
 _ACTS = Counter("anju_incident_acts", "What was done to incidents, and escalations", ["act"])
 KINDS = ("fire", "water", "person", "security", "facility", "other")
-LABELS = ("real", "false", "test", "unknown")
+LABELS: dict[str, "Word"] = {"real": "real", "false": "false", "test": "test", "unknown": "unknown"}
 SYSTEM = "system"
 MOST_WORDS = 500
 MOST_WHY = 2000
@@ -65,9 +66,9 @@ class Started(msgspec.Struct, frozen=True):
     is_new: bool = True
 
 
-Label = Callable[[Connection, Sequence[UUID], str, Actor], Awaitable[set[str]]]
-"""Labels alarms real, false, test or unknown; returns the topics to wake. Alarms that are still active keep the label
-until they end."""
+Word = Literal["real", "false", "test", "unknown"]
+Label = Callable[[Connection, Sequence[UUID], int, Word, Actor], Awaitable[set[str]]]
+"""Labels alarms of an estate real, false, test or unknown, by a person; returns the topics to wake."""
 
 
 class NoSuchIncidentError(AnjuError):
@@ -75,11 +76,15 @@ class NoSuchIncidentError(AnjuError):
 
 
 class NotNowError(AnjuError):
-    """It cannot be done as the incident stands. `state` is where it stands."""
+    """It cannot be done as the incident stands. `state` is where it stands.
 
-    def __init__(self, sentence: str, state: str = "") -> None:
+    `why` is empty where somebody was quicker, else what is in the way: words, why, label, nobody, alarm, other.
+    """
+
+    def __init__(self, sentence: str, state: str = "", why: str = "") -> None:
         super().__init__(sentence)
         self.state = state
+        self.why = why
 
 
 class Incidents:
@@ -98,7 +103,7 @@ class Incidents:
             raise NoSuchIncidentError("incidents of this estate are reported by others")
         words = storable(report.words.strip(), MOST_WORDS)
         if report.kind not in KINDS or report.priority not in self._limits or not words:
-            raise NotNowError("say what it is: its kind, how bad it is, and a few words")
+            raise NotNowError("say what it is: its kind, how bad it is, and a few words", why="words")
         place = {name: storable(getattr(report, name).strip(), 100) for name in ("building", "unit", "floor", "spot")}
         new = NewIncident(
             estate=report.estate, kind=report.kind, priority=report.priority, words=words, reporter=report.reporter,
@@ -166,7 +171,7 @@ class Incidents:
         if other is None:
             raise NoSuchIncidentError(f"there is no alarm {alarm} in this estate")
         if not await incidents.join_alarm(connection, incident, alarm):
-            raise NotNowError("this alarm belongs to an incident already", found.state)
+            raise NotNowError("this alarm belongs to an incident already", found.state, "alarm")
         await self._note(connection, found, "join", other.device_name, by, now)
         await _audit(connection, by, "join alarm", incident, {"alarm": str(alarm)})
         return _topics(found.estate) | {f"alarms:{found.estate}"}
@@ -179,7 +184,7 @@ class Incidents:
         found = await self._lock(connection, incident, estates)
         said = storable(words.strip(), MOST_WHY)
         if not said:
-            raise NotNowError("a comment has words", found.state)
+            raise NotNowError("a comment has words", found.state, "words")
         await self._note(connection, found, "comment", said, by, now)
         await _audit(connection, by, "comment on incident", incident, {})
         return _topics(found.estate)
@@ -201,20 +206,20 @@ class Incidents:
         if new is None:
             raise NotNowError(f"{act}: not while the incident is {state}; somebody was quicker", state)
         if act in NEEDS_WHY and not why:
-            raise NotNowError("say why", state)
+            raise NotNowError("say why", state, "why")
         if act is Act.DECLINE and by.person != found.assignee and to != found.assignee:
-            raise NotNowError("only who was sent can decline", state)
+            raise NotNowError("only who was sent can decline", state, "other")
         if act is Act.RESOLVE and label not in LABELS:
-            raise NotNowError("say whether it was real, false, a test or unknown", state)
+            raise NotNowError("say whether it was real, false, a test or unknown", state, "label")
         if act is Act.REOPEN and await incidents.taken_alarms(connection, incident):
-            raise NotNowError("its alarm has another incident by now: go on there", state)
+            raise NotNowError("its alarm has another incident by now: go on there", state, "alarm")
         holders = await incidents.holders(connection, [found.estate], ROLES)
         at = await incidents.moment(connection, now)
         assignee = await self._assignee(connection, found, act, holders, by, to)
         await self._move(connection, found, act, new, assignee, holders, by, why, at, label=label or None)
         topics = _topics(found.estate)
         if act is Act.RESOLVE and (alarms := await incidents.alarms(connection, incident)):
-            topics |= await self._label(connection, alarms, label, by)
+            topics |= await self._label(connection, alarms, found.estate, LABELS[label], by)
         detail = {"why": why, "to": assignee, "label": label}
         await _audit(connection, by, f"{act} incident", incident, {name: said for name, said in detail.items() if said})
         return topics
@@ -229,7 +234,8 @@ class Incidents:
             can = await self.candidates(connection, holders, without)
             sent = next((one.person for one in can if to is None or one.person == to), None)
             if sent is None:
-                raise NotNowError("nobody is there who could be sent: go yourself, or call somebody", found.state)
+                sentence = "nobody is there who could be sent: go yourself, or call somebody"
+                raise NotNowError(sentence, found.state, "nobody")
             return sent
         if act is Act.ACCEPT:
             return by.person if to is None or not set(roles_of(to, holders)) & set(SENT) else to

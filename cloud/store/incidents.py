@@ -256,6 +256,11 @@ async def alarms(connection: Connection, incident: UUID) -> list[UUID]:
     return [row["alarm"] for row in await connection.fetch(_SQL["alarms"], incident)]
 
 
+async def near_alarms(connection: Connection, incident: UUID) -> list[UUID]:
+    """Active alarms of the incident's building that belong to no open incident, the nearest first."""
+    return [row["id"] for row in await connection.fetch(_SQL["near_alarms"], incident)]
+
+
 async def joinable(connection: Connection, alarm: UUID, estates: Sequence[int]) -> list[IncidentRow]:
     """Open incidents that an alarm may belong to, the nearest first."""
     return rows_as(IncidentRow, await connection.fetch(_SQL["joinable"], alarm, list(estates)))

@@ -192,6 +192,11 @@ async def areas_named(connection: Connection, name: str) -> list[AreaRow]:
     return rows_as(AreaRow, await connection.fetch(_SQL["areas_named"], name))
 
 
+async def area_names(connection: Connection, areas: Sequence[int]) -> list[tuple[int, str]]:
+    """What these areas are called, by name."""
+    return [(row["id"], row["name"]) for row in await connection.fetch(_SQL["area_names"], list(areas))]
+
+
 async def audit(
     connection: Connection, person: int | None, who: str, action: str, obj: str,
     detail: Mapping[str, object] | None = None, address: str = "",

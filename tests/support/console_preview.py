@@ -55,6 +55,7 @@ from contract.kinds import Lane
 from contract.messages import CommandStatus, Quality
 from contract.session import BusReport, GatewayReport
 from tests.support.preview_alarms import ESTATE, SPACE, FakeAlarms, made_up
+from tests.support.preview_incidents import FakeIncidents, made_up_incidents
 from tests.support.preview_rules import FakeRules
 
 ONLINE, OFFLINE, NEVER = SessionState.ONLINE, SessionState.OFFLINE, SessionState.NEVER
@@ -63,7 +64,8 @@ LINKAGE = {"zone": "b3-u2", "rule": "fire-b3-u2", "action": "release", "by": "ru
 GOOD, STALE, FAULT, UNKNOWN = Quality.GOOD, Quality.STALE, Quality.FAULT, Quality.UNKNOWN
 
 PEOPLE = {
-    "operator": Person("1", "王敏", "operator", frozenset({Action.ACKNOWLEDGE, Action.COMMAND, Action.SHELVE})),
+    "operator": Person("1", "王敏", "operator", frozenset(Action) - {Action.RULES, Action.MANAGE}),
+    "worker": Person("4", "赵强", "grid_worker", frozenset({Action.RESPOND})),
     "auditor": Person("2", "陈静", "auditor"),
     "manager": Person("3", "周伟", "manager", frozenset(Action)),
 }
@@ -103,13 +105,14 @@ class FakeIdentity:
         response.delete_cookie(COOKIE)
 
 
-class FakeEstate(FakeAlarms, FakeRules):
+class FakeEstate(FakeAlarms, FakeIncidents, FakeRules):
     """Alarms, devices and gateways of one estate. Times are relative to when it was made."""
 
     def __init__(self, hub: Hub, now: datetime | None = None, *, quiet: bool = False) -> None:
         self.hub = hub
         self.start = now or datetime.now(UTC)
         self.device_rows = _devices(self.start)
+        self.make_incidents({} if quiet else made_up_incidents(self.start))
         self.make_alarms([] if quiet else made_up(self.start, self.device_rows))
         self.make_rules(self.start)
         self.command_rows: list[CommandRow] = [] if quiet else _commands(self.start)
@@ -217,7 +220,7 @@ class FakeEstate(FakeAlarms, FakeRules):
         self.hub.publish([f"device:{row.device_id}"])
 
     async def topics(self, person: Person, wanted: Collection[str]) -> Mapping[str, str]:
-        lists = [name for name in ("alarms", "devices", "gateways") if name in wanted]
+        lists = [name for name in ("alarms", "devices", "gateways", "incidents") if name in wanted]
         found = {name: name for name in lists} | {f"{name}:{area}": name for name in lists for area in self.estates}
         devices = {f"device:{device}" for device in self.device_rows} & set(wanted) if self.estates else ()
         return found | {name: name for name in devices}
@@ -454,9 +457,11 @@ def application(
     async def smoke(building: str = "7", floor: str = "12") -> dict[str, str]:
         return {"id": str(estate.raise_smoke(building, floor).id)}
 
-    root.mount(
-        "/", console(identity, estate, estate, estate, estate, estate, hub, https=False, beat_s=beat_s, seats=seats)
-    )
+    pages = console(
+        identity, estate, estate, estate, estate, estate, hub, incidents_data=estate, https=False, beat_s=beat_s,
+        seats=seats,
+    )  # fmt: skip
+    root.mount("/", pages)
     return root, estate, identity, hub
 
 

@@ -111,7 +111,7 @@ class Devices:
     async def topics(self, person: Person, wanted: Collection[str]) -> Mapping[str, str]:
         """Lists by estate (and what woke somewhere, nobody knows where), devices by their number."""
         estates = signed_in(person).estates()
-        lists = [name for name in ("alarms", "devices", "gateways") if name in wanted]
+        lists = [name for name in ("alarms", "devices", "gateways", "incidents") if name in wanted]
         found = {name: name for name in lists} | {f"{name}:{estate}": name for name in lists for estate in estates}
         asked = [int(name.removeprefix("device:")) for name in wanted if name.startswith("device:")]
         asked = [device for device in asked if device <= MOST_ID]

@@ -11,6 +11,8 @@ from cloud.identity.tokens import token_hash
 RIGHTS = {
     Action.ACKNOWLEDGE: Right.ACKNOWLEDGE,
     Action.COMMAND: Right.COMMAND,
+    Action.DISPATCH: Right.DISPATCH,
+    Action.RESPOND: Right.RESPOND,
     Action.SHELVE: Right.SHELVE,
     Action.RULES: Right.RULES,
     Action.MANAGE: Right.MANAGE,

@@ -22,12 +22,13 @@ ROLE_WORDS = {
 }
 SCREENS = (
     ("/alarms", "nav-alarms", N_("Alarms", "screen")),
+    ("/incidents", "nav-incidents", N_("Incidents", "screen")),
     ("/devices", "nav-devices", N_("Devices", "screen")),
     ("/gateways", "nav-gateways", N_("Gateways", "screen")),
     ("/more", "nav-more", N_("More", "screen")),
 )
 
-_BENEATH = {"/gateways": ("/quarantine",), "/more": ("/rules",)}
+_BENEATH = {"/gateways": ("/quarantine",), "/incidents": ("/mobilise", "/mobilisations"), "/more": ("/rules",)}
 """Pages of a screen that have addresses of their own."""
 
 

@@ -28,7 +28,7 @@ APART_S = 0.1
 MOST_TOPICS = 64
 MOST_MISSED = 2
 """Beats that may be missed in a row since the database could not say whether the session still holds."""
-_TOPIC = re.compile(r"alarms|devices|gateways|device:[0-9]{1,10}")
+_TOPIC = re.compile(r"alarms|devices|gateways|incidents|device:[0-9]{1,10}")
 _AGAIN_S = 5
 _FULL_S = 30
 

@@ -99,6 +99,13 @@ WHERE mine.incident = $1 AND other.incident <> $1
 -- The alarms of an incident.
 SELECT alarm FROM incident_alarm WHERE incident = $1 ORDER BY alarm LIMIT 500
 
+-- name: near_alarms
+-- Active alarms of an incident's building that belong to no open incident.
+SELECT alarm_now.id FROM incident JOIN alarm_now ON alarm_now.estate_id = incident.estate AND alarm_now.building = incident.building
+WHERE incident.id = $1 AND incident.building <> '' AND alarm_now.state IN ('UNACK', 'ACKED', 'RTNUN')
+  AND NOT EXISTS (SELECT FROM incident_alarm WHERE incident_alarm.alarm = alarm_now.id AND is_open)
+ORDER BY alarm_now.unit = incident.unit DESC, alarm_now.raised_at DESC LIMIT 5
+
 -- name: joinable
 -- Open incidents at the place of an alarm: those that it probably belongs to.
 SELECT incident_now.* FROM incident_now JOIN alarm_now ON alarm_now.id = $1 AND alarm_now.estate_id = incident_now.estate_id

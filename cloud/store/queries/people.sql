@@ -108,6 +108,10 @@ SELECT id FROM area WHERE parent IS NOT DISTINCT FROM $1 AND name = $2
 -- Nodes by what a person who administers calls them.
 SELECT id, level, name FROM area WHERE name = $1 OR id::text = $1 ORDER BY id LIMIT 10
 
+-- name: area_names
+-- What areas are called.
+SELECT id, name FROM area WHERE id = ANY($1) ORDER BY name, id LIMIT 1000
+
 -- name: settle_path
 -- The path of a new node, now that its id is known.
 UPDATE area SET path = coalesce((SELECT parent.path FROM area AS parent WHERE parent.id = area.parent), '/') || id || '/' WHERE id = $1
