@@ -1,6 +1,6 @@
 """What fits into a message, what is left out, and what becomes of markup."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cloud.notify.channel import Line, Message, split
@@ -30,6 +30,7 @@ class Fake:
 
 
 @given(TEXTS, st.text(max_size=300), st.integers(500, 3000))
+@example(["火" * 60] * 40, "t", 500)
 def test_what_is_sent_fits_and_counts_what_is_left_out(texts: list[str], title: str, limit: int) -> None:
     shown, left_out = fitted(message(texts, title), within(limit))
     assert within(limit)(shown, left_out)
