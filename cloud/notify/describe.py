@@ -1,6 +1,6 @@
 """What an alarm is, for somebody who was asleep a minute ago: place, thing and state; what it means; what to do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -8,7 +8,7 @@ from cloud.notify.channel import Language
 from cloud.notify.compose import Describe
 from cloud.store.alarms import AlarmRow
 from cloud.words.places import place
-from contract.kinds import KINDS
+from contract.kinds import KINDS, Kind
 
 
 class RuleText(Protocol):
@@ -31,12 +31,12 @@ TextOf = Callable[[str, Language], RuleText | None]
 """What a rule says by its name; None for one that is switched off since."""
 
 
-def describer(text_of: TextOf) -> Describe:
-    """Describes alarms by the texts of their rules."""
+def describer(text_of: TextOf, kinds: Mapping[str, Kind] = KINDS) -> Describe:
+    """Describes alarms by the texts of their rules; `kinds` says what kinds are called."""
 
     def describe(alarm: AlarmRow, language: Language) -> tuple[str, tuple[str, ...]]:
         text = text_of(alarm.rule, language)
-        title = _title(alarm, language, _what(alarm, language, text))
+        title = _title(alarm, language, _what(alarm, language, text, kinds))
         if text is None:
             return title, ()
         return title, (text.meaning, *(f"{number}. {step}" for number, step in enumerate(text.do, 1)))
@@ -44,8 +44,8 @@ def describer(text_of: TextOf) -> Describe:
     return describe
 
 
-def _what(alarm: AlarmRow, language: Language, text: RuleText | None) -> str:
-    known = KINDS.get(alarm.kind)
+def _what(alarm: AlarmRow, language: Language, text: RuleText | None, kinds: Mapping[str, Kind]) -> str:
+    known = kinds.get(alarm.kind)
     kind = alarm.kind if known is None else known.zh if language == "zh" else known.en
     return text.title.replace("{kind}", kind) if text else kind or alarm.rule
 

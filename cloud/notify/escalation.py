@@ -1,6 +1,6 @@
 """From an alarm that wants somebody to the messages for those who are to come, step by step until somebody has it."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ from prometheus_client import Counter
 from cloud.notify.oncall import Schedule, on_duty
 from cloud.notify.policy import Policy, Target, following, policy_of, targets
 from cloud.store import Connection, notify, oncall
+from cloud.store.due import Handled
 from cloud.store.notices import Notice
 from cloud.store.notify import DueStep, NewMessage, NextStep
 
@@ -19,13 +20,15 @@ log = structlog.get_logger()
 _STEPS = Counter("anju_escalation_steps", "Steps of escalations that came due", ["outcome"])
 GATHER_S = 60.0
 """In a flood what is not urgent waits so long for more of its kind."""
+TOPIC = "messages"
+"""Woken when messages wait: senders look at once."""
 _PATHS = {"alarm": "/alarms", "incident": "/incidents", "mobilisation": "/mobilisations"}
 
-InFlood = Callable[[Connection, Collection[int]], Awaitable[set[int]]]
+InFlood = Callable[[Connection, Sequence[int]], Awaitable[set[int]]]
 """Which of these estates are in a flood of alarms."""
 
 
-async def no_flood(_connection: Connection, _estates: Collection[int]) -> set[int]:
+async def no_flood(_connection: Connection, _estates: Sequence[int]) -> set[int]:
     """Where nobody counts floods."""
     return set()
 
@@ -51,25 +54,25 @@ class Escalations:
         if notices:
             await notify.put_messages(connection, [_message(notice) for notice in notices], now=now)
 
-    async def due(self, connection: Connection, limit: int, *, now: datetime | None = None) -> int:
-        """Does up to `limit` steps that are due; returns how many. Who is on duty is decided now."""
+    async def due(self, connection: Connection, limit: int, *, now: datetime | None = None) -> Handled:
+        """Does up to `limit` steps that are due. Who is on duty is decided now."""
         steps = await notify.take_due(connection, limit, now=now)
         if not steps:
-            return 0
+            return Handled(0)
         rows = await oncall.policies(connection, {step.policy for step in steps})
         policies = {row.id: policy_of(row) for row in rows}
         going = [step for step in steps if step.wanted]
         messages = await self._messages(connection, going, policies)
         reached = await notify.put_messages(connection, messages, now=now) if messages else set()
         await notify.step_on(connection, [_next(step, policies[step.policy], reached) for step in steps])
-        return len(steps)
+        return Handled(len(steps), frozenset({TOPIC}) if messages else frozenset())
 
     async def _messages(
         self, connection: Connection, steps: Sequence[DueStep], policies: Mapping[int, Policy]
     ) -> list[NewMessage]:
         told = [(step, targets(policies[step.policy], step.step, drill=step.drill)) for step in steps]
         book = await _Book.open(connection, told)
-        flooded = await self._in_flood(connection, {step.estate for step in steps}) if steps else set()
+        flooded = await self._in_flood(connection, list({step.estate for step in steps})) if steps else set()
         messages = []
         for step, whom in told:
             people, channels = book.resolve(step, whom)

@@ -142,7 +142,7 @@ class Notified:
         """Does what is due so many seconds after START, or now."""
         now = None if seconds is None else START + timedelta(seconds=seconds)
         async with self.store.transaction() as connection:
-            return await self.escalations.due(connection, 1000, now=now)
+            return (await self.escalations.due(connection, 1000, now=now)).rows
 
     async def told(self) -> list[tuple[str, str]]:
         """Who was to be told at which step so far, in order."""
