@@ -53,6 +53,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """A point says one of some words."""
 
     form: Literal["state"]
+    """`state`: judged at each change."""
     point: str
     """The state's name in the vocabulary."""
     words: list[str]
@@ -63,6 +64,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Something happened. It stands for a while, from the newest time on at which it happened."""
 
     form: Literal["event"]
+    """`event`: judged each time it happens."""
     point: str
     """The event's name in the vocabulary."""
     fields: Fields = {}
@@ -84,6 +86,7 @@ class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """A number reaches a limit."""
 
     form: Literal["threshold"]
+    """`threshold`: judged at each good reading."""
     points: list[str]
     """Telemetry, each judged by itself: voltage_a, voltage_b, voltage_c."""
     side: Literal["above", "below", "either"]
@@ -101,6 +104,7 @@ class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """
 
     form: Literal["rate"]
+    """`rate`: judged at each good reading."""
     points: list[str]
     """Telemetry, each judged by itself."""
     direction: Literal["rises", "falls"]
@@ -124,6 +128,7 @@ class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Something happens again and again: an event, or that a state becomes one of some words."""
 
     form: Literal["count"]
+    """`count`: judged each time it happens, and when the time is over."""
     point: str
     """An event or a state."""
     words: list[str] = []
@@ -140,6 +145,7 @@ class Silence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Nothing is heard of somebody for a number of intervals."""
 
     form: Literal["silence"]
+    """`silence`: judged when somebody falls silent, and when they are heard again."""
     subject: Literal["device", "gateway", "bus", "point"]
     """Who is silent. Of devices the box says so, and of boxes and buses the cloud after three intervals."""
     point: str = ""
@@ -152,7 +158,9 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What counts as one of k: a kind's state in some words, or an event."""
 
     kind: str
+    """Of which kind it is."""
     point: str
+    """Its state, or its event."""
     words: list[str] = []
     """For a state: its words that count."""
 
@@ -161,6 +169,7 @@ class KOfN(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Several devices of one place agree. All manual call points together count as one (GB 50116 4.1.6)."""
 
     form: Literal["k_of_n"]
+    """`k_of_n`: judged whenever one of them changes."""
     k: Annotated[int, msgspec.Meta(ge=2, le=16)]
     """So many independent ones."""
     of: list[Member]
@@ -208,7 +217,9 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """What people are told, by language."""
 
     zh: Text
+    """In Chinese."""
     en: Text
+    """In English."""
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
