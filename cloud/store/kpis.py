@@ -14,7 +14,7 @@ MOST_ALARMS = 1_000_000
 
 
 class AlarmFacts(msgspec.Struct, frozen=True, gc=False):
-    """An alarm's times. `annunciated`: each time at which it came to people, in order; none where it never did."""
+    """An alarm's times. `annunciated`: each time at which it came to people; none where it never did."""
 
     rule: str
     source: str
@@ -48,7 +48,9 @@ async def facts(connection: Connection, estates: Sequence[int], since: datetime,
 
     Raises AnjuError where there are more than a million.
     """
-    rows = await connection.fetch(_SQL["facts"], list(estates), since, until, MOST_ALARMS + 1)
+    async with connection.transaction(readonly=True):
+        await connection.execute(_SQL["memory"])
+        rows = await connection.fetch(_SQL["facts"], list(estates), since, until, MOST_ALARMS + 1)
     if len(rows) > MOST_ALARMS:
         raise AnjuError(f"more than {MOST_ALARMS:,} alarms: choose a shorter period, or fewer estates")
     return [AlarmFacts(*row.values()) for row in rows]

@@ -1,3 +1,7 @@
+-- name: memory
+-- A hundred thousand alarms are put together in memory, not on disk.
+SELECT set_config('work_mem', '64MB', true)
+
 -- name: facts
 -- Each alarm's times: when it came to people (raised, come again, worse; not when an acknowledgement was taken back), when it was
 -- acknowledged first, and when it was over. By the cloud's time: what a box tells late came to people late.
@@ -7,7 +11,7 @@ WITH chosen AS (
     LIMIT $4
 ), steps AS (
     SELECT alarm,
-           array_agg(greatest(at, created_at) ORDER BY alarm_transition.id) FILTER (
+           array_agg(greatest(at, created_at)) FILTER (
                WHERE to_state = 'UNACK' AND event <> 'undo' AND (from_state <> 'UNACK' OR event = 'worsen')
                  AND greatest(at, created_at) >= announced_at) AS annunciated,  -- not what was held back as it was raised
            min(at) FILTER (WHERE event = 'acknowledge') AS acknowledged_at,
