@@ -53,6 +53,11 @@ ROLES: dict[str, frozenset[Right]] = {
 """Which role has which rights at the estates beneath its node."""
 
 
+def roles_with(right: Right) -> tuple[str, ...]:
+    """The roles that have a right."""
+    return tuple(role for role, rights in ROLES.items() if right in rights)
+
+
 class Person(msgspec.Struct, frozen=True):
     """Somebody who is logged in until `session_ends`, with the estates where they have each right."""
 
