@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Self
 
 import structlog
 
+from contract.clock import mono_ns
 from contract.errors import AnjuError
 from contract.messages import CommandStatus, Outcome
 from contract.profile import Args
@@ -35,6 +37,20 @@ class Absent:
         return Outcome(CommandStatus.FAILED, "its bus does not run at the moment; nothing was done")
 
 
+class Coming:
+    """Stands for a driver while the box begins: an order of the first moment waits for its bus instead of failing."""
+
+    def __init__(self, has_begun: asyncio.Event, executors: Mapping[str, Driver]) -> None:
+        self._has_begun, self._executors = has_begun, executors
+
+    async def execute(self, device: str, point: str, args: Args, deadline_ns: int) -> Outcome:
+        """Hands it to the driver once there is one, not after the deadline."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, (deadline_ns - mono_ns()) / 1e9)):
+                await self._has_begun.wait()
+        return await self._executors.get(device, ABSENT).execute(device, point, args, deadline_ns)
+
+
 ABSENT: Final = Absent()
 
 
@@ -61,6 +77,8 @@ class Buses:
         self.executors: dict[str, Driver] = {}
         self._make = make
         self._running: dict[str, _Running] = {}
+        self._has_begun = asyncio.Event()
+        self._coming = Coming(self._has_begun, self.executors)
 
     async def __aenter__(self) -> Self:
         return self
@@ -103,11 +121,12 @@ class Buses:
             self._put_in(running)
             running.task = asyncio.create_task(self._keep(running), name=f"bus {bus.id}")
             started.append(bus.id)
+        self._has_begun.set()
         return started
 
-    def executor_of(self, device: str) -> "Driver | Absent":
-        """The driver of a device; where it does not run at the moment, one that says so."""
-        return self.executors.get(device, ABSENT)
+    def executor_of(self, device: str) -> Driver | Absent | Coming:
+        """The driver of a device; where it does not run, one that says so, or before the first start waits for it."""
+        return self.executors.get(device, ABSENT if self._has_begun.is_set() else self._coming)
 
     def counts(self) -> list[BusCounts]:
         """What each driver counts; one that does not count, or is not there, shows zeros."""

@@ -7,6 +7,8 @@ import msgspec
 _UNIT_BITS: Final = 14
 _HALVE_AT: Final = 4096
 _QUARTERS: Final = 4
+_FEW: Final = 2
+"""So many questions in a row may stay unanswered on a line that lives."""
 
 
 class Latencies:
@@ -48,8 +50,10 @@ def _most_units(step: int) -> int:
 
 
 class BusCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """A bus in numbers since this run began. All grow only, but `connected`, `silent_units`,
-    `last_poll_ns` and `latency_p99_s`.
+    """A bus in numbers since this run began. All grow only, but `connected`, `why`, `silent_units`, `unanswered`,
+    `last_poll_ns`, `last_answer_ns` and `latency_p99_s`.
+
+    `why` says why it is not connected; `unanswered` counts the questions and silences since anything was heard last.
 
     `polls`: questions a unit answered in full or not; `failures`: those not answered in full; `skipped`: polls that
     were due and not made because the bus was busy; `samples`: values handed on; `late`: answers thrown away because
@@ -70,3 +74,17 @@ class BusCounts(msgspec.Struct, frozen=True, kw_only=True):
     latency_sum_s: float = 0.0
     latency_p99_s: float = 0.0
     last_poll_ns: int = 0
+    last_answer_ns: int = 0
+    unanswered: int = 0
+    why: str = ""
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether its devices are heard, or have not had the time to be: an open port alone is no sign of life.
+
+        Three in a row without an answer, and more than the silent units make by themselves, are a dead line.
+        """
+        if not self.connected:
+            return False
+        most = max(_FEW, self.silent_units) if self.last_answer_ns else 0
+        return self.unanswered <= most

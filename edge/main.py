@@ -25,6 +25,7 @@ from edge.commands import CommandRunner
 from edge.drivers import DRIVERS, Driver
 from edge.guard import Guard
 from edge.health import BoxStatus, Tally, Wear, parse_listen, serve_health
+from edge.health.links import links_of, why_lost
 from edge.health.status import written_bytes
 from edge.http.client import Traffic
 from edge.kept import estate_key_or_other, keep_counters, load_counters
@@ -126,7 +127,7 @@ class Box:
                 )
             )  # fmt: skip
             outbox, restored = self._outbox, self._outbox.restored_states()
-            self._tally = Tally((item.device.id for item in devices), restored)
+            self._tally = Tally((item.device.id for item in devices), restored, because=self._why_of)
             self._buses = await stack.enter_async_context(Buses(self._make_driver))
             self._clock = CloudClock(self._boot, (await outbox.boots())[-1].clock)
             self._by_id = {item.device.id: item for item in devices}
@@ -295,8 +296,16 @@ class Box:
         config = self._reloader.config
         return report_of(self._snapshot(), self._uplink, self._clock, config.buses, config.devices, self._state_dir)
 
+    def _why_of(self, device: str) -> str:
+        """Why a device cannot be heard, where its whole bus cannot; empty where it can."""
+        item = self._by_id.get(device)
+        of = next((count for count in self._buses.counts() if item is not None and count.bus == item.bus.id), None)
+        return "" if of is None or of.connected else why_lost(of)
+
     def _snapshot(self) -> BoxStatus:
         outbox, tally = self._outbox, self._tally
+        buses, devices = self._buses.counts(), self._reloader.config.devices
+        links = links_of(tally, buses, {item.device.id: item.bus.id for item in devices})
         return BoxStatus(
             version=VERSION,
             gateway=self._identity.gateway,
@@ -308,15 +317,15 @@ class Box:
             utc_ns=self._clock.utc_ns(),
             uplink=self._uplink.look(),
             streams={lane: outbox.status(lane) for lane in Lane},
-            buses=self._buses.counts(),
+            buses=buses,
             samples=tally.samples,
             ignored=self._normaliser.ignored,
             readings=tally.readings,
             events=tally.events,
-            online=tally.devices("online"),
-            offline=tally.devices("offline"),
-            unknown=tally.devices(None),
-            errors=tally.errors,
+            online=links.online,
+            offline=links.offline,
+            unknown=links.unknown,
+            errors=links.errors,
             written_bytes=written_bytes(),
             written_day_bytes=self._wear.day_bytes(mono_ns()),
             endurance_tb=self._reloader.config.site.storage.endurance_tb,
@@ -325,6 +334,8 @@ class Box:
             config_problem=self._reloader.config.problem,
             restarts=self._buses.restarts,
             problems=self._buses.problems,
+            zones=self._linkage.view().zones,
+            names={item.device.id: item.device.name for item in devices if item.device.name != item.device.id},
         )
 
 

@@ -84,7 +84,10 @@ class TriggerView(msgspec.Struct, frozen=True):
 
 
 class ActView(msgspec.Struct, frozen=True):
-    """Something that was begun in a zone: how often it was tried, and what came of it last."""
+    """Something that was begun in a zone: how often it was tried, and what came of it last.
+
+    `is_held`: it is done again when it is undone, for as long as what it was done for lasts.
+    """
 
     rule: str
     device: str
@@ -94,11 +97,13 @@ class ActView(msgspec.Struct, frozen=True):
     tries: int
     why: str
     mono_ns: int
+    is_held: bool = False
 
 
 class ZoneView(msgspec.Struct, frozen=True):
     """A zone at this moment. `is_restored` marks what was confirmed before a restart and not seen again since.
 
+    `hazards`: what is in alarm or confirmed there, of what its rules are about.
     `blind_for`: hazards that a rule of it could not confirm now, so many of its triggers do not count.
     """
 
@@ -116,6 +121,7 @@ class ZoneView(msgspec.Struct, frozen=True):
     may_release: bool
     may_silence: bool
     blind_for: list[str] = []
+    hazards: list[str] = []
 
     @property
     def uncounted(self) -> list[TriggerView]:

@@ -2,16 +2,11 @@
 
 from html import escape
 
-from edge.zones import Doubt, Mode, Mute, Noise, Phase
+from edge.zone_words import ACTIONS, BLIND, DOUBTS, HAZARDS, MODES, PHASES, STATUSES, Words, known
+from edge.zones import Mode, Mute, Noise
 
-Words = tuple[str, str]
+__all__ = ["ACTIONS", "BLIND", "DOUBTS", "HAZARDS", "MODES", "PHASES", "STATUSES", "Words", "known", "pair"]
 
-PHASES: dict[Phase, Words] = {
-    Phase.QUIET: ("正常", "quiet"),
-    Phase.ALERT: ("预警：未确认", "one trigger, not confirmed"),
-    Phase.CONFIRMED: ("已确认报警", "confirmed"),
-}
-BLIND: Words = ("监视盲区", "blind")
 NOISES: dict[Noise, Words] = {
     Noise.ALL: ("烟感或燃气报警由本机就地鸣响。", "Any smoke or gas alarm is made heard on the spot."),
     Noise.SOME: (
@@ -27,11 +22,6 @@ MUTES: dict[Mute, Words] = {
     Mute.NO_SOUNDER: ("未鸣响：没有配置声光器", "heard nowhere: no sounder is configured"),
     Mute.MODE: ("未鸣响：正在不动作演练或试运行", "heard nowhere: a drill or dry run without actions is under way"),
 }
-MODES: dict[Mode, Words] = {
-    Mode.DRILL: ("演练（联动动作）", "drill, everything is done"),
-    Mode.SILENT_DRILL: ("演练（不动作）", "drill, nothing is done"),
-    Mode.DRY_RUN: ("试运行（绝不动作）", "dry run, nothing is ever done"),
-}
 MODE_HELP: dict[Mode, Words] = {
     Mode.DRILL: (
         "门、车闸、声光照常动作，并标记为演练。",
@@ -46,60 +36,6 @@ MODE_HELP: dict[Mode, Words] = {
         "For putting into service: whatever is triggered is only recorded. Someone must be on the spot.",
     ),
 }
-DOUBTS: dict[Doubt, Words] = {
-    Doubt.NONE: ("正常", "fine"),
-    Doubt.UNSEEN: ("启动后未收到数据", "not heard since the box started"),
-    Doubt.OFFLINE: ("离线", "offline"),
-    Doubt.FAULT: ("故障", "fault"),
-    Doubt.STALE: ("数据过期", "no news for too long"),
-    Doubt.TESTING: ("自检中", "under test"),
-}
-HAZARDS: dict[str, Words] = {
-    "fire": ("火警", "fire"),
-    "gas": ("燃气", "gas"),
-    "leak": ("漏水", "leak"),
-    "panic": ("求助", "panic"),
-    "intrusion": ("入侵", "intrusion"),
-}
-ACTIONS: dict[str, Words] = {
-    "release": ("释放门", "release"),
-    "hold_open": ("抬杆常开", "hold open"),
-    "sound": ("声光", "sound"),
-    "announce": ("广播", "announce"),
-    "show": ("显示", "show"),
-    "switch": ("开关", "switch"),
-    "close": ("落杆", "close"),
-    "silence": ("消音", "silence"),
-    "alert": ("预警", "alert"),
-    "confirmed": ("确认报警", "confirmed"),
-    "reset": ("复位", "reset"),
-    "over": ("结束", "over"),
-    "blind": BLIND,
-    "drill": MODES[Mode.DRILL],
-    "silent_drill": MODES[Mode.SILENT_DRILL],
-    "dry_run": MODES[Mode.DRY_RUN],
-}
-STATUSES: dict[str, Words] = {
-    "": ("进行中", "under way"),
-    "executed": ("已执行", "done"),
-    "sent_not_confirmed": ("已发送，未确认", "sent, not confirmed"),
-    "failed": ("失败，重试中", "failed, trying again"),
-    "refused": ("被拒绝", "refused"),
-    "undone": ("被撤销，重新执行", "undone, doing it again"),
-    "given_up": ("未完成", "not achieved"),
-    "not_done": ("仅记录", "only recorded"),
-    "unconfirmed": ("一个触发，未确认", "one trigger, not confirmed"),
-    "joined": ("又一个触发", "another trigger"),
-    "confirmed": ("已确认", "confirmed"),
-    "again": ("重启后再次确认", "confirmed again after a restart"),
-    "remembered": ("重启前已确认", "confirmed before a restart"),
-    "cut_off": ("断网，就地报警", "cut off, made heard on the spot"),
-    "not_heard": ("断网，未鸣响", "cut off, heard nowhere"),
-    "over": ("解除", "over"),
-    "done": ("完成", "done"),
-    "started": ("开始", "started"),
-    "ended": ("结束", "ended"),
-}
 DONE = frozenset({"executed", "done", "ended", "over"})
 WRONG = frozenset({"sent_not_confirmed", "failed", "refused", "given_up", "undone"})
 BY: dict[str, Words] = {"rule": ("规则", "rule"), "guard page": ("值班页", "guard page"), "box": ("本机", "box")}
@@ -112,8 +48,3 @@ NEVER_REPLACES: Words = (
 def pair(zh: str, en: str) -> str:
     """Both languages as HTML, the English smaller."""
     return f'{escape(zh)} <small lang="en">{escape(en)}</small>' if en else escape(zh)
-
-
-def known(table: dict[str, Words], word: str) -> Words:
-    """What a table says of a word, or the word itself."""
-    return table.get(word, (word, ""))

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from contract.kinds import Lane
 from edge.health.chinese import in_both
 from edge.health.status import BoxStatus, age_words
+from edge.health.zone_lines import quiet_zones, zone_lines
 
 S = 1e9
 MB = 1_000_000
@@ -34,7 +35,9 @@ th { font-weight: 500; width: 11rem; overflow-wrap: anywhere; } small { opacity:
 
 def render_page(box: BoxStatus) -> str:
     """The whole page as HTML."""
+    zones = [_section("分区 zones", _zones(box))] if box.zones else []
     parts = [
+        *zones,
         _section("云端 cloud", _cloud(box)),
         _section("待发 backlog", _backlog(box)),
         _section("总线 buses", _buses(box)),
@@ -92,16 +95,27 @@ def _backlog(box: BoxStatus) -> Iterable[tuple[str, str]]:
 def _buses(box: BoxStatus) -> Iterable[tuple[str, str]]:
     for bus in box.buses:
         last = (
-            f"轮询于 polled {age_words(box.now_ns - bus.last_poll_ns)} 前 ago"
-            if bus.last_poll_ns
-            else "未轮询 not polled yet"
+            f"最近应答 last heard {age_words(box.now_ns - bus.last_answer_ns)} 前 ago"
+            if bus.last_answer_ns
+            else "尚无应答 nothing heard yet"
         )
-        html = _mark(bus.connected, f"{'已连接 connected' if bus.connected else '未连接 not connected'} · {last}")
+        open_ = "已连接 connected" if bus.is_heard else "已连接，但无应答 connected, but nothing is heard"
+        html = _mark(bus.is_heard, f"{open_ if bus.connected else '未连接 not connected'} · {last}")
+        if bus.why and bus.bus not in box.problems:
+            html += f"<br>{escape(in_both(bus.why))}"
         if bus.bus in box.problems:
             html += f"<br>{escape(in_both(box.problems[bus.bus]))}"
         if bus.silent_units:
             html += f"<br>{_mark(False, f'{bus.silent_units} 个单元无应答 units are silent')}"
         yield bus.bus, html
+
+
+def _zones(box: BoxStatus) -> Iterable[tuple[str, str]]:
+    for name, lines in zone_lines(box):
+        yield name, "<br>".join(_mark(n > 0, f"{zh} · {en}") if n == 0 else escape(f"{zh} · {en}")
+                                for n, (zh, en) in enumerate(lines))  # fmt: skip
+    if quiet := quiet_zones(box):
+        yield "正常 quiet", _mark(True, str(quiet))
 
 
 def _devices(box: BoxStatus) -> Iterable[tuple[str, str]]:

@@ -8,6 +8,7 @@ import msgspec
 from contract.kinds import Lane
 from edge.counts import BusCounts
 from edge.seams import StreamStatus, UplinkStatus
+from edge.zones import ZoneView
 
 
 class PointError(msgspec.Struct, frozen=True):
@@ -25,7 +26,9 @@ class BoxStatus(msgspec.Struct, frozen=True):
     names the configuration that runs, `config_problem` says why it is not what the site file says; `restarts` counts by
     bus how often its driver failed within the box, and `problems` say what keeps one from being started. `tasks` counts
     those of the event loop. `written_bytes` were written since the start, `written_day_bytes` in a day (see Wear), and
-    `endurance_tb` is what the disk bears in its life, where the site file says so.
+    `endurance_tb` is what the disk bears in its life, where the site file says so. `names` are what devices are called,
+    by id, where that is not their id. A device is `unknown`, too, while its bus is lost: it was on line, and nobody can
+    say whether it still is.
     """
 
     version: str
@@ -55,6 +58,8 @@ class BoxStatus(msgspec.Struct, frozen=True):
     problems: Mapping[str, str]
     written_day_bytes: float | None = None
     endurance_tb: float | None = None
+    zones: list[ZoneView] = []
+    names: Mapping[str, str] = {}
 
 
 def written_bytes() -> int | None:

@@ -1,6 +1,6 @@
 """Counts what passes through the box, for the page and the metrics, and says once what cannot be read any more."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -17,7 +17,14 @@ _BULK: Final = Lane.BULK
 class Tally:
     """Samples and readings since this run began, which devices are on line, and which points cannot be read."""
 
-    def __init__(self, devices: Iterable[str], restored: Iterable[StateRecord] = ()) -> None:
+    def __init__(
+        self,
+        devices: Iterable[str],
+        restored: Iterable[StateRecord] = (),
+        because: Callable[[str], str] = lambda _: "",
+    ) -> None:
+        """`because` says why a device cannot be heard where that is not its own fault, else "" ."""
+        self._because = because
         self.samples = 0
         self.readings = dict.fromkeys(Lane, 0)
         self.events = 0
@@ -91,6 +98,7 @@ class Tally:
         back = [device for device, word in changed.items() if word == "offline"]
         if lost:
             whys = sorted({error for (device, _), error in self._errors.items() if device in lost})
+            whys = whys or sorted({why for device in lost if (why := self._because(device))})
             log.warning("devices offline", devices=lost, why="; ".join(whys) or "no value for long")
         if back:
             log.info("devices online again", devices=back)

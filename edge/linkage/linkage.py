@@ -38,6 +38,14 @@ MAX_BESIDE: Final = 1000
 MAX_HAPPENINGS: Final = 100
 """What the guard page can show of the past."""
 _S = 1_000_000_000
+GRAVE: Final = frozenset(
+    {
+        ("confirmed", "confirmed"), ("confirmed", "again"), ("confirmed", "remembered"), ("alert", "not_heard"),
+        ("blind", "started"), *((act, status) for act in ("release", "hold_open", "sound", "announce", "show", "switch")
+                                for status in ("given_up", "refused")),
+    }
+)  # fmt: skip
+"""What a person must see in the log, by action and status."""
 Put = Callable[[Sequence[Reading | Event]], Awaitable[None]]
 
 
@@ -62,6 +70,10 @@ class Linkage:
         utc_ns: Callable[[], int | None],
     ) -> None:
         self._plan, self._machine, self._path = plan, machine, path
+        self._zone_names = {zone.id: zone.name for zone in plan.zones}
+        acts = [act for rule in plan.rules for act in (*rule.first, *rule.then, *rule.after)]
+        self._names = {act.device: act.name for act in (*acts, *plan.sound)}
+        self._names |= {device: item.device.name for device, (item, _) in plan.causes.items()}
         self._estate, self._put, self._uplink, self._utc_ns = estate, put, uplink, utc_ns
         self._performer = Performer(executor_of, self._note)
         for rule in plan.rules:
@@ -222,7 +234,8 @@ class Linkage:
         return self._by_hand("stop", zone, self._machine.stop(zone, mono_ns()))
 
     def _by_hand(self, what: str, zone: str, refusal: Refusal | None) -> Refusal | None:
-        log.info("asked on the guard page", what=what, zone=zone, refused=refusal.en if refusal else "")
+        said = {"refused": refusal.en} if refusal else {}
+        log.info("asked on the guard page", what=what, zone=zone, **self._named(zone), **said)
         self._settle()
         return refusal
 
@@ -277,11 +290,18 @@ class Linkage:
             events.append(Event(note.device, "linkage", fields, note.mono_ns))
         return events
 
-    @staticmethod
-    def _log(events: list[Event]) -> list[Event]:
+    def _log(self, events: list[Event]) -> list[Event]:
         for event in events:
-            log.info("linkage", device=event.device, **event.fields)
+            fields = event.fields
+            zone = str(fields.get("zone", ""))
+            say = log.warning if (fields.get("action"), fields.get("status")) in GRAVE else log.info
+            name = self._names.get(event.device, "")
+            say("linkage", device=event.device, **({"name": name} if name else {}), **fields, **self._named(zone))
         return events
+
+    def _named(self, zone: str) -> dict[str, str]:
+        """The zone's name for a line of the log, where it has one."""
+        return {"zone_name": name} if (name := self._zone_names.get(zone)) else {}
 
     def _queue(self, events: Sequence[Event]) -> None:
         self._events.extend(events)
@@ -375,6 +395,7 @@ class Linkage:
             may_drill_silently=bool(rules) and machine.may_drill_silently(zone),
             may_release=any(act.is_held for rule in rules for act in rule.then),
             may_silence=any(rule.silence for rule in rules),
+            hazards=machine.hazards(zone),
             blind_for=machine.sight.blind_for(zone, mono_ns()),
         )
 
@@ -389,6 +410,7 @@ class Linkage:
                 tries=item.tries,
                 why=item.why,
                 mono_ns=item.mono_ns,
+                is_held=item.begin.act.is_held and item.begin.until_ns is None and self._performer.is_under_way(item),
             )
             for item in self._performer.progress(rule)
         ]

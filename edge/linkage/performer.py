@@ -100,6 +100,11 @@ class Performer:
         """The orders of a rule, under way or ended."""
         return [progress for key, progress in self._progress.items() if key[0] == rule]
 
+    def is_under_way(self, progress: Progress) -> bool:
+        """Whether an order is still being done, or held."""
+        key = progress.begin.key
+        return key in self._tasks and self._progress.get(key) is progress
+
     def _cancel(self, key: Key) -> None:
         if (task := self._tasks.pop(key, None)) is not None:
             task.cancel()

@@ -187,6 +187,11 @@ class Machine:
                 return phase, min(rule.since_ns for rule in of_phase), all(rule.is_restored for rule in of_phase)
         return Phase.QUIET, max((rule.since_ns for rule in rules), default=0), False
 
+    def hazards(self, zone: str) -> list[str]:
+        """What the zone's rules in its worst phase are about; empty while it is quiet."""
+        phase, rules = self.phase(zone)[0], self._rules[zone]
+        return sorted({rule.plan.hazard for rule in rules if rule.phase is phase is not Phase.QUIET})
+
     def zone_rules(self, zone: str) -> Iterator[RulePlan]:
         """The rules of a zone."""
         return (rule.plan for rule in self._rules[zone])

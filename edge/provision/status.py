@@ -22,6 +22,7 @@ from contract.kinds import Lane
 from edge.counts import BusCounts
 from edge.health.chinese import in_chinese
 from edge.health.status import BoxStatus, age_words
+from edge.health.zone_lines import quiet_zones, zone_lines
 
 REFRESH_S: Final = 1.0
 TIMEOUT_S: Final = 3.0
@@ -32,13 +33,14 @@ _MIB: Final = 1 << 20
 """What the site file calls an MB."""
 
 _ZH: Final = {
-    "cloud": "云端", "connected": "已连接", "not connected": "未连接", "clock": "时间", "not known yet": "未知",
-    "running for": "已运行", "configuration": "配置", "as written": "与文件一致", "backlog": "待发",
-    "urgent": "报警与状态",
-    "bulk": "测量值", "blocks": "块", "lost": "丢弃", "bus": "总线", "state": "状态", "polls": "轮询", "failed": "失败",
-    "silent": "无应答", "answer": "应答", "last": "最近", "devices": "设备", "online": "在线", "offline": "离线",
-    "unknown": "未知", "cannot be read": "读不到", "ago": "前", "and more": "另有", "disk refuses": "磁盘拒绝写入",
-    "restarts": "重启", "Ctrl-C ends this view, not the box": "Ctrl-C 只退出此视图，不影响本机运行",
+    "cloud": "云端", "connected": "已连接", "not connected": "未连接", "connected, nothing heard": "已连接，无应答",
+    "zones": "分区", "quiet": "正常", "clock": "时间", "not known yet": "未知", "running for": "已运行",
+    "configuration": "配置", "as written": "与文件一致", "backlog": "待发", "urgent": "报警与状态", "bulk": "测量值",
+    "blocks": "块", "lost": "丢弃", "bus": "总线", "state": "状态", "polls": "轮询", "failed": "失败",
+    "silent": "无应答", "answer": "应答", "last heard": "最近应答", "devices": "设备", "online": "在线",
+    "offline": "离线", "unknown": "未知", "cannot be read": "读不到", "ago": "前", "and more": "另有",
+    "disk refuses": "磁盘拒绝写入", "restarts": "重启",
+    "Ctrl-C ends this view, not the box": "Ctrl-C 只退出此视图，不影响本机运行",
 }  # fmt: skip
 
 
@@ -55,6 +57,10 @@ class Words:
     def __call__(self, label: str) -> str:
         """The label as the person says it."""
         return _ZH.get(label, label) if self._is_zh else label
+
+    def of(self, both: tuple[str, str]) -> str:
+        """What is said in both languages, in the person's."""
+        return both[0] if self._is_zh else both[1] or both[0]
 
     def age(self, ns: float) -> str:
         """A duration as the person says it."""
@@ -100,8 +106,9 @@ def watch_status(listen: str, console: Console, words: Words) -> None:
 def render_status(box: BoxStatus, words: Words) -> RenderableType:
     """The view of one moment."""
     gap = Text("")
+    zones = [_zones(box, words), gap] if box.zones else []
     return Group(
-        _head(box, words), gap, _streams(box, words), gap, _buses(box, words), gap, _devices(box, words)
+        _head(box, words), gap, *zones, _streams(box, words), gap, _buses(box, words), gap, _devices(box, words)
     )  # fmt: skip
 
 
@@ -150,21 +157,34 @@ def _streams(box: BoxStatus, words: Words) -> RenderableType:
     return table
 
 
+def _zones(box: BoxStatus, words: Words) -> RenderableType:
+    """What a person must know of zones, before all else: what is confirmed, held, or could not be confirmed."""
+    quiet = quiet_zones(box)
+    text = Text.assemble((f"{words('zones')}  ", "bold"), (f"✓ {words('quiet')} {quiet}" if quiet else "", "green"))
+    parts: list[RenderableType] = [text]
+    for name, lines in zone_lines(box):
+        said = [_said(words.of(line)) for line in lines]
+        parts.append(Text.assemble(f"  {_said(name)}  ", (f"⚠ {said[0]}", "bold red")))
+        parts += [Text(f"    {line}") for line in said[1:]]
+    return Group(*parts)
+
+
 def _buses(box: BoxStatus, words: Words) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", title=words("bus"))
     for label in ("bus", "state"):
         table.add_column(words(label), overflow="fold")
-    for label in ("polls", "failed", "silent", "answer", "last", "restarts"):
+    for label in ("polls", "failed", "silent", "answer", "last heard", "restarts"):
         table.add_column(words(label), justify="right", no_wrap=True)
     for bus in box.buses:
-        state = Text(f"✓ {words('connected')}", "green") if bus.connected else Text(
-            f"⚠ {words('not connected')}", "bold red")  # fmt: skip
+        word = "connected, nothing heard" if bus.connected else "not connected"
+        state = Text(f"✓ {words('connected')}", "green") if bus.is_heard else Text(f"⚠ {words(word)}", "bold red")
         table.add_row(bus.bus, state, str(bus.polls), str(bus.failures), str(bus.silent_units or ""), _answer(bus),
-                      words.age(box.now_ns - bus.last_poll_ns) if bus.last_poll_ns else "–",
+                      words.age(box.now_ns - bus.last_answer_ns) if bus.last_answer_ns else "–",
                       str(box.restarts.get(bus.bus) or ""))  # fmt: skip
-    if not box.problems:
+    problems = {bus.bus: bus.why for bus in box.buses if bus.why} | dict(box.problems)
+    if not problems:
         return table
-    said = [_warning(f"{name}: {words.why(problem)}") for name, problem in box.problems.items()]
+    said = [_warning(f"{name}: {words.why(problem)}") for name, problem in problems.items()]
     return Group(table, *said)
 
 
@@ -180,15 +200,21 @@ def _devices(box: BoxStatus, words: Words) -> RenderableType:
         if names:
             text.append(f"  ⚠ {words(label)} {len(names)}", "bold red")
     away = [*box.offline, *box.unknown]
-    parts: list[RenderableType] = [text, _reasons((name, words.why(why.get(name, ""))) for name in away[:MOST_LINES])]
+    parts: list[RenderableType] = [text, _reasons(
+        (_named(box, name), words.why(why.get(name, ""))) for name in away[:MOST_LINES])]  # fmt: skip
     others = [error for error in box.errors if error.device not in set(away)]
     if others:
         parts.append(Text(f"⚠ {words('cannot be read')} {len(others)}", "bold red"))
-        parts.append(_reasons((f"{e.device} {e.point}", words.why(e.error)) for e in others[:MOST_LINES]))
+        parts.append(_reasons((f"{_named(box, e.device)} {e.point}", words.why(e.error)) for e in others[:MOST_LINES]))
     more = max(0, len(away) - MOST_LINES) + max(0, len(others) - MOST_LINES)
     if more:
         parts.append(Text(f"  {words('and more')} {more}"))
     return Group(*parts)
+
+
+def _named(box: BoxStatus, device: str) -> str:
+    name = box.names.get(device)
+    return f"{device} {_said(name)}" if name else device
 
 
 def _reasons(lines: Iterable[tuple[str, str]]) -> Table:

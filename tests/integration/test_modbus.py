@@ -22,6 +22,7 @@ from simulators.bus import Fault
 from simulators.log import Answer, Write
 from simulators.modbus.pdu import GATEWAY_SILENT, ModbusException
 from tests.support.modbus import LATER_NS, QUICK, Collected, detector, door, modbus_rig
+from tests.support.waiting import eventually
 
 S = 1_000_000_000
 
@@ -88,6 +89,23 @@ async def test_row_1_what_the_unit_does_answer_is_kept() -> None:
         assert 1 <= seen()["temperature", False] <= 10
         unit.read = answered
         await rig.collected.value("smoke-1-0", "temperature", 0)
+
+
+async def test_a_dead_line_says_that_nothing_is_heard_and_why_the_wait_was_so_short() -> None:
+    async with modbus_rig([door(1)], timeout_s=0.2) as rig:
+        await rig.collected.value("door-1", "contact", 0)
+        assert rig.driver.counts().is_heard
+        heard_ns = rig.driver.counts().last_answer_ns
+        rig.server.fail(1, Fault(kind="silent"))
+        await eventually(lambda: not rig.driver.counts().is_heard)
+        counts = rig.driver.counts()
+        assert counts.connected
+        assert counts.last_answer_ns - heard_ns < counts.last_poll_ns - heard_ns
+        await eventually(
+            lambda: any("the wait is shortened from 0.2 s" in s.error for s in rig.collected.samples if s.raw is None)
+        )
+        rig.server.fail(1, None)
+        await eventually(lambda: rig.driver.counts().is_heard)
 
 
 def _gateway_silence() -> Exception:

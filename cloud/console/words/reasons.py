@@ -39,7 +39,10 @@ REASONS: tuple[tuple[str, str], ...] = (
         N_("%(point)s did not become “%(state)s” within %(seconds)s s", "reason"),
     ),
     (r"it shows (?P<shown>\S+)", N_("it shows “%(shown)s”", "reason")),
-    (r"no answer within (?P<seconds>[\d.]+) s", N_("the device did not answer within %(seconds)s s", "reason")),
+    (
+        r"no answer within (?P<seconds>[\d.]+) s(?: \(the wait is .*\))?",
+        N_("the device did not answer within %(seconds)s s", "reason"),
+    ),
     (
         r"gateway has no path|gateway got no answer from the unit",
         N_("the device did not answer", "reason"),

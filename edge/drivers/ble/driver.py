@@ -77,6 +77,7 @@ class BleDriver:
         self._any_heard_ns = now_ns
         self._foreign = 0
         self._silences = self._samples = self._skipped = self._reconnects = self._last_poll_ns = 0
+        self._last_answer_ns = self._unanswered = 0
 
     # --- what it counts ---------------------------------------------------------------------------------------------
 
@@ -103,6 +104,9 @@ class BleDriver:
             latency_sum_s=visits.latency_sum_s,
             latency_p99_s=visits.latencies.p99_s,
             last_poll_ns=self._last_poll_ns,
+            last_answer_ns=self._last_answer_ns,
+            unanswered=self._unanswered,
+            why="" if visits.radio is not None else visits.why_lost,
         )
 
     @property
@@ -198,6 +202,8 @@ class BleDriver:
             self._waiting.popleft()
             self._skipped += 1
         self._last_poll_ns = samples[-1].mono_ns
+        if samples[-1].raw is not None:
+            self._last_answer_ns, self._unanswered = self._last_poll_ns, 0
         self._news.set()
 
     # --- advertisements ---------------------------------------------------------------------------------------------
@@ -209,6 +215,7 @@ class BleDriver:
         if sensor is None:
             self._foreign += 1
             return
+        self._last_answer_ns, self._unanswered = now_ns, 0
         properties = said.platform_data[1]
         about = tuple(
             properties.get(name) for name in ("Connected", "ServicesResolved", "Paired", "Trusted", "Blocked")
@@ -237,6 +244,7 @@ class BleDriver:
                 failed = sensor.watch(now_ns, because)
                 if failed:
                     self._silences += 1
+                    self._unanswered += 1
                     self._put(failed)
             has_event = [sensor for sensor in self._sensors.values() if sensor.has_event]
             if has_event or now_ns - saved_ns > self._timing.save_s * S:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 
 import structlog
@@ -56,6 +57,10 @@ class ModbusDriver:
         """The devices are those of this bus."""
         self.bus_id = bus.id
         self.polls = self.failures = self.samples = self.answers = self.reconnects = self.last_poll_ns = 0
+        self.last_answer_ns = self.unanswered = 0
+        self.why = ""
+        self._is_tried = asyncio.Event()
+        """Whether it was tried to connect."""
         self.latency_sum_s = 0.0
         self._latencies = Latencies()
         self._bus, self._timing, self._consume = bus, timing, consume
@@ -115,6 +120,9 @@ class ModbusDriver:
             latency_sum_s=self.latency_sum_s,
             latency_p99_s=self._latencies.p99_s,
             last_poll_ns=self.last_poll_ns,
+            last_answer_ns=self.last_answer_ns,
+            unanswered=self.unanswered,
+            why=self.why,
         )
 
     async def run(self) -> None:
@@ -139,12 +147,17 @@ class ModbusDriver:
     async def _serve_connection(self) -> None:
         """Connects and serves; returns when the connection is lost or could not be had."""
         try:
-            await self._wire.connect(self._bus.timeout_s)
+            try:
+                await self._wire.connect(self._bus.timeout_s)
+            finally:
+                self._is_tried.set()
+            self.why = ""
             await self._serve()
         except Disconnected as e:
             if not self._is_lost:
                 log.warning("bus lost; trying again for ever", bus=self.bus_id, why=str(e))
             self._is_lost = True
+            self.why = str(e)
             self._wire.close()
             self._refuse_orders(str(e))
             now_ns, why = mono_ns(), str(e)
@@ -158,6 +171,9 @@ class ModbusDriver:
 
     async def _order(self, what: Planned | Write) -> list[Sample]:
         """Has the bus's owner ask or write next. Raises what the wire raises."""
+        if not self._is_tried.is_set():  # an order of the box's first moment: what was held is held on
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_tried.wait(), self._bus.timeout_s)
         if not self._wire.connected:
             raise Disconnected(f"no connection to {self._bus.endpoint}", sent=False)
         if len(self._orders) >= MAX_ORDERS:
@@ -234,6 +250,7 @@ class ModbusDriver:
         except (Retryable, Permanent) as e:
             if isinstance(e, Silent):
                 self._mute.add(what.question.unit)
+                e = self._explained(e, timeout_s)
             _settle(order, e)
             return
         except Exception:
@@ -320,14 +337,23 @@ class ModbusDriver:
         except Unreachable as e:
             return e
         except Silent as e:
-            return e if timeout_s == full_s else GivenUp("its answer was waited for no longer: a command came")
+            if timeout_s != full_s:
+                return GivenUp("its answer was waited for no longer: a command came")
+            return self._explained(e, timeout_s)
         except (Retryable, Permanent) as e:
             return e
         finally:
             self._polled = None
 
+    def _explained(self, error: Silent, waited_s: float) -> Silent:
+        """A silence that was waited for more briefly than the site file says, with the reason."""
+        if isinstance(error, Unreachable) or waited_s >= self._bus.timeout_s:
+            return error
+        return Silent(f"{error} (the wait is shortened from {self._bus.timeout_s:g} s for what is silent or was quick)")
+
     def _note_silence(self, now_ns: int) -> None:
         """Raises Disconnected when nobody at all answers for long: a converter may hang with its connection open."""
+        self.unanswered += 1
         since_ns = self._unheard_since_ns = self._unheard_since_ns or now_ns
         if now_ns - since_ns > self._timing.unheard_s * S:
             self._unheard_since_ns = 0
@@ -339,8 +365,9 @@ class ModbusDriver:
         return [planned(part, self._bus.line) for part in parts] if len(parts) > 1 else [read]
 
     def _note_answer(self, poll: Poll, read: Planned, latency_ns: int) -> None:
-        self._schedule.answered(poll, max(0.0, latency_ns / S - read.wire_s), mono_ns())
-        self._reconnect_failures = self._unheard_since_ns = 0
+        self.last_answer_ns = now_ns = mono_ns()
+        self._schedule.answered(poll, max(0.0, latency_ns / S - read.wire_s), now_ns)
+        self._reconnect_failures = self._unheard_since_ns = self.unanswered = 0
         self.answers += 1
         self._mute.discard(poll.unit)
         self.latency_sum_s += latency_ns / S

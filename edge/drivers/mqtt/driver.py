@@ -52,6 +52,8 @@ class MqttDriver:
         self.bus_id = bus.id
         self.client_id = bus.client_id or client_id_of(bus.id)
         self.losses = self.samples = self.reconnects = self.last_poll_ns = 0
+        self._unanswered = 0
+        self._why = ""
         self._bus, self._timing, self._consume = bus, timing, consume
         self._devices = {device.device.id: device for device in devices}
         self._plan = Plan(devices, self.client_id)
@@ -82,6 +84,9 @@ class MqttDriver:
             reconnects=self.reconnects,
             answers=reader.messages - reader.malformed,
             last_poll_ns=self.last_poll_ns,
+            last_answer_ns=self.last_poll_ns,
+            unanswered=self._unanswered,
+            why=self._why,
         )
 
     async def run(self) -> None:
@@ -139,7 +144,7 @@ class MqttDriver:
             self._session = None
             if not self._is_lost:
                 log.warning("bus lost; trying again for ever", bus=self.bus_id, broker=self._bus.endpoint, why=str(e))
-            self._is_lost = True
+            self._is_lost, self._why = True, str(e)
             while await self._take(self._inbox.take(AT_ONCE)):
                 pass
             self._lives.forget_words()
@@ -148,6 +153,7 @@ class MqttDriver:
 
     def _note_connected(self) -> None:
         self._settle_ns = mono_ns() + round(self._timing.settle_s * S)
+        self._why = ""
         if self._is_lost:
             self._is_lost = False
             log.info("bus is back", bus=self.bus_id)
@@ -228,6 +234,7 @@ class MqttDriver:
         for device, word in self._lives.watch(now_ns):
             if word == OFFLINE:
                 self.losses += 1
+                self._unanswered += 1
                 silent_s = self._devices[device].silent_after_s
                 samples.extend(self._failed([device], f"no message for {silent_s:g} s", now_ns))
             samples.append(Sample(device, "link", word, now_ns))
@@ -237,7 +244,7 @@ class MqttDriver:
         """What some messages bring, handed on in their order; whether there were any."""
         samples: list[Sample] = []
         for message in messages:
-            self.last_poll_ns = message.mono_ns
+            self.last_poll_ns, self._unanswered = message.mono_ns, 0
             samples.extend(self._reader.read(message))
         await self._hand_on(samples)
         self._commands.see(samples)

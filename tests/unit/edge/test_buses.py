@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from contract.clock import mono_ns
 from contract.messages import CommandStatus, Outcome
 from contract.profile import Args, load_profiles, shipped_profiles
 from contract.site import AnyBus, ModbusDevice, ModbusTcpBus, Resolved, ResolvedDevice
@@ -66,6 +67,21 @@ async def test_a_driver_that_fails_is_made_anew_and_takes_no_other_with_it(monke
         assert make.made["b"][0].is_running
         assert buses.restarts == {"a": 1, "b": 0}
     assert not make.made["a"][1].is_running
+
+
+async def test_an_order_of_the_first_moment_waits_for_its_bus() -> None:
+    make, (a, a_devices) = Maker(), bus("a", 1)
+    async with Buses(make) as buses:
+        order = asyncio.create_task(buses.executor_of("a-1").execute("a-1", "release", {}, mono_ns() + 10 * 10**9))
+        await asyncio.sleep(0)
+        assert not order.done(), "what a fire held released is held on, not failed"
+        buses.start([a], a_devices)
+        assert await order == Outcome(CommandStatus.EXECUTED, "a")
+        other = await buses.executor_of("none-1").execute("none-1", "release", {}, mono_ns() + 10 * 10**9)
+        assert other.status == CommandStatus.FAILED, "later it is told at once"
+    async with Buses(make) as buses:
+        late = await buses.executor_of("a-1").execute("a-1", "release", {}, mono_ns())
+        assert late.status == CommandStatus.FAILED
 
 
 async def test_a_driver_that_cannot_be_made_stops_no_other_and_is_tried_again(monkeypatch) -> None:

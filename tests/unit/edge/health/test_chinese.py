@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.drivers.modbus.errors import EXCEPTIONS, refusal
-from edge.drivers.modbus.port import _reason
+from edge.drivers.ble.adapter import Adapter, Lost
+from edge.drivers.modbus.errors import EXCEPTIONS, Disconnected, refusal
+from edge.drivers.modbus.port import SerialPort, _reason
 from edge.health.chinese import in_both, in_chinese
 from edge.reload import MISTAKES
 
@@ -28,6 +29,8 @@ def test_what_a_port_says_is_known(number: int) -> None:
     ("said", "chinese"),
     [
         ("no answer within 0.05 s", "0.05 秒内无应答"),
+        ("no answer within 0.05 s (the wait is shortened from 0.5 s for what is silent or was quick)",
+         "0.05 秒内无应答（对无应答或一向应答快的单元，等待时间由 0.5 秒缩短）"),
         ("another box speaks under this box's identity (or this disk was restored): enrol one of them anew",
          "另有一台网关在用本机的身份（或本机磁盘是恢复的）：请让其中一台重新接入"),
         ("no connection to 10.0.0.9:502: [Errno 111] Connection refused", "连不上 10.0.0.9:502：对方拒绝连接"),
@@ -51,6 +54,17 @@ def test_what_a_port_says_is_known(number: int) -> None:
 )  # fmt: skip
 def test_a_sentence_keeps_its_numbers_and_its_reason(said: str, chinese: str) -> None:
     assert in_chinese(said) == chinese
+
+
+async def test_what_the_commonest_faults_really_say_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Disconnected) as port:
+        await SerialPort("/dev/ttyNone9", 9600, "none", 1).open(lambda _: None, lambda _: None, 0.1)
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus")
+    with pytest.raises(Lost) as radio:
+        async with Adapter("hci0"):
+            pass
+    assert in_chinese(str(port.value)) == "/dev/ttyNone9 打不开：没有这个串口，转换器插好了吗？"
+    assert in_chinese(str(radio.value)).startswith("系统 D-Bus 不可用：没有这个文件")
 
 
 @pytest.mark.parametrize("said", ["", "something new", "no answer", r"\1 odd"])

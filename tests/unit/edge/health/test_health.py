@@ -3,6 +3,7 @@
 import re
 
 import aiohttp
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -11,9 +12,12 @@ from contract.kinds import Lane
 from contract.messages import Quality, Reading, Sample
 from edge.counts import BusCounts
 from edge.health import BoxStatus, PointError, Tally, Wear, serve_health
+from edge.health.links import links_of
 from edge.health.page import render_page
 from edge.health.server import parse_listen
 from edge.seams import StreamStatus, UplinkStatus
+from edge.zones import ActView, Doubt, Phase
+from tests.unit.edge.guard.views import trigger, zone
 
 S = 1_000_000_000
 
@@ -27,7 +31,7 @@ def status(**changes) -> BoxStatus:
         "uplink": UplinkStatus(connected=True, since_ns=40 * S, sent_blocks=7), "streams": dict.fromkeys(Lane, stream),
         "buses": [
             BusCounts(bus="bus", connected=True, silent_units=1, polls=50, failures=2, skipped=1, reconnects=1,
-                      answers=48, latency_sum_s=0.5, last_poll_ns=99 * S),
+                      answers=48, latency_sum_s=0.5, last_poll_ns=99 * S, last_answer_ns=98 * S),
             BusCounts(bus="other"),
         ],
         "samples": 100, "ignored": 4, "errors": [],
@@ -135,6 +139,65 @@ def test_points_that_cannot_be_read_stand_on_the_page_and_offline_devices_with_t
     assert "c smoke" not in page, "its link says it"
     many = render_page(status(errors=[PointError("a", f"point-{i}", "no") for i in range(50)]))
     assert "and 30 个 more" in many
+
+
+def test_an_open_port_alone_is_no_sign_of_life_on_the_page():
+    dead = BusCounts(bus="line-1", connected=True, silent_units=1, polls=16, failures=16, unanswered=16,
+                     last_poll_ns=99 * S)  # fmt: skip
+    page = render_page(status(buses=[dead]))
+    assert "good" not in page.partition("line-1")[2].partition("</tr>")[0]
+    assert "已连接，但无应答 connected, but nothing is heard · 尚无应答 nothing heard yet" in page
+    again = msgspec.structs.replace(dead, answers=1, last_answer_ns=70 * S, unanswered=3)
+    assert "最近应答 last heard 30 s 前 ago" in render_page(status(buses=[again]))
+    gone = BusCounts(bus="radio", why="the system's D-Bus cannot be used: [Errno 2] No such file or directory")
+    assert "系统 D-Bus 不可用" in render_page(status(buses=[gone]))
+
+
+def test_a_line_is_heard_while_its_silent_units_alone_do_not_answer():
+    heard = BusCounts(bus="b", connected=True, last_answer_ns=1)
+    for silent, unanswered, is_heard in ((0, 2, True), (0, 3, False), (5, 5, True), (5, 6, False)):
+        assert msgspec.structs.replace(heard, silent_units=silent, unanswered=unanswered).is_heard is is_heard
+    assert BusCounts(bus="b", connected=True).is_heard, "it had no time yet"
+    assert not BusCounts(bus="b", connected=True, unanswered=1).is_heard, "never an answer"
+    assert not BusCounts(bus="b", last_answer_ns=1).is_heard
+
+
+def test_what_was_on_line_when_its_radio_went_is_not_called_on_line_any_more():
+    tally = Tally(["ble-1", "ble-2", "door"])
+    tally.count((), [reading("ble-1", "link", "online"), reading("door", "link", "online")])
+    bus_of = {"ble-1": "radio", "ble-2": "radio", "door": "line"}
+    radio, line = BusCounts(bus="radio", connected=True), BusCounts(bus="line", connected=True)
+    assert links_of(tally, [radio, line], bus_of).online == ["ble-1", "door"]
+    why = "there is no Bluetooth adapter hci0; is it plugged in? `bluetoothctl list` shows all"
+    links = links_of(tally, [BusCounts(bus="radio", why=why), line], bus_of)
+    assert (links.online, links.offline, links.unknown) == (["door"], [], ["ble-2", "ble-1"])
+    assert links.errors == [PointError("ble-1", "link", f"its bus is lost: {why}")]
+    page = render_page(status(online=links.online, unknown=links.unknown, errors=links.errors))
+    assert "ble-1: 总线断开：没有蓝牙适配器 hci0" in page
+
+
+def test_devices_that_go_off_line_with_their_bus_are_logged_with_its_reason(capsys):
+    tally = Tally(["a"], because=lambda device: f"the radio of {device} is gone")
+    tally.count((), [reading("a", "link", "online")])
+    tally.count((), [reading("a", "link", "offline")])
+    assert "the radio of a is gone" in capsys.readouterr().out
+
+
+BURNING = zone("b3", "3号楼", Phase.CONFIRMED, hazards=["fire"], triggers=[trigger("7层烟感", alarm=True)], acts=[
+    ActView("fire", "door-1", "单元门", "release", "executed", 1, "", 1, is_held=True),
+    ActView("fire", "siren", "声光", "sound", "failed", 2, "no answer", 1),
+])  # fmt: skip
+BLINDED = zone("b4", "4号楼", blind_for=["fire"], triggers=[trigger("1层烟感", doubt=Doubt.OFFLINE)])
+
+
+def test_a_confirmed_fire_and_a_blind_zone_stand_first_on_the_page_with_what_is_held():
+    page = render_page(status(zones=[BLINDED, zone("b5", "5号楼"), BURNING]))
+    assert "火警 已确认报警，尚未复位 · fire confirmed, not reset" in page
+    assert "释放门 单元门 (door-1)：已执行，保持中 · release 单元门 (door-1): done, held" in page
+    assert "声光 声光 (siren)：失败，重试中" in page
+    assert "监视盲区：火警现在无法确认，请派人巡查。不计入：1层烟感 (id-1层烟感) 离线" in page
+    assert page.index("3号楼 (b3)") < page.index("4号楼 (b4)") < page.index("云端 cloud")
+    assert "正常 quiet" in page
 
 
 def sample(device, point, raw, at=1, error=""):

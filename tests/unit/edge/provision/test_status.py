@@ -7,10 +7,11 @@ from rich.console import Console
 
 from contract.errors import AnjuError
 from contract.kinds import Lane
+from edge.counts import BusCounts
 from edge.health import PointError, serve_health
 from edge.provision.status import Words, fetch_status, render_status
 from edge.seams import StreamStatus, UplinkStatus
-from tests.unit.edge.health.test_health import S, status
+from tests.unit.edge.health.test_health import BLINDED, BURNING, S, status
 
 
 def shown(words: Words, width: int = 80, **changes) -> str:
@@ -52,6 +53,36 @@ def test_reasons_are_in_chinese_where_they_are_known() -> None:
     assert "a fault  something new" in text
     assert "站点文件有误" in text
     assert "\n  d  nothing heard yet" in shown(EN, unknown=["d"])
+
+
+def test_a_line_on_which_nothing_answers_has_no_tick() -> None:
+    dead = BusCounts(bus="line-1", connected=True, silent_units=1, polls=16, failures=16, unanswered=16,
+                     last_poll_ns=99 * S)  # fmt: skip
+    (row,) = [line for line in shown(EN, width=140, buses=[dead]).splitlines() if line.startswith("line-1")]
+    assert "⚠ connected, nothing heard" in row
+    assert "✓" not in row
+    assert row.split("–")[-1].strip() == "", "no last answer either"
+    assert "⚠ 已连接，无应答" in shown(ZH, width=140, buses=[dead])
+
+
+def test_why_a_bus_is_not_there_is_in_the_language_of_the_terminal() -> None:
+    lost = BusCounts(
+        bus="line-1", why="/dev/ttyUSB7 cannot be opened: there is no such port; is the adapter plugged in?"
+    )
+    assert "⚠ line-1: /dev/ttyUSB7 打不开：没有这个串口，转换器插好了吗？" in shown(ZH, width=120, buses=[lost])
+
+
+def test_a_confirmed_fire_what_is_held_and_a_blind_zone_stand_out() -> None:
+    zones = [BLINDED, BURNING]
+    assert "⚠ fire confirmed, not reset" in shown(EN, width=160, zones=zones)
+    assert "release 单元门 (door-1): done, held" in shown(EN, width=160, zones=zones)
+    assert "⚠ blind: no fire here would be confirmed; watch it by other means" in shown(EN, width=160, zones=zones)
+    assert "⚠ 火警 已确认报警，尚未复位" in shown(ZH, width=160, zones=zones)
+    assert "3号楼 (b3)" in shown(ZH, width=160, zones=zones)
+
+
+def test_devices_have_their_names_beside_their_ids() -> None:
+    assert "c 7层烟感" in shown(EN, names={"c": "7层烟感"})
 
 
 def test_many_lines_are_cut_and_counted() -> None:
