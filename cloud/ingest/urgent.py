@@ -189,8 +189,10 @@ class UrgentWriter:
                 )
                 self._topics.add(f"device:{device.device}")
             case InventoryRecord():
-                await streams.put_inventory(self._connection, self._gateway, self._estate, record)
+                gone = await streams.put_inventory(self._connection, self._gateway, self._estate, record)
                 await self._load_sources()
+                if gone:
+                    self._topics |= {f"alarms:{self._estate}", *(f"device:{device}" for device in gone)}
                 self._topics.add(f"devices:{self._estate}")
             case ClockRecord():
                 await streams.set_clock(self._connection, self._gateway, record)

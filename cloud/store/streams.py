@@ -110,8 +110,11 @@ async def set_clock(connection: Connection, gateway: UUID, record: ClockRecord) 
     )
 
 
-async def put_inventory(connection: Connection, gateway: UUID, estate: int, record: InventoryRecord) -> None:
-    """The box's devices and series as it says they are; devices it no longer names become inactive."""
+async def put_inventory(connection: Connection, gateway: UUID, estate: int, record: InventoryRecord) -> set[int]:
+    """The box's devices and series as it says they are; devices it no longer names become inactive.
+
+    Returns those of them whose alarms ended with that.
+    """
     d = record.devices
     devices = await connection.fetch(
         _SQL["put_devices"], gateway, estate,
@@ -128,6 +131,8 @@ async def put_inventory(connection: Connection, gateway: UUID, estate: int, reco
     series = {(row["device"], row["point"]): row["id"] for row in rows}
     order = [series[ids[x.device], x.point] if x.lane is Lane.BULK else 0 for x in s]
     await connection.execute(_SQL["put_inventory"], gateway, record.inventory_id, order)
+    await connection.execute(_SQL["forget_gone"], gateway)
+    return {row["device"] for row in await connection.fetch(_SQL["end_gone"], gateway)}
 
 
 async def sources(connection: Connection, gateway: UUID) -> list[Source]:

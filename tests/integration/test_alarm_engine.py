@@ -19,6 +19,7 @@ from cloud.alarms.rules.stored import InForce
 from cloud.store import Connection, gateways, migrate, people, rules
 from cloud.store import Database as Store
 from cloud.store.alarms import Hold, Moved, Subject
+from cloud.store.due import keep_up
 from contract.columns import Row
 from contract.errors import Retryable
 from contract.kinds import Lane
@@ -28,6 +29,7 @@ from tests.support.alarm_cloud import Cloud, lock, mono, smoky
 from tests.support.alarm_rules import book_of, forced_rule, heat_rule, lock_rule, smoke_rule
 from tests.support.blocks import body, inventory, position
 from tests.support.servers import Database
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -367,3 +369,48 @@ WITH a AS (
 INSERT INTO alarm (rule, series, device, estate, priority, state, value, raised_at)
 SELECT 'smoke', s.id, d.id, d.estate, 'critical', 'UNACK', 'smoke', now() - INTERVAL '1 day' FROM s, d
 """
+
+
+async def test_an_alarm_of_a_device_that_the_box_names_no_more_ends(estate: Estate) -> None:
+    cloud = await Cloud(estate, smoke_rule(), smoke_rule("slow", on_delay_s=60.0)).begin()
+    await cloud.send(smoky("smoke"), smoky("smoke", device="smoke-1"))
+    await cloud.send(inventory(detectors=1))
+    alarms = {(alarm.rule, alarm.device_name) for alarm in await cloud.active()}
+    assert alarms == {("smoke", "烟感0")}
+    assert await cloud.remembered() == 2
+    assert ("device removed",) in await estate.rows("SELECT event FROM alarm_transition")
+
+
+async def test_lessons_20_a_restart_ends_no_shelf(estate: Estate) -> None:
+    before = await Cloud(estate, lock_rule()).begin()
+    await before.send(lock("unlocked"))
+    alarm = (await before.the()).id
+    await before.act("shelve", alarm, before.after(600), "locksmith")
+    after = Cloud(estate, lock_rule())  # a new process knows what the database knows
+    after.now = before.now
+    await after.wait(599)
+    assert ((await after.the()).state, after.told) == ("SHLVD", [])
+    await after.wait(2)
+    assert ((await after.the()).state, after.told) == ("UNACK", [alarm])
+
+
+async def test_who_keeps_up_goes_on_after_the_database_was_away_and_after_mistakes(estate: Estate) -> None:
+    came: list[int] = []
+
+    async def due(connection: Connection, limit: int) -> int:
+        came.append(limit)
+        if len(came) == 1:
+            raise Retryable("away")
+        if len(came) == 2:
+            raise ZeroDivisionError
+        return 1 if len(came) < 5 else 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cloud.store.due._AGAIN_S", 0.01)
+        patch.setattr("cloud.store.due._BROKEN_S", 0.01)
+        task = asyncio.create_task(keep_up(due, estate.store, "test", at_once=7, every_s=0.01))
+        await eventually(lambda: len(came) >= 7 or task.done())
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert set(came) == {7}

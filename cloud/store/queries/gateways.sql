@@ -94,7 +94,7 @@ UPDATE alarm SET gateway = $2 WHERE gateway = $1 AND device IS NOT NULL
 
 -- name: pass_conditions_on
 -- So is what rules remember of their points.
-UPDATE condition SET gateway = $2 WHERE gateway = $1 AND source LIKE 'series:%'
+UPDATE condition SET gateway = $2 WHERE gateway = $1 AND source LIKE ANY(ARRAY['series:%', 'device:%'])
 
 -- name: estate
 -- The estate of a box that is not revoked, and whether it has reported devices.

@@ -88,6 +88,28 @@ WITH named AS (
 )
 SELECT id, device, point FROM known UNION ALL SELECT id, device, point FROM added
 
+-- name: forget_gone
+-- Rules remember nothing of devices that a box names no more.
+DELETE FROM condition WHERE gateway = $1 AND source IN (
+    SELECT 'series:' || series.id FROM device JOIN series ON series.device = device.id WHERE device.gateway = $1 AND NOT active
+) OR gateway = $1 AND source LIKE 'device:%' AND EXISTS (
+    SELECT FROM device WHERE device.gateway = $1 AND NOT active AND condition.source LIKE 'device:' || device.id || '/%'
+)
+
+-- name: end_gone
+-- Nobody could ever clear their alarms, so these end.
+WITH was AS (
+    SELECT alarm.id, alarm.state, alarm.device FROM alarm JOIN device ON device.id = alarm.device
+    WHERE device.gateway = $1 AND NOT device.active AND alarm.state <> 'NORM' ORDER BY alarm.id FOR UPDATE OF alarm
+), moved AS (
+    UPDATE alarm SET state = 'NORM', holds = false, changed_at = clock_timestamp(), ended_at = clock_timestamp(),
+        hold_until = NULL, warn_at = NULL, clears_at = NULL FROM was WHERE alarm.id = was.id
+), kept AS (
+    INSERT INTO alarm_transition (alarm, at, from_state, to_state, event, who, why)
+    SELECT id, clock_timestamp(), state, 'NORM', 'device removed', 'system', 'the gateway names this device no more' FROM was
+)
+SELECT DISTINCT device FROM was
+
 -- name: sources
 -- What state records and events refer to: the series and devices of a box, by the names it gives them.
 SELECT device.id AS device, device.key, device.kind, device.estate, series.id AS series, series.point
