@@ -77,7 +77,7 @@ class Windows:
         now = now or await windows.time(connection)
         begins = max(from_at, now) if from_at else now
         why = storable(why.strip(), 500)
-        if problem := _problem(kind, scope, estates, why, begins, until_at, now):
+        if problem := problem_of(kind, scope, estates, why, begins, until_at, now):
             raise WindowRefusedError(problem)
         if await windows.count_open(connection, scope.estate) >= MOST_OPEN:
             raise WindowRefusedError(f"there are {MOST_OPEN} windows in this estate already: end those that are done")
@@ -174,7 +174,7 @@ def _note(over: Covering) -> str:
     )
 
 
-def _problem(
+def problem_of(
     kind: Kind, scope: Scope, estates: Sequence[int], why: str, from_at: datetime, until_at: datetime, now: datetime
 ) -> str:
     """What is wrong with a window, and what to do about it; empty where nothing is."""

@@ -1,140 +1,38 @@
-"""Few alarms of many: confirmation, windows, drills, floods and figures over every tier of the store."""
+"""Few alarms of many: confirmation, windows, drills, silent boxes, floods and figures over the real store."""
 
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from cloud.alarms import flood
-from cloud.alarms.engine import Observation
-from cloud.alarms.fewer import Fewer
-from cloud.alarms.kpis import kpis_of
+from cloud.alarms.report import report
 from cloud.alarms.rules import RuleBook
 from cloud.alarms.windows import By, NoSuchWindowError, WindowRefusedError
-from cloud.store import floods, gateways, kpis, people, windows
-from cloud.store.changes import Change
+from cloud.store import Database as Store
+from cloud.store import floods, people, windows
 from cloud.store.windows import Scope
-from contract.kinds import Lane
-from tests.contract.conftest import Estate
-from tests.support.blocks import Chain, body, inventory
+from tests.contract.conftest import Estate, make_estate
+from tests.support.desk import NOW, Desk
+from tests.support.servers import Database
 
 MINUTE = timedelta(minutes=1)
-NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
-
-
-class Desk:
-    """An estate with its stages joined, a clock of its own, and what people were told."""
-
-    def __init__(self, estate: Estate) -> None:
-        self.estate = estate
-        self.now = NOW
-        self.told: list[UUID] = []
-        self.ending: list[str] = []
-        self.fewer = Fewer(estate.store, estate.engine, self._ends_soon)
-        estate.engine.announce = self._announce
-
-    async def _announce(self, _, alarms) -> None:
-        self.told += alarms
-
-    async def _ends_soon(self, _, ending) -> None:
-        self.ending += [window.kind for window in ending]
-
-    async def box(self, name: str, detectors: int, unit: str = "2") -> "Box":
-        """A box with smoke detectors in unit `unit` of building 3."""
-        async with self.estate.store.transaction() as connection:
-            gateway = await gateways.put_gateway(connection, self.estate.area, name.encode().ljust(32), name, "0.1.0")
-        urgent = Chain(Lane.URGENT)
-        said = urgent.urgent(inventory(detectors))
-        await self.estate.ingest.take(gateway, self.estate.area, urgent.stream, body(said))
-        async with self.estate.store.transaction() as connection:
-            await connection.execute("UPDATE device SET unit = $2 WHERE gateway = $1", gateway, unit)
-            seen = "UPDATE gateway SET seen_at = $1, enrolled_at = $1 WHERE id = $2"
-            await connection.execute(seen, self.now, gateway)
-            await connection.execute("DELETE FROM gateway WHERE id = $1", self.estate.gateway)  # it never says anything
-        rows = await self.estate.rows(
-            "SELECT key, point, series.id, device FROM series JOIN device ON device.id = device WHERE gateway = $1",
-            gateway,
-        )
-        return Box(self, gateway, {(key, point): (series, device) for key, point, series, device in rows})
-
-    async def alarms(self, *columns: str) -> list[tuple]:
-        """The active ones."""
-        asked = ", ".join(columns)
-        return await self.estate.rows(f"SELECT {asked} FROM alarm WHERE state <> 'NORM' ORDER BY rule, state DESC")
-
-    async def open(self, kind: str, lasts: timedelta, why: str = "换线", **where: object) -> UUID:
-        async with self.estate.store.transaction() as connection:
-            return await self.fewer.windows.open(
-                connection, kind, Scope(estate=self.estate.area, **where), [self.estate.area],
-                By(self.estate.person, "王芳"), why, self.now + lasts, now=self.now,
-            )  # fmt: skip
-
-    async def sweep(self, after: timedelta = timedelta()) -> None:
-        self.now += after
-        assert await self.fewer.sweep.sweep(self.now)
-
-    def watch(self) -> list[Observation]:
-        """What the engine is shown from now on."""
-        heard: list[Observation] = []
-        observe = self.estate.engine.observe
-
-        async def watched(connection, observations, **when):
-            heard.extend(observations)
-            return await observe(connection, observations, **when)
-
-        self.estate.engine.observe = watched
-        return heard
-
-    async def due(self, after: timedelta = timedelta()) -> frozenset[str]:
-        self.now += after
-        async with self.estate.store.transaction() as connection:
-            return (await self.fewer.windows.due(connection, 100, self.now)).topics
-
-
-class Box:
-    """A box whose devices' states change."""
-
-    def __init__(self, desk: Desk, gateway: UUID, series: dict[tuple[str, str], tuple[int, int]]) -> None:
-        self.desk, self.gateway, self.series = desk, gateway, series
-
-    async def beat(self, blocks: int = 0, off_s: float | None = None) -> None:
-        async with self.desk.estate.store.transaction() as connection:
-            await connection.execute(
-                "UPDATE gateway SET seen_at = $1, urgent_backlog = 0, bulk_backlog = $2 WHERE id = $3",
-                self.desk.now, blocks, self.gateway,
-            )  # fmt: skip
-            if off_s is not None:
-                self.desk.now += timedelta(milliseconds=1)
-                report = {"machine_clock_off_ns": round(off_s * 1e9)}
-                await connection.execute(
-                    "INSERT INTO gateway_report VALUES ($1, $2, $3)"
-                    " ON CONFLICT (gateway) DO UPDATE SET at = EXCLUDED.at, report = EXCLUDED.report",
-                    self.gateway, self.desk.now, report,
-                )  # fmt: skip
-
-    async def says(self, device: str, point: str, word: str | None) -> None:
-        await self.desk_says([(device, point, word)])
-
-    async def desk_says(self, said: list[tuple[str, str, str | None]]) -> None:
-        async with self.desk.estate.store.transaction() as connection:
-            await connection.execute("UPDATE gateway SET seen_at = $1 WHERE id = $2", self.desk.now, self.gateway)
-            await self.desk.fewer.evaluate(connection, [self.change(*one) for one in said], now=self.desk.now)
-
-    def change(self, device: str, point: str, word: str | None) -> Change:
-        series, number = self.series[device, point]
-        kind = "door" if device.startswith("door") else "smoke_detector"
-        return Change(
-            series=series, device=number, gateway=self.gateway, estate=self.desk.estate.area, kind=kind, point=point,
-            state=word, quality=0, at=self.desk.now,
-        )  # fmt: skip
 
 
 @pytest.fixture
-def desk(estate: Estate) -> Desk:
+async def desk(database_plain: Database) -> AsyncIterator[Desk]:
+    """What differs between the tiers is no matter of these tests."""
+    async with Store.open(database_plain.url, 4) as store:
+        yield Desk(await make_estate(store))
+
+
+@pytest.fixture
+def desk_of_each_tier(estate: Estate) -> Desk:
     return Desk(estate)
 
 
-async def test_two_detectors_of_two_boxes_confirm_a_fire(desk: Desk) -> None:
+async def test_two_detectors_of_two_boxes_confirm_a_fire(desk_of_each_tier: Desk) -> None:
+    desk = desk_of_each_tier
     one, two = await desk.box("a", 2), await desk.box("b", 2)
     await one.says("smoke-0", "smoke", "smoke")
     assert [rule for (rule,) in await desk.alarms("rule")] == ["smoke"]
@@ -183,13 +81,14 @@ async def test_what_is_raised_in_a_window_is_out_of_service_until_its_end(desk: 
     assert "work here" in note
 
 
-async def test_a_window_covers_its_scope_only(desk: Desk) -> None:
+async def test_a_window_covers_its_scope_only(desk_of_each_tier: Desk) -> None:
+    desk = desk_of_each_tier
     box = await desk.box("a", 2)
     door, detector = box.series["door-0", "link"][1], box.series["smoke-0", "link"][1]
     await desk.open("maintenance", timedelta(hours=2), building="4")
     await desk.open("maintenance", timedelta(hours=2), devices=(door,))
     await desk.open("maintenance", timedelta(hours=2), gateway=box.gateway, bus="bus-2")
-    await box.desk_says([("smoke-0", "link", "offline"), ("door-0", "link", "offline")])
+    await box.says_all([("smoke-0", "link", "offline"), ("door-0", "link", "offline")])
     assert await desk.estate.rows("SELECT device, state FROM alarm ORDER BY device") == sorted(
         [(door, "OOSRV"), (detector, "UNACK")]
     )
@@ -212,7 +111,8 @@ async def test_a_window_ended_before_its_time_lets_go(desk: Desk) -> None:
     assert audited == [("open maintenance", "王芳"), ("end maintenance", "王芳")]
 
 
-async def test_windows_end_by_themselves_and_say_so_five_minutes_before(desk: Desk) -> None:  # LESSONS 19
+async def test_windows_end_by_themselves_and_say_so_five_minutes_before(desk_of_each_tier: Desk) -> None:  # LESSONS 19
+    desk = desk_of_each_tier
     await desk.open("drill", timedelta(hours=1), why="季度演练")
     await desk.open("maintenance", timedelta(hours=2))
     assert await desk.due(54 * MINUTE) == frozenset()
@@ -226,22 +126,11 @@ async def test_windows_end_by_themselves_and_say_so_five_minutes_before(desk: De
         assert [window.kind for window in await windows.over(connection, [desk.estate.area])] == ["drill"]
 
 
-REFUSED = [
-    ("drill", timedelta(hours=4, seconds=1), {}, "演练", "4 hours"),
-    ("maintenance", timedelta(days=7, seconds=1), {}, "换线", "7 days"),
-    ("maintenance", timedelta(0), {}, "换线", "over already"),
-    ("maintenance", MINUTE, {}, "  ", "say why"),
-    ("maintenance", MINUTE, {"unit": "1"}, "换线", "of a building"),
-    ("maintenance", MINUTE, {"devices": (999,)}, "换线", "not of this estate"),
-    ("maintenance", MINUTE, {"devices": ()}, "换线", "between 1 and 1,000"),
-    ("maintenance", MINUTE, {"bus": "bus-1"}, "换线", "of a gateway"),
-]
-
-
 async def test_what_cannot_be_a_window(desk: Desk) -> None:
-    for kind, lasts, where, why, says in REFUSED:
-        with pytest.raises(WindowRefusedError, match=says):
-            await desk.open(kind, lasts, why, **where)
+    with pytest.raises(WindowRefusedError, match="4 hours"):
+        await desk.open("drill", timedelta(hours=4, seconds=1))
+    with pytest.raises(WindowRefusedError, match="not of this estate"):
+        await desk.open("maintenance", MINUTE, devices=(999,))
     async with desk.estate.store.transaction() as connection:
         other = await people.put_area(connection, None, "estate", "东苑小区", "Asia/Shanghai")
         with pytest.raises(WindowRefusedError, match="no such estate"):
@@ -268,7 +157,8 @@ async def test_a_fire_in_a_drill_is_raised_and_marked(desk: Desk) -> None:
         assert len(await windows.in_drill(connection, desk.told)) == 3
 
 
-async def test_a_fire_that_outlasts_its_drill_is_a_fire(desk: Desk) -> None:
+async def test_a_fire_that_outlasts_its_drill_is_a_fire(desk_of_each_tier: Desk) -> None:
+    desk = desk_of_each_tier
     box = await desk.box("a", 2)
     await desk.open("drill", timedelta(hours=1))
     await box.says("smoke-0", "smoke", "smoke")
@@ -299,7 +189,8 @@ async def _alarms_at(desk: Desk, minutes: list[float], **columns: object) -> Non
             )  # fmt: skip
 
 
-async def test_a_flood_begins_above_ten_and_ends_below_five(desk: Desk) -> None:
+async def test_a_flood_begins_above_ten_and_ends_below_five(desk_of_each_tier: Desk) -> None:
+    desk = desk_of_each_tier
     box = await desk.box("a", 1)
     area = [desk.estate.area]
     await _alarms_at(desk, [n / 10 for n in range(10)], box=box)
@@ -384,7 +275,8 @@ async def test_a_box_that_is_revoked_is_not_silent_any_more(desk: Desk) -> None:
     assert await desk.estate.rows("SELECT * FROM box_told WHERE gateway = $1", box.gateway) == []
 
 
-async def test_rules_are_told_what_changes_of_a_box(desk: Desk) -> None:
+async def test_rules_are_told_what_changes_of_a_box(desk_of_each_tier: Desk) -> None:
+    desk = desk_of_each_tier
     box = await desk.box("a", 1)
     await desk.sweep()
     heard = desk.watch()
@@ -406,7 +298,8 @@ async def test_rules_are_told_what_changes_of_a_box(desk: Desk) -> None:
     assert await beats(0, 3.0) == [("backlog_blocks", 0.0), ("clock_offset_s", 3.0), ("silent", "heard")]
 
 
-async def test_figures_come_from_history(desk: Desk) -> None:
+async def test_figures_come_from_history(desk_of_each_tier: Desk) -> None:
+    desk = desk_of_each_tier
     box = await desk.box("a", 2)
     await box.says("smoke-0", "smoke", "smoke")
     ((alarm,),) = await desk.estate.rows("SELECT id FROM alarm")
@@ -423,11 +316,8 @@ async def test_figures_come_from_history(desk: Desk) -> None:
     await desk.open("maintenance", timedelta(hours=2))
     await box.says("smoke-1", "link", "offline")  # goes out of service at once: it came to nobody
     async with desk.estate.store.connect() as connection:
-        facts = await kpis.facts(connection, [desk.estate.area], NOW - MINUTE, NOW + timedelta(hours=1))
-        held = await kpis.holds(connection, [desk.estate.area], NOW - MINUTE, NOW + timedelta(hours=1))
-        found = kpis_of(facts, held, NOW - MINUTE, NOW + timedelta(hours=1))
-        names = await kpis.names(connection, [source.source for source in found.top])
+        found = await report(connection, [desk.estate.area], NOW - MINUTE, NOW + timedelta(hours=1))
     assert (found.annunciations, found.alarms) == (1, 1)
     assert (found.get("acknowledge_median_s").value, found.get("clear_median_s").value) == (60, 120)
     assert (found.get("labelled_false").value, found.get("out_of_service").value) == (1, 1)
-    assert list(names.values()) == ["西苑小区 3 2 烟感0 smoke"]
+    assert [source.name for source in found.top] == ["西苑小区 3 2 烟感0 smoke"]

@@ -29,7 +29,7 @@ from contract.records import DeviceEntry, InventoryRecord, Place, Record, Series
 from tests.support.blocks import Chain, body, clock
 from tests.support.servers import Database
 
-RUNS = int(os.environ.get("ANJU_DEAD_GATEWAY_RUNS", "4"))
+RUNS = int(os.environ.get("ANJU_DEAD_GATEWAY_RUNS", "3"))
 DEVICES, BUSES = 1000, 4
 SECOND = timedelta(seconds=1)
 BEAT = 20 * SECOND
