@@ -75,11 +75,11 @@ async def test_an_acknowledgement_that_nobody_answers_shows_it_and_is_sent_once(
         asked: list[object] = []
         thawed = asyncio.Event()
 
-        async def frozen(person, alarm_id):
+        async def frozen(person, alarm_id, act):
             asked.append(alarm_id)
             await thawed.wait()
 
-        console.estate.acknowledge = frozen
+        console.estate.act = frozen
         button = page.locator(f'[data-key="{SMOKE}"] button')
         try:
             await button.focus()
