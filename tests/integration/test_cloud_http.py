@@ -635,9 +635,15 @@ PUBLIC = {
     ("POST", "/logout"),
     ("POST", "/settings"),  # language, theme and print size, in cookies
     ("GET", "/static"),
+    ("GET", "/a/{token}"),  # who has a message's link need not sign in; only its button acknowledges
+    ("POST", "/a/{token}"),
 }
 """What may answer anybody. A route that is not here must refuse who has no session."""
-ARGUMENTS = {"alarm_id": str(uuid4()), "device_id": "1", "point": "unlock", "gateway_id": str(uuid4()), "block_id": "1"}
+ARGUMENTS = {
+    "alarm_id": str(uuid4()), "device_id": "1", "point": "unlock", "gateway_id": str(uuid4()), "block_id": "1",
+    "token": "none", "incident_id": str(uuid4()), "mobilisation_id": str(uuid4()), "name": "none", "rule": "none",
+    "estate": "1", "act": "accept", "number": "1", "comment_id": "1",
+}  # fmt: skip
 
 
 def routes_of(app: object) -> Iterator[tuple[str, str]]:
