@@ -32,7 +32,7 @@ from edge.kept import estate_key_or_other, keep_counters, load_counters
 from edge.linkage import Linkage
 from edge.normalise import Normaliser, tokeniser
 from edge.outbox import Outbox
-from edge.reload import NO_WORD, TRIAL_S, Config, Online, Reloader, Trial, kept_good, start_config
+from edge.reload import NO_WORD, ROLLED_BACK, TRIAL_S, Config, Online, Reloader, Trial, kept_good, start_config
 from edge.report import report_of
 from edge.seams import CounterState, Signer, UplinkStatus
 from edge.settings import only_one, proxy_of, trust_of, warning_in_clear
@@ -85,7 +85,7 @@ async def run(
             if trial is None or not trial.is_under_way(trial_s):
                 raise
             log.exception("the box fails with the changed configuration, which is rolled back", digest=config.digest)
-            problem = f"the site file was rolled back: {NO_WORD}. Mend it and reload"
+            problem = f"{ROLLED_BACK}{NO_WORD}. Mend it and reload"
             following = msgspec.structs.replace(trial.before, problem=problem), None
         config, trial = following
 
@@ -332,6 +332,7 @@ class Box:
             tasks=len(asyncio.all_tasks()),
             config=self._reloader.config.digest,
             config_problem=self._reloader.config.problem,
+            config_note=self._reloader.config.note,
             restarts=self._buses.restarts,
             problems=self._buses.problems,
             zones=self._linkage.view().zones,

@@ -28,11 +28,16 @@ log = structlog.get_logger(__name__)
 TRIAL_S: Final = 60.0
 """So long a changed configuration has to show that what was on line before is on line again."""
 LOOK_S: Final = 0.5
+MOST_NAMED: Final = 5
 WORST_SHARE: Final = 0.5
 """Of the devices that a change touched and that were on line before, at least so many must come back."""
+BEFORE: Final = "the edit before this one was rolled back: "
 GOOD = "good"
 REJECTED_FILE = "rejected"
 MISTAKES: Final = "the site file has mistakes: `anju check`"
+ROLLED_BACK: Final = "the site file was rolled back: "
+QUEUED_S: Final = 5.0
+"""What is asked so soon after a change was rolled back was asked during its trial, by who cannot have seen that yet."""
 NO_WORD: Final = "a fault within the box: its log has the details"
 
 
@@ -49,6 +54,8 @@ class Config(msgspec.Struct, frozen=True):
     """Names the version of the site file with the profiles beside it."""
     problem: str = ""
     """Why this is not what the site file says; empty when it is."""
+    note: str = ""
+    """What became of the edit before it, where who wrote this one cannot have seen it."""
 
     @property
     def buses(self) -> list[AnyBus]:
@@ -181,6 +188,8 @@ class Reloader:
         self.config = config
         self._state_dir, self._apply, self._online, self._trial_s = state_dir, apply, online, trial_s
         self._check = check
+        self._rolled_back = config.problem if config.problem.startswith(ROLLED_BACK) else ""
+        self._rolled_back_ns = mono_ns()
 
     async def run(self, asked: AsyncIterator[None], trial: Trial | None = None) -> Config:
         """Serves until a change needs the box to begin anew; gives what to begin with. `trial` is of such a change."""
@@ -197,6 +206,7 @@ class Reloader:
                 return found
             if (back := await self._try(found)) is not None:
                 await self._change(back)
+                self._rolled_back, self._rolled_back_ns = back.problem, mono_ns()
             await self._keep_good()
         raise AssertionError("whoever asks never ends")
 
@@ -209,7 +219,7 @@ class Reloader:
         except Exception:
             # What is wrong with a change, or with us, must not end what watches for fire.
             log.exception("the changed configuration cannot be applied and is rolled back", digest=found.digest)
-            problem = f"the site file was rolled back: {NO_WORD}. Mend it and reload"
+            problem = f"{ROLLED_BACK}{NO_WORD}. Mend it and reload"
             return msgspec.structs.replace(before, problem=problem)
 
     def trial_of(self, before: Config) -> Trial:
@@ -236,11 +246,19 @@ class Reloader:
             log.exception("the changed configuration cannot be looked at; what ran goes on")
             self.config = msgspec.structs.replace(self.config, problem=f"the site file cannot be read: {NO_WORD}")
             return None
+        found = msgspec.structs.replace(found, note=self._note())
         if found.whole == self.config.whole:
             log.info("nothing changed in the configuration", digest=found.digest)
-            self.config = msgspec.structs.replace(self.config, problem="")
+            self.config = msgspec.structs.replace(self.config, problem="", note=found.note)
             return None
         return found
+
+    def _note(self) -> str:
+        """That the edit before was rolled back and why, for a change that was asked for during its trial."""
+        rolled_back, self._rolled_back = self._rolled_back, ""
+        if not rolled_back or mono_ns() - self._rolled_back_ns > QUEUED_S * 1e9:
+            return ""
+        return f"{BEFORE}{rolled_back.removeprefix(ROLLED_BACK).partition('. Mend')[0]}"
 
     async def _change(self, to: Config) -> Trial:
         was, before = self._online(0), self.config
@@ -272,7 +290,8 @@ class Reloader:
             lost = sorted((trial.was.devices & trial.touched) - now.devices)
             log.error("the changed configuration does harm and is rolled back", lost=lost[:20], count=len(lost),
                       is_cloud_connected=now.cloud, digest=self.config.digest)  # fmt: skip
-            problem = f"the site file was rolled back: {len(lost)} devices were lost by it. Mend it and reload"
+            named = f" ({', '.join(lost[:MOST_NAMED])}{', …' if len(lost) > MOST_NAMED else ''})" if lost else ""
+            problem = f"{ROLLED_BACK}{len(lost)} devices were lost by it{named}. Mend it and reload"
             return msgspec.structs.replace(trial.before, problem=problem)
         return None
 

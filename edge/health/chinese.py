@@ -107,9 +107,14 @@ _SENTENCES: Final = [
         # the site file
         (r"the site file has mistakes: `anju check`", "站点文件有误，请执行 anju check 查看"),
         (
-            r"the site file was rolled back: (\d+) devices were lost by it\. .*",
-            r"站点文件已回退：它使 \1 台设备掉线。请改正后重新加载",
+            r"the site file was rolled back: (\d+) devices were lost by it( \(.*?\))?\. .*",
+            r"站点文件已回退：它使 \1 台设备掉线\2。请改正后重新加载",
         ),
+        (
+            r"the edit before this one was rolled back: (\d+) devices were lost by it( \(.*?\))?",
+            r"上一次修改已回退：它使 \1 台设备掉线\2",
+        ),
+        (r"the edit before this one was rolled back: .*", "上一次修改已回退：程序出错，详见日志"),
         (r"the site file was rolled back: .*", "站点文件已回退：程序出错，详见日志。请改正后重新加载"),
         (r"this site file was rolled back, .*", "站点文件曾被回退，正在运行之前的配置。请改正后重新加载"),
         # what systems say

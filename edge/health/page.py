@@ -147,6 +147,8 @@ def _box(box: BoxStatus) -> Iterable[tuple[str, str]]:
     yield "配置 configuration", _mark(not box.config_problem, box.config)
     if box.config_problem:
         yield "", escape(in_both(box.config_problem))
+    if box.config_note:
+        yield "", _mark(False, in_both(box.config_note))
     if failed := {name: times for name, times in box.restarts.items() if times}:
         yield "驱动重启 drivers restarted", _each(f"{name}: {times}" for name, times in failed.items())
     if box.written_bytes is None:

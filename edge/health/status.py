@@ -23,12 +23,12 @@ class BoxStatus(msgspec.Struct, frozen=True):
     """A box at one moment. `utc_ns` is the cloud's time, None when the box does not know it.
 
     `ignored` counts samples of points that no profile has; `errors` are the points whose last read failed. `config`
-    names the configuration that runs, `config_problem` says why it is not what the site file says; `restarts` counts by
-    bus how often its driver failed within the box, and `problems` say what keeps one from being started. `tasks` counts
-    those of the event loop. `written_bytes` were written since the start, `written_day_bytes` in a day (see Wear), and
-    `endurance_tb` is what the disk bears in its life, where the site file says so. `names` are what devices are called,
-    by id, where that is not their id. A device is `unknown`, too, while its bus is lost: it was on line, and nobody can
-    say whether it still is.
+    names the configuration that runs, `config_problem` says why it is not what the site file says, `config_note` what
+    became of the edit before; `restarts` counts by bus how often its driver failed within the box, and `problems` say
+    what keeps one from being started. `tasks` counts those of the event loop. `written_bytes` were written since the
+    start, `written_day_bytes` in a day (see Wear), and `endurance_tb` is what the disk bears in its life, where the
+    site file says so. `names` are what devices are called, by id, where that is not their id. A device is `unknown`,
+    too, while its bus is lost: it was on line, and nobody can say whether it still is.
     """
 
     version: str
@@ -58,6 +58,7 @@ class BoxStatus(msgspec.Struct, frozen=True):
     problems: Mapping[str, str]
     written_day_bytes: float | None = None
     endurance_tb: float | None = None
+    config_note: str = ""
     zones: list[ZoneView] = []
     names: Mapping[str, str] = {}
 

@@ -140,6 +140,8 @@ def _head(box: BoxStatus, words: Words) -> RenderableType:
     lines.add_row(words("running for"), words.age(box.now_ns - box.started_ns))
     said = _warning(words.why(box.config_problem)) if box.config_problem else Text(words("as written"), "green")
     lines.add_row(words("configuration"), Text.assemble(f"{box.config}  ", said))
+    if box.config_note:
+        lines.add_row("", _warning(words.why(box.config_note)))
     return lines
 
 

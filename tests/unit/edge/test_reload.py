@@ -109,6 +109,47 @@ async def test_row_11_a_change_that_loses_what_was_on_line_is_rolled_back_and_st
         assert start_config(site_path, state).problem == ""
 
 
+@pytest.mark.parametrize("second", ["another edit", "what was before"])
+async def test_of_an_edit_during_the_trial_it_is_still_said_that_the_first_was_rolled_back(
+    tmp_path: Path, second: str
+) -> None:
+    """Whoever wrote the second edit meanwhile cannot have seen what became of the first."""
+    path, state = tmp_path / "site.yaml", tmp_path
+    path.write_text(SITE.format(port=1, cloud="https://anju.example"))
+    good = path.read_text()
+    asked, on_line = asyncio.Queue[None](), Online(frozenset({"smoke-1", "door-1"}), cloud=True)
+    trials = 0
+
+    async def asks() -> AsyncIterator[None]:
+        while True:
+            yield await asked.get()
+
+    async def apply(config: Config) -> frozenset[str]:
+        nonlocal trials
+        trials += 1
+        if trials == 1:  # on trial now: the person goes on editing
+            path.write_text(good if second == "what was before" else good + NEW)
+            asked.put_nowait(None)
+        return frozenset(item.device.id for item in config.devices)
+
+    def online(since_ns: int) -> Online:
+        return on_line if not since_ns or trials != 1 else Online(frozenset(), cloud=True)
+
+    reloader = Reloader(state, read_config(path), apply, online, trial_s=0.1)
+    running = asyncio.create_task(reloader.run(asks()))
+    path.write_text(good.replace("host: 127.0.0.1", "host: 127.0.0.2"))
+    asked.put_nowait(None)
+    await eventually(lambda: bool(reloader.config.note))
+    assert reloader.config.problem == "", "what runs is as written"
+    note = "the edit before this one was rolled back: 2 devices were lost by it (door-1, smoke-1)"
+    assert reloader.config.note == note
+    assert ("smoke-2" in {item.device.id for item in reloader.config.devices}) == (second == "another edit")
+    reloader._rolled_back_ns = 0
+    asked.put_nowait(None)
+    await eventually(lambda: not reloader.config.note)
+    running.cancel()
+
+
 @pytest.mark.parametrize("change", [("host: 127.0.0.1", "host: 127.0.0.2"), ("seal_s: 0.2", "seal_s: 0.3")])
 async def test_a_box_that_ends_during_a_trial_starts_with_what_ran_before(
     tmp_path: Path, change: tuple[str, str]

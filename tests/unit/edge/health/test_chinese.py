@@ -40,6 +40,10 @@ def test_what_a_port_says_is_known(number: int) -> None:
         ("no sound answer, only 7 bytes of something else", "没有正确应答，只收到 7 个无法识别的字节"),
         ("the site file was rolled back: 3 devices were lost by it. Mend it and reload",
          "站点文件已回退：它使 3 台设备掉线。请改正后重新加载"),
+        ("the site file was rolled back: 2 devices were lost by it (door-1, smoke-1). Mend it and reload",
+         "站点文件已回退：它使 2 台设备掉线 (door-1, smoke-1)。请改正后重新加载"),
+        ("the edit before this one was rolled back: 2 devices were lost by it (door-1, smoke-1)",
+         "上一次修改已回退：它使 2 台设备掉线 (door-1, smoke-1)"),
         ("the cloud cannot be reached: [Errno 101] Network is unreachable", "连不上云端：网络不可达"),
         ("the cloud cannot be reached: no connection to anju.example port 443: Connection refused",
          "连不上云端：连不上 anju.example 端口 443：对方拒绝连接"),
@@ -77,11 +81,14 @@ def test_the_sentences_are_those_that_the_code_says() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in root.rglob("*.py") if path.name != "chinese.py")
     for start in ("no answer within {", "no sound answer, only {", "no message for {", "nothing heard for {",
                   "no connection to the broker {", "bluetoothd does not run; ", "is switched off; say",
-                  "there is no Bluetooth adapter {", "devices were lost by it. ", "this site file was rolled back, ",
+                  "there is no Bluetooth adapter {", "devices were lost by it{", "this site file was rolled back, ",
                   "another client at the broker took {", "the broker refuses the login ({", "is no bindkey of {",
                   "the cloud cannot be reached: {", "nothing heard yet", "the cloud answered something unexpected: {",
                   "the cloud answered {", "the cloud refused the blocks: {", "the cloud's certificate is not trusted (",
                   "the proxy {", "it wants a login: ", "it does not take its login: ", "cannot be looked up: {",
                   "port {port}: {problem}", "no whole answer", "not a word for {", "the disk has not answered for {",
-                  "kept in memory only: {"):  # fmt: skip
+                  "kept in memory only: {", "the system's D-Bus cannot be used: {", "cannot be opened: {",
+                  "the adapter was unplugged", "its bus is lost: {", "not connected yet", "the radio was not found yet",
+                  "(the wait is shortened from {", "the edit before this one was rolled back: ", "} closed the connection",
+                  "bluetoothd does not answer: {", "this user may not talk to bluetoothd; ", "no value for long"):  # fmt: skip
         assert start in code, f"nobody says {start!r} any more: edge/health/chinese.py"
