@@ -107,7 +107,12 @@ async def test_a_drill_reaches_only_who_is_on_duty_and_says_that_it_is_one(scene
     await scene.policy(
         {"after_s": 0, "tell": [on_duty, manager, {"channel": "robot"}]}, {"after_s": 60, "tell": [manager]}
     )
-    await scene.alarm(label="test")
+    await scene.alarm(label="test")  # what a person says of it is no drill: everybody is told
+    await scene.due()
+    assert {who for who, _ in await scene.told()} == {"guard", "manager", ""}
+    await scene.execute("DELETE FROM message")
+    await scene.execute("DELETE FROM escalation")
+    await scene.alarm(in_drill=True)
     await scene.due()
     await scene.execute("UPDATE escalation SET due_at = now()")
     await scene.due()
@@ -121,8 +126,8 @@ async def test_in_a_flood_what_is_not_urgent_waits_for_more(scene: Notified) -> 
     scene.escalations = flooded(scene.estate)
     await scene.alarm("medium", 3)
     await scene.due()
-    await scene.send_all(until=lambda states: states == ["queued"] * 3)
-    assert scene.papers["robot"].sent == []
+    ready = "SELECT count(*) FROM message WHERE ready_at > clock_timestamp() + interval '50 seconds'"
+    assert await scene.rows(ready) == [(3,)]
     await scene.alarm("critical")
     await scene.due()
     await scene.send_all()
