@@ -96,7 +96,7 @@ class FakeIncidents:
         self.hub.publish(["incidents"])
         return Came(Outcome.DONE, report.id)
 
-    async def start(self, person: Person, alarm_id: UUID) -> Came:
+    async def follow_up(self, person: Person, alarm_id: UUID) -> Came:
         for found in self.incident_rows.values():
             if alarm_id in found.alarms and found.row.state in OPEN:
                 return Came(Outcome.ALREADY, found.row.id)
@@ -108,7 +108,7 @@ class FakeIncidents:
         self.incident_rows[new.id] = msgspec.structs.replace(self.incident_rows[new.id], alarms=(alarm_id,))
         return Came(Outcome.DONE, new.id)
 
-    async def act(
+    async def do(
         self, person: Person, incident_id: UUID, act: Act, *, why: str = "", to: str = "", label: str = ""
     ) -> Came:
         found = self.incident_rows.get(incident_id)

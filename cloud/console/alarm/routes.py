@@ -82,7 +82,12 @@ def router(pages: Web, alarms: AlarmsData, devices: DevicesData) -> APIRouter:
         )
 
     def around(request: Request, person: Person) -> dict[str, Any]:
-        return {"may_command": person.may(Action.COMMAND), "reasons": holding.reasons(pages.voice(request))}
+        return {
+            "may_command": person.may(Action.COMMAND),
+            "may_respond": person.may(Action.RESPOND),
+            "may_dispatch": person.may(Action.DISPATCH),
+            "reasons": holding.reasons(pages.voice(request)),
+        }
 
     async def whole(request: Request, person: Person, row: AlarmRow, *, said: str = "", status: int = 200) -> Response:
         return await pages.page(

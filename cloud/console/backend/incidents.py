@@ -121,7 +121,7 @@ class IncidentPages:
         await self._database.wake(started.topics)
         return Came(Outcome.DONE, started.id)
 
-    async def start(self, person: Person, alarm_id: UUID) -> Came:
+    async def follow_up(self, person: Person, alarm_id: UUID) -> Came:
         """The incident of an alarm."""
         who = signed_in(person)
         try:
@@ -132,7 +132,7 @@ class IncidentPages:
         await self._database.wake(started.topics)
         return Came(Outcome.DONE if started.is_new else Outcome.ALREADY, started.id)
 
-    async def act(
+    async def do(
         self, person: Person, incident_id: UUID, act: Act, *, why: str = "", to: str = "", label: str = ""
     ) -> Came:
         """The next step. Whoever notes a step for another needs the right to send people."""

@@ -107,7 +107,7 @@ def router(pages: Web, incidents: IncidentsData, alarms: AlarmsData) -> APIRoute
     ) -> Response:
         if not person.may(action_of(act)):
             raise HTTPException(403, "role")
-        came = await incidents.act(person, incident_id, act, why=why, to=to, label=label)
+        came = await incidents.do(person, incident_id, act, why=why, to=to, label=label)
         return answered(request, came, local_path(back, f"/incidents/{incident_id}"), SAID[act])
 
     @routes.post("/incidents/{incident_id}/comment")
@@ -139,11 +139,11 @@ def router(pages: Web, incidents: IncidentsData, alarms: AlarmsData) -> APIRoute
         send: Annotated[str, Form(max_length=5)] = "",
     ) -> Response:  # fmt: skip
         """An alarm becomes an incident, and with `send` the first choice is sent in the same press."""
-        came = await incidents.start(person, alarm_id)
+        came = await incidents.follow_up(person, alarm_id)
         if came.outcome is Outcome.MISSING or came.id is None:
             raise HTTPException(404)
         if send and came.outcome is Outcome.DONE and person.may(Action.DISPATCH):
-            await incidents.act(person, came.id, Act.DISPATCH)
+            await incidents.do(person, came.id, Act.DISPATCH)
         return RedirectResponse(f"/incidents/{came.id}", 303)
 
     return routes

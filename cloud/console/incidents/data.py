@@ -235,10 +235,10 @@ class IncidentsData(Protocol):
     async def report(self, person: Person, report: NewReport) -> Came:
         """A new incident of what the person says."""
 
-    async def start(self, person: Person, alarm_id: UUID) -> Came:
+    async def follow_up(self, person: Person, alarm_id: UUID) -> Came:
         """The incident of an alarm: the one that is open, or a new one."""
 
-    async def act(
+    async def do(
         self, person: Person, incident_id: UUID, act: Act, *, why: str = "", to: str = "", label: str = ""
     ) -> Came:
         """The next step, with its row in the audit log; wakes the topic `incidents` after the commit."""
