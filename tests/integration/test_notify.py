@@ -109,7 +109,7 @@ async def test_a_drill_reaches_only_who_is_on_duty_and_says_that_it_is_one(scene
     )
     await scene.alarm(label="test")  # what a person says of it is no drill: everybody is told
     await scene.due()
-    assert {who for who, _ in await scene.told()} == {"guard", "manager", ""}
+    assert {who for who, _ in await scene.told()} == {"guard", "manager", "robot"}
     await scene.execute("DELETE FROM message")
     await scene.execute("DELETE FROM escalation")
     await scene.alarm(in_drill=True)

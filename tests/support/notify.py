@@ -16,7 +16,7 @@ from cloud.notify.describe import describer
 from cloud.notify.escalation import Escalations, no_flood
 from cloud.notify.oncall import Rotation
 from cloud.notify.sender import Sender
-from cloud.store import Connection, Database, oncall, people
+from cloud.store import Connection, Database, oncall, people, windows
 from cloud.store.oncall import ChannelRow, NewChannel, NewPolicy, Reach
 
 START = datetime(2026, 3, 1, 19, 0, tzinfo=UTC)
@@ -116,7 +116,7 @@ class Notified:
 
     async def alarm(
         self, priority: str = "high", count: int = 1, *, state: str = "UNACK", label: str | None = None,
-        rule: str = "smoke", now: datetime | None = None, estate: int | None = None,
+        rule: str = "smoke", now: datetime | None = None, estate: int | None = None, in_drill: bool = False,
     ) -> list[UUID]:  # fmt: skip
         """Alarms that want somebody, announced in the transaction that makes them."""
         async with self.store.transaction() as connection:
@@ -128,6 +128,13 @@ class Notified:
                 rule, estate or self.estate, priority, state, now or START, label, count,
             )  # fmt: skip
             ids = [row["id"] for row in rows]
+            if in_drill:
+                drill = await connection.fetchval(
+                    "INSERT INTO maintenance (kind, estate, from_at, until_at, why, who)"
+                    " VALUES ('drill', $1, now(), now() + INTERVAL '1 hour', '演练', 'wang') RETURNING id",
+                    estate or self.estate,
+                )
+                await windows.mark_drill(connection, dict.fromkeys(ids, drill))
             await self.escalations.announce(connection, ids, now=now)
         return ids
 

@@ -13,7 +13,7 @@ ON CONFLICT (alarm) DO UPDATE SET policy = excluded.policy, step = 0, round = 0,
 -- name: take_due
 -- Alarms whose next step is due, locked; the oldest first. FOR UPDATE of the step only: nobody who moves the alarm waits.
 SELECT escalation.alarm, escalation.policy, escalation.step, escalation.round, escalation.announced, alarm.estate, alarm.priority,
-       coalesce(alarm.label = 'test', false) AS drill,
+       alarm.drill IS NOT NULL AS drill,
        alarm.state = 'UNACK' OR (alarm.state = 'RTNUN' AND alarm.priority IN ('critical', 'high')) AS wanted,
        coalesce($2, clock_timestamp()) AS now
 FROM escalation JOIN alarm ON alarm.id = escalation.alarm
