@@ -30,6 +30,8 @@ from cloud.store.subjects import Lies
 __all__ = ["Announce", "Engine", "Holds", "NoSuchAlarmError", "NotNowError", "Observation", "Raised"]
 LATE_AFTER = timedelta(minutes=1)
 """A condition that is older than this and already over when it arrives is history: it pages nobody."""
+STILL_DUE = timedelta(seconds=1)
+"""What was due and is not yet by the rule of now is looked at again so much later."""
 _BY_CURSOR = ("series:", "device:")
 """Sources that only who has their box's cursor moves."""
 
@@ -198,11 +200,14 @@ class Engine(Acts):
             if judged.verdicts:
                 found.setdefault(key, (rule, subject, []))[2].extend(judged.verdicts)
         for key, (rule, subject) in touched.items():  # what is due by now needs no timer
-            due_at = memories.get(key, REST).due_at
-            if due_at is not None and due_at <= at:
-                judged = judge(rule, memories[key], None, at, zone_of(subject.zone), book.calendar)
-                memories[key] = judged.memory
-                found.setdefault(key, (rule, subject, []))[2].extend(judged.verdicts)
+            memory = memories.get(key, REST)
+            if memory.due_at is None or memory.due_at > at:
+                continue
+            judged = judge(rule, memory, None, at, zone_of(subject.zone), book.calendar)
+            memories[key] = judged.memory
+            found.setdefault(key, (rule, subject, []))[2].extend(judged.verdicts)
+            if judged.memory.due_at is not None and judged.memory.due_at <= at:  # by a rule that was changed meanwhile
+                memories[key] = msgspec.structs.replace(judged.memory, due_at=at + STILL_DUE)
         await self._remember(connection, known, memories, touched, bulk=bulk)
         if not any(verdicts for _, _, verdicts in found.values()):
             return set()

@@ -414,3 +414,14 @@ async def test_who_keeps_up_goes_on_after_the_database_was_away_and_after_mistak
         with pytest.raises(asyncio.CancelledError):
             await task
     assert set(came) == {7}
+
+
+async def test_a_delay_that_was_made_longer_meanwhile_runs_out_by_the_new_one(estate: Estate) -> None:
+    cloud = await Cloud(estate, lock_rule(on_delay_s=10.0)).begin()
+    await cloud.send(lock("unlocked"))
+    cloud.engine.take(book_of(lock_rule(on_delay_s=30.0)), {})
+    await cloud.wait(11)
+    assert (await cloud.active(), await cloud.remembered()) == ([], 1)
+    for _ in range(21):
+        await cloud.wait(1)
+    assert (await cloud.the()).raised_at == cloud.start + timedelta(seconds=30)
