@@ -22,6 +22,7 @@ from tests.bench.catchup import catchup
 from tests.bench.codec import codec
 from tests.bench.end_to_end import end_to_end
 from tests.bench.figures import Figure
+from tests.bench.fire_to_notification import fire_to_notification
 from tests.bench.growth import boxes
 from tests.bench.idle_bytes import idle_bytes
 from tests.bench.ingest import ingest
@@ -58,6 +59,7 @@ BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "boxes": boxes,
     "block_eval": block_eval,
     "timers": timers,
+    "fire_to_notification": fire_to_notification,
     "end_to_end": end_to_end,
 }
 OUT = Path("build/bench.json")
