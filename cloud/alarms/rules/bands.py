@@ -23,10 +23,10 @@ Reading = tuple[datetime, float]
 Newest = Callable[[int], Reading | None]
 _NEVER = np.iinfo(np.int64).max
 _LONG_AGO = -(1 << 60)
-_ALWAYS = (np.inf, -np.inf, _NEVER)
+_ALWAYS = (np.inf, -np.inf)
 """The band of what has to be judged in any case: empty."""
-Band = tuple[float, float, int]
-"""The least and the most that changes nothing, and until when (microseconds since 1970)."""
+Band = tuple[float, float]
+"""The least and the most that changes nothing."""
 
 
 def band(rule: Rule, memory: Memory) -> Band:
@@ -42,16 +42,15 @@ def band(rule: Rule, memory: Memory) -> Band:
                 return _ALWAYS
             assert worse is not None
             most = float(np.nextafter(worse, -np.inf))
-            return -most, most, _NEVER
+            return -most, most
         if form.side == "above":
             low = -np.inf if held is None else held - form.hysteresis
-            return low, np.inf if worse is None else float(np.nextafter(worse, -np.inf)), _NEVER
+            return low, np.inf if worse is None else float(np.nextafter(worse, -np.inf))
         high = np.inf if held is None else held + form.hysteresis
-        return -np.inf if worse is None else float(np.nextafter(worse, np.inf)), high, _NEVER
+        return -np.inf if worse is None else float(np.nextafter(worse, np.inf)), high
     if isinstance(form, Rate) and memory.kept.last is not None:
-        at_us, value = memory.kept.last
-        near = _around(np.array([value]), np.array([form.step]))
-        return float(near[0][0]), float(near[1][0]), at_us + round(form.over_s * 1e6) - 1
+        near = _around(np.array([memory.kept.last[1]]), np.array([form.step]))
+        return float(near[0][0]), float(near[1][0])
     return _ALWAYS
 
 
@@ -137,7 +136,7 @@ class Bands:
                     gap_us = round((rule.form.over_s + rule.form.gap_s) * 1e6)
                     self._gap_us[place] = min(self._gap_us[place], gap_us)
                 else:
-                    low, high, _ = band(rule, Memory())
+                    low, high = band(rule, Memory())
                     self._low[place] = max(self._low[place], low)
                     self._high[place] = min(self._high[place], high)
         self._moving = np.isfinite(self._step)
@@ -175,9 +174,9 @@ class Bands:
             first, last = np.searchsorted(places, (place, place + 1)).tolist()
             if first == last:
                 continue
-            low, high, until_us = self._band(place, memories)
+            low, high = self._band(place, memories)
             here = value[first:last]
-            out[first:last] = (here < low) | (here > high) | (columns.at_us[first:last] > until_us)
+            out[first:last] = (here < low) | (here > high)
         (rows,) = np.nonzero(out)
         if len(rows):
             # What follows is compared with what these will have changed.
@@ -208,18 +207,18 @@ class Bands:
     def _band(self, place: int, memories: Held) -> Band:
         """Where all rules of a place stay as they are."""
         known = {rule.name: memory for rule, memory in memories}
-        low, high, until_us = -np.inf, np.inf, _NEVER
+        low, high = -np.inf, np.inf
         for rule in self.rules[place]:
             memory = known.get(rule.name, Memory())
             if isinstance(rule.form, Rate) and memory.kept.last is None:
                 if np.isnan(self._anchor[place]):
                     continue
                 near = _around(self._anchor[place : place + 1], self._step[place : place + 1])
-                of_rule = float(near[0][0]), float(near[1][0]), _NEVER
+                of_rule = float(near[0][0]), float(near[1][0])
             else:
                 of_rule = band(rule, memory)
-            low, high, until_us = max(low, of_rule[0]), min(high, of_rule[1]), min(until_us, of_rule[2])
-        return low, high, until_us
+            low, high = max(low, of_rule[0]), min(high, of_rule[1])
+        return low, high
 
     def move(self, columns: _Columns, rows: npt.NDArray[np.intp]) -> None:
         """Remembers what a committed block brought, where changes count; `rows` were judged."""

@@ -179,11 +179,7 @@ class _Change:
             self._window = []
         if last is not None:
             if abs(seen.value - last[1]) < self._form.step:
-                if not self._window or at_us - last[0] < self._over_us:
-                    return False
-                self._last = at_us, last[1]  # it was heard of, and has not moved
-                return True
-            self._window = [part for part in self._window if part[0] >= at_us - self._over_us]
+                return False
             while self._window and self._sign * self._window[-1][1] >= self._sign * last[1]:
                 self._window.pop()
             self._window.append((at_us, last[1]))

@@ -125,7 +125,7 @@ def test_what_holds_has_a_band_of_its_own() -> None:
 
 
 def test_a_rule_that_has_fewer_stages_than_before_still_has_a_band() -> None:
-    low, high, _ = band(level(10), Memory(stage=3, kept=Kept(raw=3)))
+    low, high = band(level(10), Memory(stage=3, kept=Kept(raw=3)))
     assert (low, high) == (10, np.inf)
 
 
@@ -141,8 +141,11 @@ def test_a_slow_change_is_seen_over_many_blocks_and_a_jump_after_a_gap_is_not() 
     assert found[1][1] == (t(60 * 7), pytest.approx(21.2))
     assert isinstance(rule.form, Rate)
     after = 60 * 19 + rule.form.over_s + rule.form.gap_s + 1
-    assert not len(bands.crossing(*columns_of((0, after, 90))).rows)
     assert len(bands.crossing(*columns_of((0, after - 2, 90))).rows)
+    crossing = bands.crossing(*columns_of((0, after, 90)))
+    assert not len(crossing.rows)
+    crossing.keep()
+    assert not len(bands.crossing(*columns_of((0, after + 60, 90.5))).rows)
 
 
 def test_a_block_that_is_not_committed_leaves_no_trace() -> None:

@@ -295,6 +295,7 @@ def test_two_call_points_are_one_and_a_detector_beside_them_makes_two() -> None:
 def test_only_what_began_close_together_agrees_but_what_agreed_holds_on() -> None:
     assert agree((0, "a", SMOKE, "smoke"), (301, "b", SMOKE, "smoke")) == []
     assert agree((0, "a", SMOKE, "smoke"), (300, "b", SMOKE, "smoke")) == [(1, 300)]
+    assert agree((0, "a", SMOKE, "smoke"), (290, "a", SMOKE, "smoke"), (500, "b", SMOKE, "smoke")) == []
     said = [(0.0, "a", SMOKE, "smoke"), (10.0, "b", SMOKE, "smoke"), (20.0, "a", SMOKE, "clear")]
     assert agree(*said) == [(1, 10), (0, 20)]
     assert agree(*said[:2], (9000, "c", SMOKE, "smoke"), (9001, "a", SMOKE, "clear")) == [(1, 10)]
@@ -339,7 +340,7 @@ def test_old_news_waits_for_its_own_end() -> None:
     assert (play.told, play.memory.due_at) == ([], t(now + WAIT_S))
     play.see(500, 3, now=now + 1)
     (late,) = play.verdicts
-    assert (late.stage, s(late.at), late.until) == (1, 60, t(500))
+    assert (late.stage, s(late.at), late.until, late.value) == (1, 60, t(500), 12)
     assert play.memory.is_at_rest
 
 

@@ -129,6 +129,7 @@ def test_a_rule_of_some_places_or_devices_is_found_there_only() -> None:
         return len(book.for_point("smoke_detector", "smoke", areas=areas, device=device))
 
     assert [found(of(areas=[7]), areas, 1) for areas in ((1, 7, 9), (1, 8), ())] == [1, 0, 0]
+    assert [found(of(areas=[7, 5]), areas, 1) for areas in ((1, 7, 9), (5,), (8,))] == [1, 1, 0]
     assert [found(of(devices=[3, 4]), (1,), device) for device in (3, 5)] == [1, 0]
     assert [found(of(except_devices=[3]), (1,), device) for device in (3, 5)] == [0, 1]
 
