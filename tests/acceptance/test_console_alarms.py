@@ -1,5 +1,6 @@
 """An alarm followed to its end in a real browser: taken back, given, shelved, written about, labelled, in a flood."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -83,6 +84,27 @@ async def test_a_label_is_given_with_its_own_button(browser):
         await expect(page.get_by_role("button", name="真实")).to_be_focused()
         await expect(page.locator(".report-state")).to_contain_text("结论：真实")
         assert console.estate.alarm_rows[OLD].label == "real"
+
+
+async def test_of_several_buttons_the_one_that_was_pressed_shows_that_it_is_under_way(browser):
+    async with served() as console, tab(browser, console, f"/alarms/{OLD}") as page:
+        thawed = asyncio.Event()
+        act = console.estate.act
+
+        async def frozen(person, alarm_id, what):
+            await thawed.wait()
+            return await act(person, alarm_id, what)
+
+        console.estate.act = frozen
+        pressed = page.locator("[data-focus=label-test]")
+        try:
+            await pressed.click()
+            await expect(pressed).to_have_attribute("aria-busy", "true")
+            await expect(page.locator("[aria-busy]")).to_have_count(1)
+        finally:
+            thawed.set()
+        await expect(pressed).to_have_attribute("aria-pressed", "true")
+        await expect(pressed).to_have_text("测试")
 
 
 async def test_in_a_flood_rows_stay_where_they_are_and_what_was_closed_stays_closed(browser):

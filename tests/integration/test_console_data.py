@@ -306,6 +306,20 @@ async def test_an_alarm_is_followed_to_its_end_by_the_people_of_its_estate_only(
     ]  # fmt: skip
 
 
+async def test_a_right_at_one_estate_is_none_at_another(cloud: RunningCloud) -> None:
+    west, wang = await made(cloud, "西苑小区", "wang")
+    east, _ = await made(cloud, "东苑", "li")
+    await cloud.cloud.people.grant("wang", "auditor", "东苑", "test")
+    await wang.log_in()
+    for estate, offered, status in ((east, False, 404), (west, True, 303)):
+        ((alarm,),) = await cloud.rows("SELECT id FROM alarm WHERE estate = $1", estate.box.estate)
+        for page in (f"/alarms/{alarm}", "/alarms"):
+            text = (await wang.get(page)).body.decode()
+            assert (f"/alarms/{alarm}/acknowledge" in text) is offered
+        assert (await wang.post(f"/alarms/{alarm}/acknowledge")).status == status
+        assert (await wang.post(f"/alarms/{alarm}/shelve", lasts="15m", why="x")).status == status
+
+
 async def test_a_shelf_is_as_long_as_was_chosen_by_the_clock_of_the_database(cloud: RunningCloud) -> None:
     estate, wang = await made(cloud, "西苑小区", "wang")
     alarm = await estate.alarm()

@@ -224,10 +224,10 @@ class FakeAlarms:
         self.hub.publish(["alarms"])
         return row
 
-    def make_flood(self) -> None:
-        """Forty alarms at once, and a drill beside them."""
+    def make_flood(self, count: int = 40) -> None:
+        """So many alarms at once, and a drill beside them."""
         now = datetime.now(UTC)
-        for n in range(40):
+        for n in range(count):
             rule, priority, kind, point = (
                 ("smoke", CRITICAL, "smoke_detector", "smoke") if n % 5 == 0 else ("fault", HIGH, "pump", "fault")
             )
