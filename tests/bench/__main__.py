@@ -21,6 +21,7 @@ from tests.bench.burst import burst
 from tests.bench.catchup import catchup
 from tests.bench.codec import codec
 from tests.bench.end_to_end import end_to_end
+from tests.bench.fewer import fewer
 from tests.bench.figures import Figure
 from tests.bench.fire_to_notification import fire_to_notification
 from tests.bench.growth import boxes
@@ -57,6 +58,7 @@ BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "catchup": catchup,
     "idle_bytes": idle_bytes,
     "boxes": boxes,
+    "fewer": fewer,
     "block_eval": block_eval,
     "timers": timers,
     "fire_to_notification": fire_to_notification,
