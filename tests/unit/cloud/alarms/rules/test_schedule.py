@@ -79,8 +79,8 @@ def test_the_hour_that_summer_time_leaves_out_and_the_one_it_has_twice() -> None
     edges = []
     for _ in range(4):
         autumn = next_change(twice, autumn, BERLIN, WEEKENDS)
-        edges.append(autumn.strftime("%H:%M"))
-    assert edges == ["00:00", "00:30", "01:00", "01:30"]
+        edges.append(autumn.strftime("%d %H:%M"))
+    assert edges == ["25 00:00", "25 00:30", "25 01:00", "25 01:30"]
 
 
 SCHEDULES = st.builds(
