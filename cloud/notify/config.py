@@ -9,7 +9,7 @@ import msgspec
 from cloud.notify.oncall import Login, Schedule
 from cloud.notify.oncall import problems as schedule_problems
 from cloud.notify.policy import PRIORITIES, Name, Priority, Step
-from cloud.store import Connection, Database, oncall, people
+from cloud.store import Connection, Database, notify, oncall, people
 from cloud.store.oncall import NewChannel, NewPolicy, Reach
 from contract.config import Loaded, Problem, is_bad, load_file, nearest
 from contract.errors import ConfigError
@@ -94,6 +94,8 @@ async def put(database: Database, loaded: Loaded[NotifyFile], by: str) -> dict[s
         await oncall.put_reach(connection, [_reach(entry, logins, channels) for entry in file.people])
         await oncall.put_schedules(connection, {s.name: msgspec.to_builtins(s) for s in file.schedules})
         await oncall.put_policies(connection, [_policy(entry, areas) for entry in file.policies])
+        await oncall.reroute(connection)
+        await notify.announce(connection, await oncall.orphans(connection))
         counts = {field: len(getattr(file, field)) for field in NotifyFile.__struct_fields__}
         names = {field: sorted(getattr(e, "name", "") or e.login for e in getattr(file, field)) for field in counts}
         await people.audit(connection, None, by, "import notify", str(loaded.path.name), names)

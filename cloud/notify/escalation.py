@@ -59,16 +59,16 @@ class Escalations:
         steps = await notify.take_due(connection, limit, now=now)
         if not steps:
             return Handled(0)
-        rows = await oncall.policies(connection, {step.policy for step in steps})
-        policies = {row.id: policy_of(row) for row in rows}
-        going = [step for step in steps if step.wanted]
+        rows = await oncall.policies(connection, {step.policy for step in steps if step.policy is not None})
+        policies: dict[int | None, Policy] = {row.id: policy_of(row) for row in rows}
+        going = [step for step in steps if step.wanted and step.policy in policies]
         messages = await self._messages(connection, going, policies)
         reached = await notify.put_messages(connection, messages, now=now) if messages else set()
-        await notify.step_on(connection, [_next(step, policies[step.policy], reached) for step in steps])
+        await notify.step_on(connection, [_next(step, policies.get(step.policy), reached) for step in steps])
         return Handled(len(steps), frozenset({TOPIC}) if messages else frozenset())
 
     async def _messages(
-        self, connection: Connection, steps: Sequence[DueStep], policies: Mapping[int, Policy]
+        self, connection: Connection, steps: Sequence[DueStep], policies: Mapping[int | None, Policy]
     ) -> list[NewMessage]:
         told = [(step, targets(policies[step.policy], step.step, drill=step.drill)) for step in steps]
         book = await _Book.open(connection, told)
@@ -134,9 +134,9 @@ class _Book:
         return list(people), list(channels)
 
 
-def _next(step: DueStep, policy: Policy, reached: set[UUID]) -> NextStep:
+def _next(step: DueStep, policy: Policy | None, reached: set[UUID]) -> NextStep:
     """Where it goes on: at once after a step that could reach nobody, no further once somebody has the alarm."""
-    if not step.wanted:
+    if not step.wanted or policy is None:
         _STEPS.labels("not wanted").inc()
         return NextStep(step.alarm, step.step, step.round, None)
     onward = following(policy, step.step, step.round)

@@ -61,16 +61,19 @@ class Links:
         self._acknowledge = acknowledge
         self._roles = tuple(roles)
 
-    async def look(self, token: str, address: str) -> Look:
-        """What a link is about; changes nothing, but counts a link that is none."""
+    async def look(self, token: str, source: str) -> Look:
+        """What a link is about; changes nothing, but counts a link that is none, by where the request came from."""
         async with self._database.transaction() as connection:
-            return await self._look(connection, token, address)
+            return await self._look(connection, token, source)
 
-    async def use(self, token: str, address: str) -> Look:
-        """Acknowledges in the name of the link's person, if it can be used; the link is spent."""
+    async def use(self, token: str, address: str, source: str) -> Look:
+        """Acknowledges in the name of the link's person, if it can be used; the link is spent.
+
+        `address` is for the audit log; `source` is what is counted of it.
+        """
         topics: set[str] = set()
         async with self._database.transaction() as connection:
-            look = await self._look(connection, token, address, lock=True)
+            look = await self._look(connection, token, source, lock=True)
             if look.standing is Standing.OPEN:
                 link = await links.find(connection, token_hash(token))
                 assert link is not None
@@ -84,12 +87,12 @@ class Links:
             await self._database.wake(topics)
         return look
 
-    async def _look(self, connection: Connection, token: str, address: str, *, lock: bool = False) -> Look:
-        if await links.count_failures(connection, address) >= MOST_FAILURES:
+    async def _look(self, connection: Connection, token: str, source: str, *, lock: bool = False) -> Look:
+        if await links.count_failures(connection, source) >= MOST_FAILURES:
             return Look(Standing.TOO_MANY)
         found = await links.find(connection, token_hash(token), lock=lock) if len(token) <= _LONGEST else None
         if found is None:
-            await links.put_failure(connection, address)
+            await links.put_failure(connection, source)
             return Look(Standing.UNKNOWN)
         alarm = (await notify.alarms(connection, [found.alarm])).get(found.alarm)
         return Look(await self._standing(connection, found), alarm, found.name, found.language)

@@ -19,7 +19,7 @@ class DueStep(msgspec.Struct, frozen=True):
     """An alarm whose next step is due, locked. `announced` counts how often it came to want somebody."""
 
     alarm: UUID
-    policy: int
+    policy: int | None
     step: int
     round: int
     announced: int

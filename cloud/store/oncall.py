@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -135,6 +136,17 @@ async def put_policies(connection: Connection, new: Sequence[NewPolicy]) -> None
         [msgspec.json.encode(p.steps).decode() for p in new],  # an array of lists would be one of two dimensions
         [p.repeat_every_s for p in new], [p.repeat_times for p in new],
     )  # fmt: skip
+
+
+async def orphans(connection: Connection) -> list[UUID]:
+    """Alarms of which somebody was still to be told, by a policy that is no more: announce them again."""
+    return [row["alarm"] for row in await connection.fetch(_SQL["orphans"])]
+
+
+async def reroute(connection: Connection) -> None:
+    """What waits for channels that are no more goes by others of its people, or is refused."""
+    await connection.execute(_SQL["reroute"])
+    await connection.execute(_SQL["strand"])
 
 
 async def channels(connection: Connection) -> list[ChannelRow]:

@@ -81,7 +81,24 @@ async def test_a_file_takes_the_place_of_what_was_and_is_in_the_audit_log(scene:
     assert await administer.show(scene.store) == ["Nothing is configured: alarms show in the console alone."]
     await scene.due()
     assert await scene.rows("SELECT who, action FROM audit") == [("tester", "import notify")] * 3
-    assert await scene.rows("SELECT count(*) FROM escalation WHERE alarm = $1", alarm) == [(0,)]
+    assert await scene.rows("SELECT due_at, policy FROM escalation WHERE alarm = $1", alarm) == [(None, None)]
+
+
+async def test_whoever_was_to_be_told_still_is_by_what_is_in_force_now(scene: Notified, tmp_path: Path) -> None:
+    """A policy and a channel of other names, while an alarm stands and a message waits."""
+    path = tmp_path / "notify.yaml"
+    await put(scene, path, FILE)
+    await scene.alarm()
+    await scene.due()
+    await scene.alarm()
+    await put(scene, path, FILE.replace("门岗群", "新群").replace("全部", "所有"))
+    names = "SELECT channel.name, message.state FROM message JOIN channel ON channel.id = message.channel"
+    assert await scene.rows(names) == [("新群", "queued")]
+    await scene.due()
+    assert await scene.rows(names) == [("新群", "queued")] * 2
+    await put(scene, path, "channels: []\n")
+    assert await scene.rows("SELECT DISTINCT state FROM message") == [("refused",)]
+    assert await scene.due() == 0
 
 
 async def test_what_the_database_does_not_have_is_said_with_its_line_and_changes_nothing(

@@ -60,9 +60,9 @@ async def test_looking_acknowledges_nothing_and_using_does_it_once(scene: Notifi
     for _ in range(5):
         assert (await links.look(token, ADDRESS)).standing is Standing.OPEN
     assert await states(scene) == ["UNACK"]
-    assert (await links.use(token, ADDRESS)).standing is Standing.DONE
+    assert (await links.use(token, ADDRESS, ADDRESS)).standing is Standing.DONE
     assert await states(scene) == ["ACKED"]
-    assert (await links.use(token, ADDRESS)).standing is Standing.USED
+    assert (await links.use(token, ADDRESS, ADDRESS)).standing is Standing.USED
     audit = await scene.rows(
         "SELECT who, action, address FROM audit WHERE action IN ('use link', 'acknowledge') ORDER BY id"
     )
@@ -74,7 +74,7 @@ async def test_a_link_is_for_one_alarm_and_its_token_is_kept_nowhere(scene: Noti
     first, second = await mailed(scene, count=2)
     assert len(first) >= 22  # 128 bits at six a character
     assert first != second
-    await links_of(scene).use(first, ADDRESS)
+    await links_of(scene).use(first, ADDRESS, ADDRESS)
     assert sorted(await states(scene)) == ["ACKED", "UNACK"]
     (kept,) = await scene.rows("SELECT string_agg(row_to_json(answer_link)::text, '') FROM answer_link")
     assert first not in kept[0]
@@ -85,21 +85,21 @@ async def test_a_link_holds_half_an_hour_and_until_somebody_has_the_alarm(scene:
     assert await scene.rows("SELECT count(*) FROM answer_link WHERE expires_at - made_at <= interval '30 minutes 1 second'") == [(2,)]  # fmt: skip  # noqa: E501
     (alarm,) = await scene.rows("SELECT id FROM alarm LIMIT 1")
     await scene.acknowledge(alarm[0], "second")
-    found = {(await links_of(scene).use(token, ADDRESS)).standing for token in (first, second)}
+    found = {(await links_of(scene).use(token, ADDRESS, ADDRESS)).standing for token in (first, second)}
     assert found == {Standing.OVER, Standing.DONE}
     await scene.execute("UPDATE alarm SET state = 'UNACK'")
     await scene.execute("UPDATE answer_link SET used_at = NULL, expires_at = now()")
-    assert (await links_of(scene).use(first, ADDRESS)).standing is Standing.EXPIRED
+    assert (await links_of(scene).use(first, ADDRESS, ADDRESS)).standing is Standing.EXPIRED
     assert await states(scene) == ["UNACK", "UNACK"]
 
 
 async def test_what_a_person_may_do_is_asked_when_the_link_is_used(scene: Notified) -> None:
     (token,) = await mailed(scene)
     await scene.execute("UPDATE person_grant SET role = 'auditor' WHERE person = $1", scene.people["guard"])
-    assert (await links_of(scene).use(token, ADDRESS)).standing is Standing.NOT_ALLOWED
+    assert (await links_of(scene).use(token, ADDRESS, ADDRESS)).standing is Standing.NOT_ALLOWED
     await scene.execute("UPDATE person_grant SET role = 'operator' WHERE person = $1", scene.people["guard"])
     await scene.execute("UPDATE person SET disabled = true")
-    assert (await links_of(scene).use(token, ADDRESS)).standing is Standing.NOT_ALLOWED
+    assert (await links_of(scene).use(token, ADDRESS, ADDRESS)).standing is Standing.NOT_ALLOWED
     assert await states(scene) == ["UNACK"]
 
 
@@ -119,9 +119,9 @@ async def test_guessing_is_slowed_by_where_it_comes_from(scene: Notified) -> Non
     links = links_of(scene)
     for number in range(MOST_FAILURES):
         assert (await links.look(f"guess-{number}", ADDRESS)).standing is Standing.UNKNOWN
-    assert (await links.use(token, ADDRESS)).standing is Standing.TOO_MANY
+    assert (await links.use(token, ADDRESS, ADDRESS)).standing is Standing.TOO_MANY
     assert (await links.look("x" * 10_000, "192.0.2.8")).standing is Standing.UNKNOWN
-    assert (await links.use(token, "192.0.2.9")).standing is Standing.DONE
+    assert (await links.use(token, "192.0.2.9", "192.0.2.9")).standing is Standing.DONE
 
 
 async def test_the_page_asks_and_only_its_button_answers(scene: Notified) -> None:

@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from cloud.console.backend.identity import address_of
 from cloud.console.quick.data import LinkState, Quick
+from cloud.identity.tries import source_of
 from cloud.notify.compose import Describe
 from cloud.notify.links import Links, Look, Standing
 
@@ -22,11 +23,12 @@ class QuickLinks:
 
     async def look(self, request: Request, token: str, language: Literal["zh", "en"]) -> Quick:
         """What a link is about."""
-        return self._quick(await self._links.look(token, address_of(request)), language)
+        return self._quick(await self._links.look(token, source_of(address_of(request))), language)
 
     async def acknowledge(self, request: Request, token: str, language: Literal["zh", "en"]) -> Quick:
         """Acknowledges by a link."""
-        return self._quick(await self._links.use(token, address_of(request)), language)
+        address = address_of(request)
+        return self._quick(await self._links.use(token, address, source_of(address)), language)
 
     def _quick(self, look: Look, language: Literal["zh", "en"]) -> Quick:
         is_shown = look.alarm is not None and look.standing in _SHOWN

@@ -44,7 +44,7 @@ CREATE TABLE escalation_policy (           -- who is told of an area's alarms of
 
 CREATE TABLE escalation (                  -- how far people were told of an alarm, and when the next step comes
     alarm     uuid PRIMARY KEY REFERENCES alarm,
-    policy    int NOT NULL REFERENCES escalation_policy ON DELETE CASCADE,
+    policy    int REFERENCES escalation_policy ON DELETE SET NULL,  -- NULL: it is no more; an import begins anew by another
     step      smallint NOT NULL DEFAULT 0,
     round     smallint NOT NULL DEFAULT 0,
     announced int NOT NULL DEFAULT 1,      -- how often the alarm came to want somebody

@@ -44,14 +44,14 @@ ON CONFLICT ON CONSTRAINT message_once DO NOTHING RETURNING subject_id
 -- name: waiting_channels
 -- Channels through which something wants to go now.
 SELECT channel.id FROM channel
-WHERE coalesce(paused_until <= clock_timestamp(), true)
+WHERE active AND coalesce(paused_until <= clock_timestamp(), true)
   AND EXISTS (SELECT FROM message WHERE message.channel = channel.id AND message.state = 'queued' AND message.ready_at <= clock_timestamp())
 ORDER BY channel.id
 
 -- name: lock_channel
 -- A channel for whoever sends through it next; nothing where another process has it, or its service wants to be left alone.
 SELECT id, name, kind, config, language, personal, paused_until, pause_why FROM channel
-WHERE id = $1 AND coalesce(paused_until <= clock_timestamp(), true) FOR NO KEY UPDATE SKIP LOCKED
+WHERE id = $1 AND active AND coalesce(paused_until <= clock_timestamp(), true) FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: recent_sends
 -- What went through a channel of late, and the time now: a request that is under way, or of which nobody knows, counts until its end.

@@ -40,13 +40,31 @@ INSERT INTO oncall_schedule (name, body) SELECT * FROM unnest($1::text[], $2::js
 ON CONFLICT (name) DO UPDATE SET body = excluded.body
 
 -- name: put_policies
--- Escalation policies by their names, in place of those that stood there; what goes by one of those goes no further.
+-- Escalation policies by their names, in place of those that stood there. See orphans.
 WITH gone AS (DELETE FROM escalation_policy WHERE NOT name = ANY($1))
 INSERT INTO escalation_policy (name, area, priorities, steps, repeat_every_s, repeat_times)
 SELECT name, area, string_to_array(priorities, ' '), steps::jsonb, every_s, times
 FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::int[], $6::int[]) AS p (name, area, priorities, steps, every_s, times)
 ON CONFLICT (name) DO UPDATE SET area = excluded.area, priorities = excluded.priorities, steps = excluded.steps,
     repeat_every_s = excluded.repeat_every_s, repeat_times = excluded.repeat_times
+
+-- name: orphans
+-- Alarms of which somebody was still to be told, by a policy that is no more.
+SELECT alarm FROM escalation WHERE policy IS NULL AND due_at IS NOT NULL
+
+-- name: reroute
+-- What waits for a channel that is no more goes by the person's first that is; there may be none, see strand.
+UPDATE message SET channel = way.channel, place = way.place
+FROM message AS waiting JOIN channel AS gone ON gone.id = waiting.channel AND NOT gone.active, LATERAL (
+    SELECT person_channel.channel, person_channel.place FROM person_channel JOIN channel ON channel.id = person_channel.channel AND channel.active
+    WHERE person_channel.person = waiting.person ORDER BY person_channel.place LIMIT 1
+) AS way
+WHERE waiting.id = message.id AND message.state = 'queued'
+
+-- name: strand
+-- What waits for a channel that is no more, and has no other, is refused.
+UPDATE message SET state = 'refused', ended_at = clock_timestamp()
+FROM channel WHERE channel.id = message.channel AND NOT channel.active AND message.state = 'queued'
 
 -- name: channels
 -- The channels that carry something.
