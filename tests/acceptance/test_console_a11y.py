@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.support.console_preview import COOKIE, GW, SPACE, Console, served, uuid5
+from tests.support.console_preview import COOKIE, GW, PEOPLE, SPACE, Console, served, uuid5
 
 CHROMIUM = "/usr/bin/chromium"
 ROOT = Path(__file__).parents[2]
@@ -25,6 +25,12 @@ SCREENS = {
     "alarm suppressed": f"/alarms/{uuid5(SPACE, 'pump')}",
     "alarm of a box": f"/alarms/{uuid5(SPACE, 'gateway')}",
     "alarm to hold": f"/alarms/{uuid5(SPACE, 'lift')}",
+    "incidents": "/incidents",
+    "incident": f"/incidents/{uuid5(SPACE, 'i-fire')}",
+    "incident to resolve": f"/incidents/{uuid5(SPACE, 'i-lift')}",
+    "incident to report": "/incidents/new",
+    "incident and everybody": "/mobilise/1/evacuate",
+    "roll-call": f"/mobilisations/{uuid5(SPACE, 'mobilised 0')}",
     "rules": "/rules",
     "rule": "/rules/silent",
     "devices": "/devices",
@@ -41,7 +47,7 @@ SCREENS = {
     "missing": "/nix",
     "login": "/login",  # last: it is looked at without a session
 }
-VARIANTS = {name for name in SCREENS if name.startswith(("alarms ", "alarm ", "held ", "ended "))}
+VARIANTS = {name for name in SCREENS if name.startswith(("alarms ", "alarm ", "held ", "ended ", "incident "))}
 """Made of what other screens are made of: their colours and targets are looked at in one language."""
 LOOKS = [(lang, theme, size) for lang in ("zh_CN", "en") for theme in ("light", "dark") for size in ("normal", "large")]
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -59,6 +65,7 @@ async def chromium() -> AsyncIterator[Browser]:
 async def console() -> AsyncIterator[Console]:
     async with served() as running:
         running.estate.make_windows()
+        await running.estate.mobilise(PEOPLE["operator"], 1, "evacuate", drill=False)
         yield running
 
 
@@ -95,6 +102,8 @@ async def test_every_screen_is_accessible(chromium, console, lang, theme, size):
     whole = (theme, size) == ("light", "normal")
     rules = {"runOnly": WCAG if whole else {"type": "rule", "values": ["color-contrast", "target-size"]}}
     found = []
+    if lang == "en":
+        console.estate.make_flood(8)  # rows by building, under its banner
     person = {COOKIE: "manager"}  # who is offered the most
     async with tab(chromium, console, anju_lang=lang, anju_theme=theme, anju_size=size, **person) as page:
         for screen in SCREENS:
