@@ -235,9 +235,13 @@ def _convert_struct(node: Any, model: type[msgspec.Struct], where: Path_, proble
         return Bad()
     fields = _fields(model)
     values: dict[str, Any] = {}
+    meant: set[str] = set()
+    """Fields that seem to be misspelt: that one is lacking is no mistake of its own then."""
     for key in node:
         if key not in fields:
-            near = nearest(str(key), fields)
+            lacking = nearest(str(key), [name for name in fields if name not in node])
+            meant.update(lacking)
+            near = lacking or nearest(str(key), fields)
             hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(fields)}"
             if FULL_WIDTH.search(str(key)):
                 hint = FULL_WIDTH_HINT
@@ -245,6 +249,8 @@ def _convert_struct(node: Any, model: type[msgspec.Struct], where: Path_, proble
     for name, field in fields.items():
         if name in node:
             values[field.name] = _convert(node[name], field.type, (*where, name), problems)
+        elif field.required and name in meant:
+            values[field.name] = Bad()
         elif field.required:
             problems.append(Problem(where, f"{_name(where)} lacks {name!r}", f"add a line {name}: …"))
             values[field.name] = Bad()
@@ -257,6 +263,8 @@ def _leaf(node: Any, model: Any, where: Path_, problems: list[Problem]) -> Any:
     except msgspec.ValidationError as e:
         said = re.sub(r" - at `.*`$", "", str(e))
         problem, hint = f"{_name(where)}: {_words(said)}, it is {_say(node)}", _described(model)
+        if hint and OTHER_FORM in problem:  # which form is the message itself, for a hint may not be shown
+            problem, hint = problem.replace(OTHER_FORM, f"{OTHER_FORM} ({hint})"), ""
         choices = _choices(model)
         if choices and isinstance(node, str | int) and not isinstance(node, bool):
             near = nearest(str(node), choices) if isinstance(node, str) else []
@@ -297,6 +305,7 @@ def _plain(node: Any) -> Any:
     return node
 
 
+OTHER_FORM = "of another form"
 _MSGSPEC_WORDS = {
     "str": "text",
     "int": "a whole number",
@@ -310,7 +319,7 @@ _MSGSPEC_WORDS = {
 
 def _words(said: str) -> str:
     """msgspec's sentence in words of the file rather than of Python."""
-    said = re.sub(r"matching regex .*", "of another form", said)
+    said = re.sub(r"matching regex .*", OTHER_FORM, said)
     said = re.sub(r", got `\w+`$", "", said)
     said = re.sub(r"`([a-z |]+)`", lambda names: _all_words(names[1]), said)
     return said[0].lower() + said[1:] if said else said

@@ -28,7 +28,7 @@ PLACEHOLDERS: Final = {
 
 
 def draft(protocol: str, kind_name: str, profile_id: str) -> str:
-    """The text of a profile that has no mistakes: one point is there, the others stand commented out."""
+    """The text of a profile of the right form, with PLACEHOLDERS for a person: one point, the others as comments."""
     kind = KINDS[kind_name]
     points = [point for name, point in kind.points.items() if name not in _UNUSED]
     # The kind's own points first; what every kind may have (battery, tamper) last.
@@ -43,6 +43,7 @@ def draft(protocol: str, kind_name: str, profile_id: str) -> str:
 
 
 def _head(protocol: str, kind: Kind, profile_id: str) -> Lines:
+    # Each placeholder is refused by `anju profile check` until it is written.
     yield f"# {kind.en} {kind.zh}: say here in a line what this model is."
     yield "# Take the '#' off the points that it has, fill them in, remove the rest; then"
     yield "# `anju profile check` with this file says every mistake with its line."

@@ -154,14 +154,25 @@ def check_files(files: Iterable[Path]) -> list[str]:
             hint = f"it is also in {seen[profile.id]}"
             mistakes.append(Mistake(str(path), FILE, f"profile {profile.id!r} exists twice", hint))
         seen[profile.id] = path
+        if blank := list(_unwritten(path, profile)):
+            mistakes.extend(blank)
+            continue
         good.append(f"{path}: no mistakes. {_summary(profile)}")
-        if blank := [name for name, text in PLACEHOLDERS.items() if getattr(profile, name) == text]:
-            good.append(f"  Still to be written: {', '.join(blank)}.")
         if profile.id in shipped and not path.resolve().is_relative_to(shipped_profiles()):
             good.append("  It replaces the shipped profile of the same id wherever it lies beside a site file.")
     if mistakes:
         raise ConfigError(mistakes)
     return good
+
+
+def _unwritten(path: Path, profile: AnyProfile) -> Iterable[Mistake]:
+    """What still says what `anju profile new` wrote: nobody has looked whether the rest is so either."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for name, text in PLACEHOLDERS.items():
+        if getattr(profile, name) == text:
+            line = next((n for n, line in enumerate(lines, 1) if line.startswith(f"{name}:")), FILE)
+            hint = "write what is so, or take the line out" if name.startswith("notes") else "write what is so"
+            yield Mistake(str(path), line, f"{name} is still to be written: it says {text!r}", hint)
 
 
 def _summary(profile: AnyProfile) -> str:

@@ -12,8 +12,19 @@ import msgspec
 from contract.errors import AnjuError, ConfigError
 from contract.kinds import KINDS
 from contract.profile import AnyProfile, ProfileStore
-from contract.site import ModbusBus, ModbusRtuBus, ResolvedDevice, Rule, RuleAction, Secret, Site, inventory_of, resolve
-from contract.site.linkage import CAUSES, strength
+from contract.site import (
+    ModbusBus,
+    ModbusRtuBus,
+    ResolvedDevice,
+    Rule,
+    RuleAction,
+    Secret,
+    Site,
+    SitePlace,
+    inventory_of,
+    resolve,
+)  # fmt: skip
+from contract.site.linkage import CAUSES, SOUNDS, command_of, strength
 from contract.site.modbus import load_on
 from edge.guard.access import MAX_PASSWORD, MIN_PASSWORD
 from edge.provision.columns import width_of, wrap
@@ -23,6 +34,7 @@ from edge.settings import load_config
 
 _BINDKEY = re.compile("[0-9a-fA-F]{32}")
 _PASSING_PORT = re.compile(r"/dev/tty(USB|ACM)\d+")
+_LIFE_SAFETY = frozenset({"fire", "gas"})
 _MOST_NAMES = 12
 """Devices named in a line before the rest is counted."""
 
@@ -114,7 +126,13 @@ def summary_of(path: Path) -> SiteSummary:
         rules=[_rule(site, rule, by_id) for rule in site.linkage],
         guard_page=site.guard_page.listen if site.guard_page else None,
         secrets=secrets,
-        warnings=[*_warn_secrets(secrets), *_warn_ports(site), *_warn_profiles(site, profiles, path.parent / BESIDE)],
+        warnings=[
+            *_warn_secrets(secrets),
+            *_warn_ports(site),
+            *_warn_noise(site, devices),
+            *_warn_places(devices),
+            *_warn_profiles(site, profiles, path.parent / BESIDE),
+        ],
     )
 
 
@@ -280,6 +298,45 @@ def _warn_ports(site: Site) -> Iterator[str]:
                 f"{bus.id}: {bus.port} goes to whichever adapter comes first\n"
                 "take its name in /dev/serial/by-id/ (deploy/RS485.md)"
             )
+
+
+def _warn_noise(site: Site, devices: Sequence[ResolvedDevice]) -> Iterator[str]:
+    """Detectors of fire or gas whose alarm nobody hears while the cloud cannot be reached."""
+    cause_of = {d.device.id: CAUSES[d.profile.kind].hazard for d in devices if d.profile.kind in CAUSES}
+    detectors = {device: hazard for device, hazard in cause_of.items() if hazard in _LIFE_SAFETY}
+    if site.guard_page and site.guard_page.sound:
+        return
+    heard = {
+        device
+        for rule in site.linkage
+        if any(act.do in SOUNDS for act in (*rule.first, *(rule.then if rule.needs == 1 else ())))
+        for zone in site.zones
+        if zone.id == rule.zone
+        for device in zone.triggers
+        if cause_of.get(device) == rule.when
+    }
+    unheard = [device for device in detectors if device not in heard]
+    if not unheard:
+        return
+    sounder = next((d.device.id for d in devices if command_of(d.profile, "sound") is not None), None)
+    line = f"sound: [{{device: {sounder or 'ID-OF-A-SOUNDER'}, do: sound, args: {{seconds: 60}}}}]"
+    where = f"under guard_page: add {line}" if site.guard_page else f"add guard_page: with listen, password and {line}"
+    need = "" if sounder else "; no device here can sound: connect a sounder first (anju profile list --kind sounder)"
+    yield (
+        f"while the cloud cannot be reached nobody hears an alarm of {len(unheard)} detectors of fire or gas: "
+        f"{_some(unheard)}\n{where}{need}"
+    )
+
+
+def _warn_places(devices: Sequence[ResolvedDevice]) -> Iterator[str]:
+    """Devices whose place nobody wrote: in a list of alarms two of a kind cannot be told apart."""
+    nowhere = [item.device.id for item in devices if item.device.place == SitePlace()]
+    if nowhere:
+        named = _some(nowhere)
+        yield (
+            f"no place is written for {named}: two of a kind cannot be told apart where alarms are listed\n"
+            "place: {building: 3, unit: 2, floor: 7, spot: corridor} at each device; spot alone will do"
+        )
 
 
 def _warn_profiles(site: Site, profiles: Mapping[str, AnyProfile], folder: Path) -> Iterator[str]:

@@ -137,7 +137,7 @@ LOCK = "  lock:\n    read: {table: coil, address: 0, type: bit}\n    states: {0:
             [(10, "minimum 5 is above maximum 4")],
         ),
         (GOOD.replace("id: test", "id: other"), [(1, "id 'other' differs from the file's name")]),
-        (GOOD.replace("vendor", "vendr"), [(1, "the file lacks 'vendor'"), (3, "the file has no field 'vendr'")]),
+        (GOOD.replace("vendor", "vendr"), [(3, "the file has no field 'vendr'")]),
     ],
 )  # fmt: skip
 def test_a_bad_profile_is_told_off(tmp_path: Path, text: str, expected: list[tuple[int, str]]) -> None:

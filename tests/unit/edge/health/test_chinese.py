@@ -88,7 +88,10 @@ def test_the_sentences_are_those_that_the_code_says() -> None:
                   "the proxy {", "it wants a login: ", "it does not take its login: ", "cannot be looked up: {",
                   "port {port}: {problem}", "no whole answer", "not a word for {", "the disk has not answered for {",
                   "kept in memory only: {", "the system's D-Bus cannot be used: {", "cannot be opened: {",
-                  "the adapter was unplugged", "its bus is lost: {", "not connected yet", "the radio was not found yet",
-                  "(the wait is shortened from {", "the edit before this one was rolled back: ", "} closed the connection",
-                  "bluetoothd does not answer: {", "this user may not talk to bluetoothd; ", "no value for long"):  # fmt: skip
+                  "the adapter was unplugged", "its bus is lost: {", "not connected yet",
+                  "the radio was not found yet",
+                  "(the wait is shortened from {", "the edit before this one was rolled back: ",
+                  "} closed the connection",
+                  "bluetoothd does not answer: {", "this user may not talk to bluetoothd; ",
+                  "no value for long"):  # fmt: skip
         assert start in code, f"nobody says {start!r} any more: edge/health/chinese.py"

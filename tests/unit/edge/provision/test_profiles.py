@@ -14,7 +14,7 @@ from contract.profile import AnyProfile, load_profile, load_profiles, shipped_pr
 from contract.site import load_site
 from edge.cli import app
 from edge.provision.columns import clip, pad, width_of, wrap
-from edge.provision.profile_draft import draft
+from edge.provision.profile_draft import PLACEHOLDERS, draft
 from edge.provision.profile_page import page, site_lines
 from edge.provision.profiles import PROTOCOLS, as_json, as_table, check_files, chosen, create, known_profiles
 
@@ -127,15 +127,24 @@ def test_a_new_file_lies_beside_the_site_file_and_is_known_then(tmp_path: Path) 
             create("modbus", "pump", name, site)
 
 
+def written(text: str) -> str:
+    """A draft in which a person has written what it is."""
+    for placeholder in PLACEHOLDERS.values():
+        text = text.replace(placeholder, "Acme")
+    return text
+
+
 def test_every_mistake_of_every_file_is_said_with_its_line(tmp_path: Path) -> None:
     good = tmp_path / "good.yaml"
     good.write_text(draft("modbus", "pump", "good"), encoding="utf-8")
-    assert check_files([tmp_path]) == [
-        f"{good}: no mistakes. pump 水泵, modbus, 1 point",
-        "  Still to be written: vendor, model, source, notes, notes_zh.",
+    with pytest.raises(ConfigError) as untouched:
+        check_files([tmp_path])
+    told = [
+        (mistake.line, mistake.problem.partition(" is still to be written")[0]) for mistake in untouched.value.mistakes
     ]
-    good.write_text(good.read_text(encoding="utf-8").replace("Who makes it", "Acme"), encoding="utf-8")
-    assert "written: model, source" in check_files([tmp_path])[1]
+    assert told == [(6, "vendor"), (7, "model"), (9, "source"), (10, "notes"), (11, "notes_zh")]
+    good.write_text(written(good.read_text(encoding="utf-8")), encoding="utf-8")
+    assert check_files([tmp_path]) == [f"{good}: no mistakes. pump 水泵, modbus, 1 point"]
     for name in ("one", "two"):
         text = draft("modbus", "pump", name).replace("type: bit", "type: bitt").replace("kind: pump", "kind: pmup")
         (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
@@ -149,7 +158,7 @@ def test_a_file_that_replaces_a_shipped_model_or_is_there_twice_is_told(tmp_path
     first, second = tmp_path / "a" / "xy-md02.yaml", tmp_path / "b" / "xy-md02.yaml"
     for path in (first, second):
         path.parent.mkdir()
-        path.write_text(draft("modbus", "environment", "xy-md02"), encoding="utf-8")
+        path.write_text(written(draft("modbus", "environment", "xy-md02")), encoding="utf-8")
     assert any("replaces the shipped" in line for line in check_files([first]))
     with pytest.raises(ConfigError, match="exists twice"):
         check_files([first, second])
@@ -166,5 +175,7 @@ def test_the_commands_say_it_all(tmp_path: Path) -> None:
     assert "Anhui Qidian" in run(app, ["profile", "show", "qidian-qdw90a"]).output
     options = ["--protocol", "modbus", "--kind", "smoke_detector", "--site", str(site)]
     assert run(app, ["profile", "new", "acme-smoke", *options]).exit_code == 0
-    assert "no mistakes" in run(app, ["profile", "check", str(tmp_path / "profiles")]).output
+    untouched = run(app, ["profile", "check", str(tmp_path / "profiles")])
+    assert (untouched.exit_code == 0, "no mistakes" in untouched.output) == (False, False)
+    assert "vendor is still to be written" in str(untouched.exception)
     assert "acme-smoke" in run(app, ["profile", "list", "--site", str(site), "--json"]).output

@@ -60,6 +60,36 @@ def test_a_first_trigger_that_nobody_hears_and_detectors_in_no_zone_are_seen():
     assert "in no zone: 14 × smoke detector" in text
 
 
+def without(tmp_path, *cuts):
+    text = LINKAGE.read_text()
+    for cut in cuts:
+        assert cut in text
+        text = text.replace(cut, "")
+    site = tmp_path / "site.yaml"
+    site.write_text(text)
+    return site
+
+
+PAGE_SOUND = "  sound:\n    - {device: siren-guard, do: sound, args: {seconds: 60}}\n"
+FIRST = "    first:\n      - {device: siren-guard, do: sound, args: {seconds: 60}}\n"
+
+
+def test_detectors_that_nobody_hears_while_cut_off_are_warned_of_with_the_line_to_add(tmp_path):
+    assert "nobody hears" not in said(LINKAGE)
+    assert "nobody hears" not in said(without(tmp_path, PAGE_SOUND)), "the zone's own rule sounds at the first"
+    text = said(without(tmp_path, PAGE_SOUND, FIRST), 300)
+    assert "nobody hears an alarm of 3 detectors of fire or gas: smoke-3-2-07, smoke-3-2-08, call-3-2" in text
+    assert "under guard_page: add sound: [{device: siren-3-2, do: sound, args: {seconds: 60}}]" in text
+    assert "add guard_page: with listen" in said(LINES, 300)
+
+
+def test_devices_without_a_place_are_warned_of_with_how_to_write_one(tmp_path):
+    assert "no place is written" not in said(LINKAGE)
+    text = said(without(tmp_path, ", place: {building: 3, spot: 8层烟感}"), 200)
+    assert "no place is written for smoke-3-2-08: two of a kind cannot be told apart" in text
+    assert "place: {building: 3, unit: 2, floor: 7, spot: corridor}" in text
+
+
 def test_the_guard_pages_sound_is_what_a_first_trigger_has(tmp_path):
     site = tmp_path / "site.yaml"
     first = "    first:\n      - {device: siren-guard, do: sound, args: {seconds: 60}}\n"
@@ -99,8 +129,7 @@ def test_a_broken_profile_that_nobody_uses_is_a_warning_and_one_in_use_a_mistake
     site.write_text(LINES.read_text())
     good = (ROOT / "device_profiles" / "modbus" / "anju-door-unit.yaml").read_text()
     (folder / "own-door.yaml").write_text(good.replace("kind: door", "kind: dor").replace("anju-door-unit", "own-door"))
-    (warning,) = summary_of(site).warnings
-    assert "nobody uses it" in warning
+    (warning,) = [warning for warning in summary_of(site).warnings if "nobody uses it" in warning]
     assert "own-door.yaml:" in warning
     assert CliRunner().invoke(app, ["check", "--site", str(site)]).exit_code == 0
     site.write_text(site.read_text().replace("profile: anju-door-unit", "profile: own-door", 1))
