@@ -234,7 +234,7 @@ class FakeAlarms:
             raised = now - timedelta(seconds=400 - n * 9)
             row = AlarmRow(
                 uuid5(SPACE, f"flood {n}"), rule, priority, ACKED if n % 7 == 3 else UNACK, 11, f"设备 {n}", kind,
-                point, Place(ESTATE, str(1 + n % 4), str(1 + n % 2), str(n)), raised, raised, "fault",
+                point, Place(ESTATE, str(1 + n % 4), str(1 + n % 2), str(n)), raised, raised, point,
                 texts=TEXTS[rule], acked_by="李强" if n % 7 == 3 else None, acked_at=now if n % 7 == 3 else None,
             )  # fmt: skip
             self.alarm_rows[row.id] = row
