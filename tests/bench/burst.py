@@ -18,19 +18,16 @@ from statistics import median
 import aiohttp
 import numpy as np
 
-from cloud.alarms.engine import Engine
-from cloud.alarms.rules import RuleBook
-from cloud.commands.commands import Commands
+from cloud.alarms.rules.stored import body_of
 from cloud.identity.tokens import new_token, token_hash
-from cloud.ingest.ingest import Ingest
-from cloud.store import Database, gateways
+from cloud.store import Database, gateways, rules
 from contract.errors import AnjuError
 from contract.kinds import Lane
 from contract.session import blocks_path, join_blocks
 from simulators.demo.processes import free_port
 from tests.bench.figures import Figure, spread
 from tests.bench.influxdb import RIVAL, Influx, lines_of, running_influxdb
-from tests.bench.ingest_load import BOXES, READINGS, SERIES, BoxLoad, in_order, introduce, make_load
+from tests.bench.ingest_load import BOXES, READINGS, SERIES, WATCHING, BoxLoad, in_order, introduce, make_load, ruled
 from tests.bench.ingest_server import bench_server
 from tests.bench.processes import cpu_s, ended, until_open
 
@@ -146,7 +143,11 @@ async def _requests(url: str, load: Sequence[BoxLoad]) -> list[object]:
     """Each box's backlog as requests, with the token of a session of its own."""
     made: list[object] = []
     async with Database.open(url, 4) as store:
-        await introduce(store, Ingest(store, Engine(RuleBook()).evaluate, Commands(store).answer), load)
+        async with store.transaction() as connection:
+            for rule in WATCHING:
+                await rules.put(connection, rule.name, body_of(rule), "bench", "every reading is judged")
+        await store.wake({"rules"})
+        await introduce(store, ruled(store), load)
         for box in load:
             token = new_token()
             async with store.transaction() as connection:

@@ -111,7 +111,10 @@ async def settled(url: str, load: Sequence[BoxLoad], blocks: int, *, rolling: bo
     """
     async with Database.open(url, 12) as store:
         settler = Settler(store)
-        ingest = Ingest(store, Engine(RuleBook()).evaluate, Commands(store).answer, settler.landed)
+        engine = Engine(RuleBook())
+        ingest = Ingest(
+            store, engine.evaluate, Commands(store).answer, settler.landed, evaluate_bulk=engine.evaluate_bulk
+        )
         await introduce(store, ingest, load)
         now = datetime.fromtimestamp(load[0].began_ns / 1e9, UTC)  # what is sent is of hours that are not over then
         if rolling:

@@ -20,10 +20,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cloud.alarms.engine import Engine
-from cloud.alarms.rules import RuleBook
-from cloud.commands.commands import Commands
-from cloud.ingest.ingest import Ingest
 from cloud.ingest.settle import BATCH_READINGS, Settler
 from cloud.store import Connection, Database, devices, group, landing, newest
 from cloud.store.copy import EPOCH_US, rows_as_copy
@@ -34,7 +30,7 @@ from contract.kinds import Lane
 from contract.session import Cursor
 from tests.bench.figures import Figure, spread
 from tests.bench.ingest import all_settled, left, send
-from tests.bench.ingest_load import READINGS, BoxLoad, Minute, in_order, introduce, make_load
+from tests.bench.ingest_load import READINGS, BoxLoad, Minute, in_order, introduce, make_load, ruled
 from tests.bench.ingest_server import bench_server
 
 TURNS = 3
@@ -71,7 +67,7 @@ async def ingest_layouts(_: Path) -> list[Figure]:
         for _turn in range(TURNS):
             for name, store_all in layouts.items():
                 async with server.database() as url, Database.open(url, 12) as store:
-                    await introduce(store, Ingest(store, Engine(RuleBook()).evaluate, Commands(store).answer), load)
+                    await introduce(store, ruled(store), load)
                     began = time.perf_counter()
                     await store_all(store, load)
                     rates[name].append(READINGS / (time.perf_counter() - began))
@@ -79,7 +75,7 @@ async def ingest_layouts(_: Path) -> list[Figure]:
                     bytes_each[name] = await _disk(store, table) / READINGS
                     charts[name] = await _chart_ms(store, load, segments=name == "segments")
         async with server.database() as url, Database.open(url, 12) as store:
-            ingest = Ingest(store, Engine(RuleBook()).evaluate, Commands(store).answer)
+            ingest = ruled(store)
             await introduce(store, ingest, load)
             await send(ingest, load, 10)
             waiting_ms = await _chart_ms(store, load, segments=False)
@@ -118,7 +114,7 @@ async def rows_at_once(store: Database, load: Sequence[BoxLoad], size: int) -> N
 async def landed_and_settled(store: Database, load: Sequence[BoxLoad]) -> None:
     """What the cloud does."""
     settler = Settler(store)
-    ingest = Ingest(store, Engine(RuleBook()).evaluate, Commands(store).answer, settler.landed)
+    ingest = ruled(store, settler.landed)
     settling = asyncio.create_task(settler.run())
     await send(ingest, load, 1)
     await all_settled(store, settler)
@@ -130,7 +126,7 @@ async def segmented(store: Database, load: Sequence[BoxLoad]) -> None:
     """Landed as ours, then a row a series and batch."""
     async with store.connect() as connection:
         await connection.execute(_SEGMENTS)
-    ingest = Ingest(store, Engine(RuleBook()).evaluate, Commands(store).answer)
+    ingest = ruled(store)
     series = {box.gateway: box.series for box in load}
     sending = asyncio.create_task(send(ingest, load, 1))
     while not sending.done() or await left(store):

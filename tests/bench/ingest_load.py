@@ -5,13 +5,19 @@ The same readings as blocks (for us), as columns (for a plain table) and as line
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
+from cloud.alarms.engine import Engine
+from cloud.alarms.fewer import Fewer
+from cloud.alarms.rules import RuleBook
+from cloud.alarms.rules.load import pack
+from cloud.alarms.rules.model import Rule, Stage, Text, Texts, Threshold
+from cloud.commands.commands import Commands
 from cloud.ingest.ingest import Ingest
 from cloud.store import Database, gateways, people
 from contract.block import Header, checksum_of, encode_block
@@ -97,6 +103,27 @@ def _box(dice: random.Random, began_ns: int, minutes: int) -> BoxLoad:
         at_us = (np.array([row.mono_ns for row in rows], np.int64) - _UP_NS + began_ns) // 1000
         made.append(Minute(block, at_us, np.array([row.value for row in rows], np.float64)))
     return BoxLoad(made, began_ns)
+
+
+_TEXT = Text(title="-", meaning="-", do=["-"], who="-")
+WATCHING = tuple(
+    Rule(
+        name=f"bench_{point}", kinds=["environment"], text=Texts(zh=_TEXT, en=_TEXT),
+        form=Threshold(
+            form="threshold", points=[point], side="above", hysteresis=5.0,
+            stages=[Stage(at=10 * level, priority="low"), Stage(at=20 * level, priority="high")],
+        ),
+    )
+    for point, level in zip(POINTS, _LEVELS, strict=True)
+)  # fmt: skip
+"""A rule on each point of this load, beside those of the first day; they are at rest, as rules are."""
+
+
+def ruled(store: Database, landed: Callable[[int], bool] = lambda _: True) -> Ingest:
+    """An ingest with all rules on."""
+    engine = Engine(RuleBook((*pack().rules, *WATCHING)))
+    stage = Fewer(store, engine)
+    return Ingest(store, stage.evaluate, Commands(store).answer, landed, evaluate_bulk=engine.evaluate_bulk)
 
 
 async def introduce(store: Database, ingest: Ingest, load: Sequence[BoxLoad]) -> None:

@@ -7,14 +7,10 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cloud.alarms.engine import Engine
-from cloud.alarms.rules import RuleBook
-from cloud.commands.commands import Commands
-from cloud.ingest.ingest import Ingest
 from cloud.store import Database, history
 from tests.bench.figures import Figure, spread
 from tests.bench.ingest import send
-from tests.bench.ingest_load import SERIES, introduce, make_load
+from tests.bench.ingest_load import SERIES, introduce, make_load, ruled
 from tests.bench.ingest_server import bench_server
 from tests.bench.queries import MOST_MS
 
@@ -29,7 +25,7 @@ async def landed_day(_: Path) -> list[Figure]:
     (box,) = load
     took = []
     async with bench_server() as server, server.database() as url, Database.open(url, 4) as store:
-        ingest = Ingest(store, Engine(RuleBook()).evaluate, Commands(store).answer, lambda _: True)
+        ingest = ruled(store)
         await introduce(store, ingest, load)
         await send(ingest, load, BLOCKS_A_REQUEST)
         end = datetime.now(UTC)
