@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
@@ -10,6 +11,7 @@ import typer
 
 from cloud.alarms.report_cli import kpi
 from cloud.alarms.rules.cli import app as rule_app
+from cloud.alarms.windows_cli import app as window_app
 from cloud.notify.cli import app as notify_app
 from cloud.settings import Settings, read_settings
 from contract.errors import AnjuError
@@ -34,6 +36,7 @@ plan_app = typer.Typer(no_args_is_help=True, help="Plans of one-press mobilisati
 app.add_typer(plan_app, name="plan")
 app.add_typer(rule_app, name="rule")
 app.add_typer(notify_app, name="notify")
+app.add_typer(window_app, name="window")
 app.command()(kpi)
 
 T = TypeVar("T")
@@ -182,8 +185,9 @@ def claim(
     if replaces is not None and count != 1:
         raise AnjuError("one box takes the place of one: --replaces makes one code")
 
+    from cloud.identity.gateways import CLAIM_LASTS, Gateways
+
     async def work(settings: Settings) -> str:
-        from cloud.identity.gateways import Gateways
         from cloud.store import Database
 
         async with Database.open(settings.database_url, 1) as database:
@@ -192,7 +196,18 @@ def claim(
                 return await gateways.make_replacing_claim(replaces, BY)
             return "\n".join([await gateways.make_claim(estate, BY) for _ in range(count)])
 
-    typer.echo(_run(work(read_settings())))
+    settings = read_settings()
+    codes = _run(work(settings))
+    typer.echo(codes)
+    # Beside the code, which a script takes from the standard output alone.
+    where = f"the place of gateway {replaces}" if replaces is not None else f"estate {estate}"
+    until = (datetime.now(UTC) + CLAIM_LASTS).astimezone()
+    code = codes if count == 1 else "CODE"
+    typer.echo(
+        f"{'each ' if count > 1 else ''}for one box, for {where}, until {until:%Y-%m-%d %H:%M %z}. On the box, next:\n"
+        f"  anju enrol --cloud {settings.box_url or settings.public_url} --claim {code} --state /var/lib/anju",
+        err=True,
+    )
 
 
 @app.command()

@@ -41,9 +41,9 @@ class NoSuchWindowError(AnjuError):
 
 
 class By(NamedTuple):
-    """Who acts: their number, their name, and from which address."""
+    """Who acts: their number (None: the command of an administrator), their name, and from which address."""
 
-    person: int
+    person: int | None
     who: str
     address: str = ""
 
@@ -91,15 +91,18 @@ class Windows:
     async def end(
         self, connection: Connection, window: UUID, estates: Sequence[int], by: By, *, now: datetime | None = None
     ) -> set[str]:
-        """Ends one before its time; returns the topics to wake. Raises NoSuchWindowError."""
+        """Ends one before its time; returns the topics to wake. What still burns then is told by whoever runs `due`.
+
+        Raises NoSuchWindowError.
+        """
         ended = await windows.end(connection, window, estates, by.person, by.who, now=now)
         if ended is None:
             raise NoSuchWindowError("there is no such window or drill, or it is over already")
-        detail = {"window": str(ended.id), "why": ended.why}
+        detail = {"window": str(window), "why": ended.why}
         await people.audit(
             connection, by.person, by.who, f"end {ended.kind}", f"area {ended.estate}", detail, by.address
         )
-        return await self._after([ended], connection, now)
+        return {f"alarms:{ended.estate}"}
 
     async def due(self, connection: Connection, limit: int, now: datetime | None = None) -> Handled:
         """Says of those that end soon that they do, and ends those whose time is over."""
@@ -107,7 +110,7 @@ class Windows:
         if ending:
             await self._ends_soon(connection, ending)
         ended = await windows.end_due(connection, limit, now=now)
-        for window in ended:
+        for window in (window for window in ended if window.ended_who == "system"):
             await people.audit(connection, None, "system", f"end {window.kind}", f"area {window.estate}",
                                {"window": str(window.id), "why": window.why})  # fmt: skip
         topics = await self._after(ended, connection, now) | {f"alarms:{window.estate}" for window in ending}

@@ -43,6 +43,16 @@ class WindowRow(msgspec.Struct, frozen=True):
     who: str
     warned_at: datetime | None
     ended_at: datetime | None
+    ended_who: str | None = None
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A window that a person ended before its time, and when that would have been."""
+
+    kind: Kind
+    estate: int
+    was_until: datetime
+    why: str
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -127,14 +137,14 @@ async def end_due(connection: Connection, limit: int, *, now: datetime | None = 
 
 
 async def end(
-    connection: Connection, window: UUID, estates: Sequence[int], person: int, who: str, *, now: datetime | None = None
-) -> WindowRow | None:
-    """A person ends one of these estates before its time, and what it kept out of service comes back."""
-    rows = rows_as(WindowRow, await connection.fetch(_SQL["end"], window, list(estates), person, who, now))
+    connection: Connection, window: UUID, estates: Sequence[int], person: int | None, who: str,
+    *, now: datetime | None = None,
+) -> Ended | None:  # fmt: skip
+    """A person ends one of these estates before its time; what it kept out of service comes back, the rest is due."""
+    rows = rows_as(Ended, await connection.fetch(_SQL["end"], window, list(estates), person, who, now))
     if not rows:
         return None
-    if rows[0].kind == "maintenance":
-        await connection.execute(_SQL["let_go"], rows[0].estate, rows[0].until_at, now)
+    await connection.execute(_SQL["let_go"], rows[0].estate, rows[0].was_until, now)
     return rows[0]
 
 

@@ -157,15 +157,19 @@ async def test_a_fire_in_a_drill_is_raised_and_marked(desk: Desk) -> None:
         assert len(await windows.in_drill(connection, desk.told)) == 3
 
 
-async def test_a_fire_that_outlasts_its_drill_is_a_fire(desk_of_each_tier: Desk) -> None:
-    desk = desk_of_each_tier
+@pytest.mark.parametrize("ended_by_a_person", [False, True])
+async def test_a_fire_that_outlasts_its_drill_is_a_fire(desk: Desk, ended_by_a_person: bool) -> None:
     box = await desk.box("a", 2)
-    await desk.open("drill", timedelta(hours=1))
+    drill = await desk.open("drill", timedelta(hours=1))
     await box.says("smoke-0", "smoke", "smoke")
     await box.says("smoke-1", "smoke", "smoke")
     await box.says("smoke-1", "smoke", "clear")
     desk.told.clear()
-    await desk.due(timedelta(hours=1))
+    if ended_by_a_person:
+        async with desk.estate.store.transaction() as connection:
+            by = By(desk.estate.person, "王芳")
+            await desk.fewer.windows.end(connection, drill, [desk.estate.area], by, now=desk.now)
+    await desk.due(timedelta() if ended_by_a_person else timedelta(hours=1))
     alarms = await desk.alarms("rule", "state", "label", "drill IS NULL")
     assert alarms == [
         ("fire_confirmed", "RTNUN", "test", False),

@@ -63,6 +63,18 @@ def test_a_claim_makes_its_estate(run: Terminal) -> None:
     assert run("history", "--estate", "西苑小区") == ""
 
 
+def test_a_claim_says_for_what_until_when_and_what_is_next_beside_the_code(run: Terminal) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from cloud.cli import main; main()", "claim", "--estate", "西苑小区"],
+        env=run.environment | {"ANJU_PUBLIC_URL": "https://anju.example.org"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    code = done.stdout.strip()
+    assert len(code) == 14
+    assert "for one box, for estate 西苑小区, until 20" in done.stderr
+    assert f"anju enrol --cloud https://anju.example.org --claim {code} --state /var/lib/anju" in done.stderr
+
+
 def test_a_claim_is_for_an_estate_or_in_the_place_of_a_gateway(run: Terminal) -> None:
     nobody = "6f1c8f0e-0000-4000-8000-000000000001"
     assert "say either --estate, or with --replaces" in run("claim", fails=True)
@@ -118,3 +130,19 @@ def test_the_figures_of_alarms_are_printed_beside_their_targets(run: Terminal) -
     assert "there is no estate '东苑'" in run("kpi", "--estate", "东苑", fails=True)
     assert "is no date" in run("kpi", "--since", "gestern", fails=True)
     assert "earlier --since" in run("kpi", "--since", "2030-01-01", fails=True)
+
+
+def test_windows_and_drills_are_opened_shown_and_ended(run: Terminal) -> None:
+    run("claim", "--estate", "西苑小区")
+    opened = ("window", "open", "--estate", "西苑小区", "--hours", "3", "--why", "季度演练", "--drill")
+    drill, until = run(*opened, "--building", "3").split("\t")
+    assert until.startswith("until ")
+    assert "4 hours at most" in run(
+        "window", "open", "--estate", "西苑小区", "--hours", "5", "--why", "x", "--drill", fails=True
+    )
+    assert "no estate" in run("window", "open", "--estate", "东苑", "--hours", "1", "--why", "换线", fails=True)
+    number, kind, *_, where, who, why = run("window", "list").split("\t")
+    assert (number, kind, where, who, why) == (drill, "drill", "building 3", "anju-cloud", "季度演练")
+    assert run("window", "end", drill) == f"{drill} is over."
+    assert run("window", "list") == ""
+    assert "over already" in run("window", "end", drill, fails=True)

@@ -54,17 +54,21 @@ RETURNING id, kind, estate, building, unit, devices, gateway, bus, from_at, unti
 
 -- name: end_due
 -- Those whose time is over; each is found once.
-UPDATE maintenance SET ended_at = until_at, ended_who = 'system'
+UPDATE maintenance SET ended_at = until_at, ended_who = coalesce(ended_who, 'system')
 WHERE id IN (
     SELECT id FROM maintenance WHERE ended_at IS NULL AND until_at <= coalesce($2::timestamptz, clock_timestamp())
     ORDER BY until_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-RETURNING id, kind, estate, building, unit, devices, gateway, bus, from_at, until_at, why, person, who, warned_at, ended_at
+RETURNING id, kind, estate, building, unit, devices, gateway, bus, from_at, until_at, why, person, who, warned_at, ended_at, ended_who
 
 -- name: end
--- A person ends one before its time.
-UPDATE maintenance SET ended_at = coalesce($5::timestamptz, clock_timestamp()), ended_by = $3, ended_who = $4
-WHERE id = $1 AND estate = ANY($2) AND ended_at IS NULL
-RETURNING id, kind, estate, building, unit, devices, gateway, bus, from_at, until_at, why, person, who, warned_at, ended_at
+-- A person ends one before its time: its time is over now, and what comes of that is seen to as ever. With the time it had before.
+WITH found AS (
+    SELECT id, until_at AS was_until, coalesce($5::timestamptz, clock_timestamp()) AS present FROM maintenance
+    WHERE id = $1 AND estate = ANY($2) AND ended_at IS NULL AND until_at > coalesce($5::timestamptz, clock_timestamp()) FOR UPDATE
+)
+UPDATE maintenance SET until_at = present, from_at = least(from_at, present - INTERVAL '1 millisecond'), ended_by = $3, ended_who = $4
+FROM found WHERE maintenance.id = found.id
+RETURNING maintenance.kind, maintenance.estate, found.was_until, maintenance.why
 
 -- name: let_go
 -- What a window that was ended before its time kept out of service is out of it no longer than now.
