@@ -149,11 +149,6 @@ async def next_messages(connection: Connection, channel: int, limit: int, *, per
     return rows_as(QueuedMessage, await connection.fetch(_SQL["next_messages"], channel, personal, limit))
 
 
-async def count_queued(connection: Connection, channel: int) -> int:
-    """How much waits for a channel."""
-    return int(await connection.fetchval(_SQL["count_queued"], channel))
-
-
 async def alarms(connection: Connection, ids: Collection[UUID]) -> dict[UUID, AlarmRow]:
     """Alarms as messages say them."""
     return {alarm.id: alarm for alarm in rows_as(AlarmRow, await connection.fetch(_SQL["alarms"], list(ids)))}

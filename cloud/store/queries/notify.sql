@@ -77,10 +77,6 @@ WHERE message.channel = $1 AND message.state = 'queued' AND message.batch IS NOT
 ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], message.priority), message.created_at, message.id
 LIMIT $3 FOR UPDATE OF message SKIP LOCKED
 
--- name: count_queued
--- How much waits for a channel.
-SELECT count(*) FROM message WHERE channel = $1 AND state = 'queued'
-
 -- name: alarms
 -- Alarms as messages say them.
 SELECT * FROM alarm_now WHERE id = ANY($1)
