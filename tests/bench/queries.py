@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
-from cloud.store import Connection, Database, alarms, boxes, commands, devices, history
+from cloud.alarms.flood import flood_now
+from cloud.store import Connection, Database, alarm_pages, boxes, commands, devices, history, windows
 from simulators.year import Load, Loaded, load_year
 from tests.bench.figures import Figure
 from tests.support.servers import ApacheServer, PlainServer, apache_folders, plain_folders
@@ -76,12 +77,15 @@ async def _questions(connection: Connection, loaded: Loaded, until: datetime) ->
     fast = await _densest(connection, [row["id"] for row in found if row["point"] == "power"], until)
 
     async def strip(c: Connection) -> None:
-        await alarms.count_unacknowledged(c, estates)
+        await alarm_pages.active(c, estates)
         await boxes.silent(c, estates)
 
     async def alarm_list(c: Connection) -> None:
-        await alarms.list_active(c, estates)
-        await alarms.list_recent(c, estates, 10)
+        await alarm_pages.active(c, estates)
+        await alarm_pages.count_held(c, estates)
+        await alarm_pages.ended(c, estates, 10)
+        await flood_now(c, estates)
+        await windows.standing(c, estates)
 
     async def device_list(c: Connection) -> None:
         rows = await devices.search(c, estates, ["3"], {}, 301)

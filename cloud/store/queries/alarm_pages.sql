@@ -8,10 +8,10 @@ ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], alarm.priori
 
 -- name: held
 -- What is kept from people, first what one of them holds; which ones is found before all that is said of them.
-SELECT alarm_now.*, alarm.drill IS NOT NULL AS drill, 0 AS beneath
-FROM (SELECT id FROM alarm WHERE state IN ('SHLVD', 'OOSRV', 'DSUPR') AND estate = ANY($1)
-      ORDER BY state = 'DSUPR', hold_until, raised_at, id LIMIT $2) AS kept
-JOIN alarm_now USING (id) JOIN alarm USING (id) ORDER BY alarm.state = 'DSUPR', alarm.hold_until, alarm.raised_at, alarm.id
+SELECT alarm_now.*, alarm.drill IS NOT NULL AS drill, 0 AS beneath FROM alarm_now JOIN alarm USING (id)
+WHERE alarm.id = ANY(ARRAY(SELECT id FROM alarm WHERE state IN ('SHLVD', 'OOSRV', 'DSUPR') AND estate = ANY($1)
+                           ORDER BY state = 'DSUPR', hold_until, raised_at, id LIMIT $2))
+ORDER BY alarm.state = 'DSUPR', alarm.hold_until, alarm.raised_at, alarm.id
 
 -- name: count_held
 -- How many are kept from people.
@@ -19,9 +19,9 @@ SELECT count(*) FROM alarm WHERE state IN ('SHLVD', 'OOSRV', 'DSUPR') AND estate
 
 -- name: ended
 -- Alarms that are over, the newest first; which ones is found before all that is said of them is put together.
-SELECT alarm_now.*, alarm.drill IS NOT NULL AS drill, 0 AS beneath
-FROM (SELECT id FROM alarm WHERE state = 'NORM' AND estate = ANY($1) ORDER BY changed_at DESC LIMIT $2) AS newest
-JOIN alarm_now USING (id) JOIN alarm USING (id) ORDER BY alarm.changed_at DESC
+SELECT alarm_now.*, alarm.drill IS NOT NULL AS drill, 0 AS beneath FROM alarm_now JOIN alarm USING (id)
+WHERE alarm.id = ANY(ARRAY(SELECT id FROM alarm WHERE state = 'NORM' AND estate = ANY($1) ORDER BY changed_at DESC LIMIT $2))
+ORDER BY alarm.changed_at DESC
 
 -- name: get
 -- One alarm, active or past.
