@@ -137,6 +137,26 @@ def load_year(
     typer.echo(f"estate {loaded.estate} ({wish.estate}): {loaded.series:,} series, {loaded.readings:,} readings")
 
 
+@app.command()
+def month(
+    estates: Annotated[int, typer.Option(min=1, max=500, help="How many.")] = 50,
+    days: Annotated[int, typer.Option(min=1, max=60, help="How many.")] = 30,
+    seed: Annotated[int, typer.Option(help="The same seed, the same story.")] = 1,
+    operators: Annotated[int, typer.Option(min=0, help="How many share the alarms; 0: one for ten estates.")] = 0,
+    out: Annotated[Path, typer.Option(help="Where the figures are written.")] = Path("build/month.json"),
+) -> None:
+    """Play a month of estates through the alarm engine: real fires, faults, drills; print its KPIs."""
+    try:
+        from simulators.month.cli import run as run_month
+        from simulators.month.run import Wish as Month
+    except ModuleNotFoundError as e:
+        raise AnjuError(f"month needs the cloud's packages ({e.name}); say: pip install 'anju[cloud,sim]'") from e
+    configure_logging()
+    wish = Month(estates=estates, days=days, seed=seed)
+    is_good = asyncio.run(run_month(wish, operators or -(-estates // 10), out, typer.echo))
+    raise typer.Exit(0 if is_good else 1)
+
+
 @app.command("set")
 def set_point(device: str, point: str, value: str, control: Socket = _SOCKET) -> None:
     """Set a point of a running simulator's device, as in: set smoke-3-2-07 smoke smoke."""

@@ -6,15 +6,18 @@ handled in the transaction that moves it on. So a process that dies leaves it as
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
 
 from cloud.store.database import Connection, Database
+from cloud.store.sql import load_queries
 from contract.errors import Retryable
 
 log = structlog.get_logger()
+_SQL = load_queries("due")
 _HANDLED = Counter("anju_due_rows", "Rows that came due and were handled", ["what"])
 _SECONDS = Histogram("anju_due_seconds", "Time of a transaction over due rows, its commit included", ["what"])
 AT_ONCE = 100
@@ -73,3 +76,9 @@ async def handle_due(due: Due, database: Database, what: str, *, at_once: int = 
         await database.wake(handled.topics)
     _HANDLED.labels(what).inc(handled.rows)
     return handled.rows
+
+
+async def next_alarms(connection: Connection) -> datetime | None:
+    """When the next of what alarms wait for comes due, so that simulated time can go there at once; None: nothing."""
+    at: datetime | None = await connection.fetchval(_SQL["next"])
+    return at

@@ -39,9 +39,9 @@ SELECT asked.source, CASE
            WHEN gateway.id IS NOT NULL THEN concat_ws(' ', area.name, gateway.hostname, CASE WHEN asked.source LIKE 'bus:%' THEN substr(asked.source, 42) END)
            ELSE asked.source END AS name
 FROM unnest($1::text[]) AS asked (source)
-LEFT JOIN series ON asked.source ~ '^series:\d+$' AND series.id = substr(asked.source, 8)::int
+LEFT JOIN series ON series.id = CASE WHEN asked.source ~ '^series:\d+$' THEN substr(asked.source, 8)::int END  -- a CASE: AND has no order
 LEFT JOIN device ON device.id = CASE WHEN asked.source ~ '^device:\d+/' THEN split_part(substr(asked.source, 8), '/', 1)::int ELSE series.device END
-LEFT JOIN gateway ON asked.source ~ '^(gateway|bus):[0-9a-f-]{36}' AND gateway.id = substring(asked.source FROM '[0-9a-f-]{36}')::uuid
+LEFT JOIN gateway ON gateway.id = CASE WHEN asked.source ~ '^(gateway|bus):[0-9a-f-]{36}' THEN substring(asked.source FROM '[0-9a-f-]{36}')::uuid END
 LEFT JOIN area ON area.id = coalesce(device.estate, gateway.estate)
 
 -- name: estates
