@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cloud import problems
+from cloud.alarms import unheard
 from cloud.alarms.engine import Engine
 from cloud.alarms.fewer import Fewer
 from cloud.alarms.retire import RulesInForce
@@ -211,6 +212,7 @@ class Cloud:
             asyncio.create_task(self.timers.keep_conditions(self.database), name="conditions due"),
             asyncio.create_task(self.timers.keep_alarms(self.database), name="alarms due"),
             asyncio.create_task(self.fewer.sweep.run(), name="look after boxes"),
+            asyncio.create_task(unheard.run(self.database, self.engine), name="look for silent points"),
             asyncio.create_task(keep_up(self.fewer.windows.due, self.database, "windows"), name="windows due"),
             asyncio.create_task(keep_up(self.escalations.due, self.database, "escalations"), name="escalations due"),
             asyncio.create_task(self.sender.run(), name="send messages"),

@@ -32,6 +32,8 @@ async def run(database: Database, engine: Engine, *, every_s: float = EVERY_S) -
                 pass
         except Retryable as e:
             log.warning("cannot look which points are silent", problem=str(e))
+        except Exception:
+            log.exception("a look for silent points failed; trying again")
         await asyncio.sleep(every_s)
 
 
