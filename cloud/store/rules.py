@@ -9,6 +9,7 @@ import msgspec
 from cloud.store import people
 from cloud.store.database import Connection, rows_as
 from cloud.store.sql import load_queries
+from contract.errors import Permanent
 
 _SQL = load_queries("rules")
 SHIPPED_BY = "system"
@@ -56,14 +57,24 @@ async def put(
     """A person's new version of a rule, None to switch it off, with a line in the audit log; returns its number.
 
     With the origin `pack` the rule follows what is shipped again. Check the rule before: here it is taken as it is.
+    Raises Permanent for another form than it had: what is remembered of its sources would make no sense to that.
     """
     await connection.execute(_SQL["lock"])
     kept = None if body is None else dict(body)
+    before = next((row.body for row in await versions(connection, name) if row.body is not None), None)
+    if kept is not None and before is not None and _form(kept) != _form(before):
+        problem = f"rule {name} is of the form {_form(before)} and stays so"
+        raise Permanent(f"{problem}; give the new one another name, and switch this one off")
     version = int(await connection.fetchval(_SQL["put"], name, origin, kept, person, who, why))
     act = "switch rule off" if body is None else "change rule"
     detail = {"version": version, "origin": origin, "why": why}
     await people.audit(connection, person, who, act, f"rule {name}", detail, address)
     return version
+
+
+def _form(body: Mapping[str, Any]) -> object:
+    form = body.get("form")
+    return form.get("form") if isinstance(form, Mapping) else form
 
 
 async def sync_pack(connection: Connection, shipped: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -93,6 +93,19 @@ async def test_a_rule_goes_back_to_the_pack_and_follows_it_again(estate: Estate)
 
 
 @OF_PLAIN
+async def test_a_rule_keeps_its_form(estate: Estate) -> None:
+    """What is remembered of its sources would make no sense to another one."""
+    async with estate.store.transaction() as connection:
+        await sync_pack(connection)
+        other = body_of(BY_NAME["panic"]) | {"name": "smoke"}
+        with pytest.raises(Permanent, match="give the new one another name"):
+            await rules.put(connection, "smoke", other, "王芳", "", estate.person)
+        await rules.put(connection, "smoke", None, "王芳", "", estate.person)
+        with pytest.raises(Permanent, match="of the form state"):
+            await rules.put(connection, "smoke", other, "王芳", "", estate.person)
+
+
+@OF_PLAIN
 async def test_versions_are_never_rewritten_and_two_who_change_at_once_both_count(estate: Estate) -> None:
     async def change(why: str) -> int:
         async with estate.store.transaction() as connection:
