@@ -7,7 +7,7 @@ SELECT id, building, unit FROM device WHERE id = ANY($1)
 UPDATE alarm SET value = said.names
 FROM (
     SELECT condition.rule, condition.source,
-           left(string_agg(concat_ws(' ', nullif(device.floor, ''), device.name), '、' ORDER BY (part.body ->> 'since_us')::bigint, device.id), 500) AS names
+           left(string_agg(coalesce(nullif(device.name, ''), device.key), '、' ORDER BY (part.body ->> 'since_us')::bigint, device.id), 500) AS names
     FROM condition CROSS JOIN LATERAL jsonb_each(condition.memory -> 'parts') AS part (member, body)
     JOIN device ON device.id = part.member::int
     WHERE (condition.rule, condition.source) IN (SELECT * FROM unnest($1::text[], $2::text[]))
