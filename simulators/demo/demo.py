@@ -11,9 +11,10 @@ from rich.markup import escape
 from contract.errors import AnjuError
 from contract.service import until_stopped
 from simulators.demo.browser import Browser
-from simulators.demo.estate import Demo, Say, start
+from simulators.demo.estate import CLOUD_ENV, Demo, Say, start
 from simulators.demo.linkage import Watched
 from simulators.demo.once import follow, table
+from simulators.demo.processes import script
 from simulators.log import read_log_from
 
 _STOPPED_EARLY = 130
@@ -54,11 +55,12 @@ async def _work(folder: Path, console: Console, say: Say, *, once: bool) -> int:
         console.print(
             f"\n  Open  [bold]{demo.url}[/bold]"
             f"   login [bold]{demo.login}[/bold]   password [bold]{demo.password}[/bold]\n{_guard(demo)}"
+            f"{_beside(folder, demo)}"
             f"\n  [bold]Ctrl-C stops it all.[/bold] Its data and logs stay in {escape(str(folder))};"
             f" to start over: rm -rf {escape(str(folder))}\n",
             soft_wrap=True,
         )
-        main = asyncio.create_task(_check(demo, console) if once else _show(demo, say), name="show")
+        main = asyncio.create_task(_check(demo, folder, console) if once else _show(demo, say), name="show")
         watching = [asyncio.create_task(child.ended(), name=child.name) for child in demo.children]
         try:
             done, _ = await asyncio.wait((main, *watching), return_when=asyncio.FIRST_COMPLETED)
@@ -73,7 +75,7 @@ async def _work(folder: Path, console: Console, say: Say, *, once: bool) -> int:
             await asyncio.gather(main, *watching, return_exceptions=True)
 
 
-async def _check(demo: Demo, console: Console) -> int:
+async def _check(demo: Demo, folder: Path, console: Console) -> int:
     steps = await follow(demo)
     console.print(table(steps))
     late = [step.what for step in steps if step.late]
@@ -81,6 +83,10 @@ async def _check(demo: Demo, console: Console) -> int:
         console.print(f"[bold red]Too slow:[/bold red] {escape(', '.join(late))}")
     else:
         console.print("Every stage was seen, each within its limit.")
+    console.print(
+        "The fire that the box confirmed stands until it is reset on its guard page, also at the next start of this"
+        f" folder; to start over: rm -rf {escape(str(folder))}", soft_wrap=True,
+    )  # fmt: skip
     return 1 if late else 0
 
 
@@ -91,6 +97,17 @@ def _guard(demo: Demo) -> str:
     url, password = demo.guard.url, demo.guard.password
     return (
         f"  Guard [bold]{url}[/bold]   password [bold]{password}[/bold]   (the box's own page, without the cloud too)\n"
+    )
+
+
+def _beside(folder: Path, demo: Demo) -> str:
+    """What a second terminal can do: change or break a device, and claim a box of one's own."""
+    tool = escape(os.path.relpath(script("anju-sim")[-1]))
+    control, cloud = escape(str(demo.control)), escape(str(folder / CLOUD_ENV))
+    return (
+        f"\n  Beside it, in a second terminal:"
+        f"\n    {tool} set smoke-3-2-04 smoke smoke --control {control}   (or: fail door-3-2 silent --control …)"
+        f"\n    a box of your own at this cloud: see simulators/README.md (with {cloud})\n"
     )
 
 

@@ -20,6 +20,8 @@ from simulators.demo.processes import POLL_S, READY_S, Child, PortTakenError, fr
 from simulators.postgres import EmbeddedPostgres
 
 ESTATE = "西苑小区"
+CLOUD_ENV = "cloud.env"
+"""The settings of the demo's cloud, for commands beside it: a claim for a second box."""
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
 _ANY_PORT = (0,) * 4
 """Further tries where another program takes a port between the look and the use."""
@@ -147,6 +149,7 @@ async def _cloud(folder: Path, database_url: str, stack: AsyncExitStack, say: Sa
             continue
         finally:
             telling.cancel()
+        _write_private(folder / CLOUD_ENV, "".join(f"{name}={value}\n" for name, value in environment.items()))
         say("cloud", f"serving {url}")
         return cloud, url, environment
     raise AnjuError("the cloud found no free port on 127.0.0.1, as other programs were quicker; start the demo again")

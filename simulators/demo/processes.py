@@ -75,7 +75,12 @@ class Child:
         _, why, more = said.partition("cannot listen")
         if why:
             raise PortTakenError(f"{self.name}: {why}{more}")
-        raise AnjuError(f"{self.name} ended by itself (exit code {code}):\n{said}\n\nAll it said: {self.log}")
+        how = f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+        last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "nothing")
+        raise AnjuError(
+            f"{self.name} ended by itself:\n{said}\n\n{self.name} ended by itself ({how}), which ends the demo."
+            f" Its last words: {last[:200]} (all: {self.log})"
+        )
 
     def ports(self) -> set[int]:
         """The TCP ports that it listens on now: this very process, and no other one of the machine."""

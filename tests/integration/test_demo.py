@@ -47,6 +47,18 @@ class Terminal:
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
+async def test_which_part_ended_and_why_is_the_last_line(tmp_path: Path) -> None:
+    log = tmp_path / "box.log"
+    child = await Child.launch("box", ["sh", "-c", "echo starting; echo no more memory; exit 3"], log=log)
+    with pytest.raises(AnjuError) as caught:
+        await child.ended()
+    last = str(caught.value).splitlines()[-1]
+    assert last.startswith("box ended by itself (exit code 3), which ends the demo. Its last words: no more memory")
+    child = await Child.launch("cloud", ["sh", "-c", "kill -9 $$"], log=log)
+    with pytest.raises(AnjuError, match=r"cloud ended by itself \(killed by SIGKILL\)"):
+        await child.ended()
+
+
 @asynccontextmanager
 async def demo(folder: Path, **environment: str) -> AsyncIterator[Terminal]:
     """`anju-sim demo` with its data in a folder; killed at the end where it still runs."""
