@@ -58,6 +58,22 @@ def test_people_are_added_shown_disabled_and_given_passwords(run: Terminal) -> N
     assert "there is no person 'li'" in run("user", "disable", "li", fails=True)
 
 
+def test_a_plan_is_imported_listed_shown_and_imported_again_from_what_was_shown(run: Terminal, tmp_path: Path) -> None:
+    run("user", "add", "wang", "--estate", "西苑小区", "--password-stdin", typed=PASSWORD)
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("name: all\ntitle: {zh: 全员, en: Everybody}\ncall: {roles: [operator], people: [wang]}\n", "utf-8")
+    brought = run("plan", "import", str(plan), "--estate", "西苑小区")
+    assert brought == "Plan all of 西苑小区 is in use, version 1."
+    assert run("plan", "list", "--estate", "西苑小区").startswith("all\t1\t全员\toperator, wang\t0 devices\tanju-cloud")
+    plan.write_text(run("plan", "show", "all", "--estate", "西苑小区"), "utf-8")
+    assert run("plan", "import", str(plan), "--estate", "西苑小区").endswith("version 2.")
+    plan.write_text("name: all\ntitle: {zh: 全员, en: Everybody}\ncall: {people: [li]}\ndoors: [7]\n", "utf-8")
+    refused = run("plan", "import", str(plan), "--estate", "西苑小区", fails=True)
+    assert f"{plan}:3: there is no person 'li'" in refused
+    assert f"{plan}:4: the estate has no device 7" in refused
+    assert run("plan", "list", "--estate", "东苑", fails=True) == "no estate '东苑'"
+
+
 def test_a_claim_makes_its_estate(run: Terminal) -> None:
     assert len(run("claim", "--estate", "西苑小区")) == 14
     assert run("history", "--estate", "西苑小区") == ""
