@@ -56,8 +56,10 @@ async def pictures(demo: Demo, page: Page, form: str) -> None:
     await page.goto(demo.url + str(await row.locator("a.where").get_attribute("href")))
     device = str(await page.locator("dl.facts a[href^='/devices/']").get_attribute("href"))
     await take("alarm")
-    for name, path in (("device", f"{device}?point=temperature"), ("devices", "/devices"), ("gateways", "/gateways"),
-                       ("more", "/more"), ("missing", "/nothing-here")):  # fmt: skip
+    for name, path in (("held", "/alarms?show=held"), ("ended", "/alarms?show=ended"), ("rules", "/rules"),
+                       ("rule", "/rules/smoke"), ("device", f"{device}?point=temperature"),
+                       ("devices", "/devices"), ("gateways", "/gateways"), ("more", "/more"),
+                       ("missing", "/nothing-here")):  # fmt: skip
         await page.goto(demo.url + path)
         await take(name)
 

@@ -21,13 +21,14 @@ from cloud.console.alarms.data import (
 from cloud.console.alarms.view import AlarmLine, alarm_line
 from cloud.console.chart import Limit
 from cloud.console.command.view import Commanded, commanded
-from cloud.console.data import Action, CommandRow, DeviceRow
+from cloud.console.data import Action, CommandRow, DeviceRow, PointNow
 from cloud.console.frame.view import role_word
 from cloud.console.i18n import N_
 from cloud.console.words import Voice
 from cloud.console.words.alarms import label_word, priority_word, state_word, text_of, title
-from cloud.console.words.points import is_telemetry, kind_name, point_name
+from cloud.console.words.points import is_telemetry, kind_name, point_name, value_words
 from cloud.console.words.times import Moment, moment
+from contract.messages import Quality
 
 AROUND = timedelta(minutes=10)
 """How much of the curve stands before and after the alarm."""
@@ -86,11 +87,15 @@ class Related(msgspec.Struct, frozen=True):
 class AlarmReport(msgspec.Struct, frozen=True):
     """The page of one alarm. `curve` is the telemetry point drawn, empty without one.
 
+    `now` is how it stands there by the device itself, else by the alarm, `at_alarm` the number that made it one.
     `doors` are those of the alarm's building, `other_doors` those of others and the grounds. `cause` is the alarm that
     suppresses this one, `beneath` are those that this one suppresses, and `more_beneath` says how many are not listed.
     """
 
     line: AlarmLine
+    now: str
+    is_known: bool
+    at_alarm: str
     meaning: str
     steps: tuple[str, ...]
     who: str
@@ -134,9 +139,13 @@ def report(
     text = text_of(voice, row.texts) if row.texts else None
     kind = kind_name(voice, row.kind)
     thing, thing_url = _thing(voice, row)
+    line, known = alarm_line(voice, row), _known_now(row, device)
     more = row.beneath - len(beneath)
     return AlarmReport(
-        line=alarm_line(voice, row),
+        line=line,
+        now=line.value if known is None else value_words(voice, row.kind, row.point, known.value),
+        is_known=known is not None or not line.stale,
+        at_alarm=value_words(voice, row.kind, row.point, row.value) if isinstance(row.value, float) else "",
         meaning=text.meaning.replace("{kind}", kind) if text else voice.t(UNKNOWN_MEANING),
         steps=tuple(text.do) if text else tuple(voice.t(step) for step in UNKNOWN_STEPS),
         who=text.who if text else "",
@@ -181,6 +190,12 @@ def limits(voice: Voice, row: AlarmRow, curve: str) -> tuple[Limit, ...]:
     if row.limit is None or curve != row.point:
         return ()
     return (Limit(row.limit, row.priority, priority_word(voice, row.priority)),)
+
+
+def _known_now(row: AlarmRow, device: DeviceRow | None) -> PointNow | None:
+    """What the device says of the alarm's point, where that can be believed."""
+    points = device.points if device and not row.stale else ()
+    return next((now for now in points if now.point == row.point and now.quality is Quality.GOOD), None)
 
 
 def _thing(voice: Voice, row: AlarmRow) -> tuple[str, str]:

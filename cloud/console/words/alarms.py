@@ -89,12 +89,19 @@ def label_word(voice: Voice, label: Label) -> str:
 
 
 def value_now(voice: Voice, row: AlarmRow) -> str:
-    """The value when it was last judged; says where nobody knows it now, and where it returned unacknowledged."""
+    """The value that made it an alarm; says where nobody knows how it is now, and where it is over."""
     value = value_words(voice, row.kind, row.point, row.value)
     if row.state is AlarmState.RTNUN:
-        value = f"{value}{voice.t(', ')}{state_word(voice, row)}"
+        value = voice.t(", ").join([*_if_number(row, value), state_word(voice, row)])
+    elif row.state is AlarmState.NORM or not row.holds:
+        value = voice.t(", ").join([*_if_number(row, value), voice.t("back to normal")])
     is_unknown = row.stale and row.state is not AlarmState.NORM
     return voice.t("%(value)s, state now unknown", value=value) if is_unknown else value
+
+
+def _if_number(row: AlarmRow, value: str) -> list[str]:
+    """A number tells something of what is over; a word would say that it still is."""
+    return [value] if isinstance(row.value, float | int) else []
 
 
 def worst_first(rows: Iterable[AlarmRow]) -> list[AlarmRow]:

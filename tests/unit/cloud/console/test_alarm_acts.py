@@ -13,11 +13,15 @@ import cloud.console.backend.rules as backend_rules
 from cloud.alarms.machine import Happening
 from cloud.console.alarm.history import EVENT_WORDS
 from cloud.console.alarm.holding import LIFE_SAFETY_MOST, SHELVES, shelf, shelves, shift_ends
+from cloud.console.alarm.view import report
 from cloud.console.alarms.data import AlarmState, Label
 from cloud.console.words import Voice
 from cloud.console.words.acts import REFUSALS, refusal_words
+from cloud.console.words.alarms import value_now
+from contract.messages import Quality
 from tests.support.console_preview import SPACE, uuid5
 from tests.unit.cloud.console.http import HTMX, browser, get, post, token
+from tests.unit.cloud.console.test_views import device, now
 from tests.unit.cloud.console.test_words import EN, NOW, ZH, alarm
 
 SMOKE, LIFT, DIRTY, REPAIR, PUMP, BOX, OLD = (
@@ -273,3 +277,21 @@ def test_a_shelf_is_one_of_those_that_are_offered():
     assert shelf(ZH, life, "1h") is None
     assert shelf(ZH, life, "shift") is None
     assert shelf(ZH, ordinary, "shift") == shift_ends(ZH)
+
+
+def test_what_is_over_is_not_said_to_hold():
+    returned, ended = alarm(state=AlarmState.RTNUN, holds=False), alarm(state=AlarmState.NORM, holds=False)
+    shelved = alarm(state=AlarmState.SHLVD, holds=False)
+    level = {"rule": "water_level", "kind": "water_level", "point": "level", "value": 0.43, "holds": False}
+    assert [value_now(ZH, row) for row in (returned, ended, shelved)] == ["已恢复未确认", "已恢复正常", "已恢复正常"]
+    assert value_now(ZH, alarm(state=AlarmState.RTNUN, **level)) == "0.43 m，已恢复未确认"
+    assert value_now(EN, alarm(state=AlarmState.NORM, **level)) == "0.43 m, back to normal"
+
+
+def test_the_page_says_how_it_is_now_by_the_device_and_how_it_was_at_the_alarm():
+    level = alarm(rule="water_level", kind="water_level", point="level", value=0.43)
+    risen = report(ZH, level, device(1, "water_level", [now("level", 0.61)]), [], [])
+    assert (risen.now, risen.at_alarm, risen.is_known) == ("0.61 m", "0.43 m", True)
+    silent = report(ZH, alarm(stale=True), device(1, "smoke_detector", [now("smoke", "clear", Quality.STALE)]), [], [])
+    assert (silent.now, silent.is_known) == ("报警，状态未知", False)
+    assert report(ZH, alarm(), None, [], []).now == "报警"

@@ -75,9 +75,9 @@ def test_a_door_that_can_be_reached_is_asked_about_without_a_warning():
 
 
 def test_an_alarm_whose_device_is_silent_says_that_its_state_is_unknown():
-    stale, returned = alarm_list(ZH, [alarm(stale=True), alarm(state=AlarmState.RTNUN, value="clear")], []).rows
+    stale, returned = alarm_list(ZH, [alarm(stale=True), alarm(state=AlarmState.RTNUN)], []).rows
     assert (stale.value, stale.stale) == ("报警，状态未知", True)
-    assert (returned.value, returned.stale) == ("正常，已恢复未确认", False)
+    assert (returned.value, returned.stale) == ("已恢复未确认", False)
 
 
 # alarms of devices
