@@ -24,7 +24,9 @@ class Told:
     async def tell(self, connection: Connection, notices: Sequence[Notice]) -> None:
         self.notices += notices
 
-    async def label(self, connection: Connection, alarms: Sequence[UUID], estate: int, label: str, by: Actor) -> set[str]:
+    async def label(
+        self, connection: Connection, alarms: Sequence[UUID], estate: int, label: str, by: Actor
+    ) -> set[str]:
         self.labels += [(alarm, label) for alarm in alarms]
         return {f"labelled:{alarm}" for alarm in alarms}
 
