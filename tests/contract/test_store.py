@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from cloud.alarms.engine import NoSuchAlarmError
+from cloud.alarms.timers import Timers
 from cloud.ingest import checks
 from cloud.ingest.refused import RefusedError
 from cloud.store import Connection, alarms, boxes, commands, devices, gateways
@@ -489,6 +490,9 @@ async def test_an_offline_device_is_not_believed_and_raises_an_alarm(estate: Est
     link = [StateRecord("smoke-0", "link", word, Quality.GOOD, AT + i) for i, word in enumerate(("online", "offline"))]
     await send(estate, urgent, urgent.urgent(link[0], smoke("clear", AT)), urgent.urgent(link[1]))
     assert await believed(estate, "smoke-0") == {"link": True, "smoke": False, "temperature": False}
-    async with estate.store.connect() as connection:
+    async with estate.store.transaction() as connection:
+        assert await alarms.list_active(connection, [estate.area]) == []
+        later = datetime.now(UTC) + timedelta(seconds=31)
+        await Timers(estate.engine).due_conditions(connection, 10, now=later)
         (alarm,) = await alarms.list_active(connection, [estate.area])
     assert (alarm.rule, alarm.priority, alarm.kind, alarm.stale) == ("silent", "high", "smoke_detector", False)

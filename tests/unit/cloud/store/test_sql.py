@@ -1,6 +1,7 @@
 """Every query has a name, a reason and a user; every name that is asked for is there."""
 
 import re
+from itertools import takewhile
 from pathlib import Path
 from typing import get_args
 
@@ -48,9 +49,11 @@ def test_what_is_asked_for_is_there_and_what_is_there_is_asked_for(file: str) ->
 @pytest.mark.parametrize("file", FILES)
 def test_each_query_says_what_it_is_for(file: str) -> None:
     for name, text in sql.load_queries(file).items():
-        first, *rest = text.splitlines()
-        assert re.match(r"-- [A-Z].*\.", first), f"{file}.{name} does not say what it is for"
-        assert any(not line.startswith("--") for line in rest), f"{file}.{name} is empty"
+        lines = text.splitlines()
+        said = list(takewhile(lambda line: line.startswith("--"), lines))
+        promise = " ".join(line.removeprefix("-- ") for line in said)
+        assert re.match(r"[A-Z].*[.?]", promise), f"{file}.{name} does not say what it is for"
+        assert lines[len(said) :], f"{file}.{name} is empty"
 
 
 def test_arguments_are_counted_without_gaps() -> None:
