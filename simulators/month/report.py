@@ -9,7 +9,7 @@ import msgspec
 
 from cloud.alarms import report as kpi_report
 from cloud.alarms.kpis import Figure, Kpis
-from cloud.store import Connection, alarms
+from cloud.store import Connection, alarms, kpis
 from cloud.store.alarms import AlarmRow
 from simulators.month.run import Played, Wish
 from simulators.month.story import Story, Truth
@@ -51,6 +51,8 @@ class Outcome(msgspec.Struct, frozen=True):
     kpis: Kpis
     worst: tuple[Worst, ...]
     by_rule: dict[str, int]
+    critical_untested: float = 0.0
+    """Share of critical annunciations in per cent, without those of alarms that people labelled a test. No target."""
 
     @property
     def missed(self) -> list[FireSeen]:
@@ -92,8 +94,17 @@ async def outcome(connection: Connection, wish: Wish, played: Played, operators:
     counts = Counter(f"{row.rule} {row.priority}" for row in told)
     return Outcome(
         wish, operators, played.said, len(played.told), tuple(fires), found, worst_of(single),
-        dict(counts.most_common()),
+        dict(counts.most_common()), await _critical_untested(connection, played),
     )  # fmt: skip
+
+
+async def _critical_untested(connection: Connection, played: Played) -> float:
+    facts = await kpis.facts(connection, list(played.stories), played.since, played.until)
+    counts = Counter[str]()
+    for fact in facts:
+        if fact.label != "test":
+            counts[fact.priority] += sum(played.since <= at < played.until for at in fact.annunciated)
+    return 100 * counts["critical"] / counts.total() if counts else 0.0
 
 
 def fires_seen(story: Story, estate: int, told: Sequence[AlarmRow], keys: dict[int, str]) -> Iterable[FireSeen]:
@@ -118,7 +129,7 @@ def worst_of(single: dict[str, Kpis]) -> tuple[Worst, ...]:
     """Of each figure that an estate alone can say, the estate with the highest."""
     return tuple(
         Worst(*max(
-            ((estate, kpis.get(name)) for estate, kpis in single.items()), key=lambda one: one[1].value or 0.0,
+            ((estate, of.get(name)) for estate, of in single.items()), key=lambda one: one[1].value or 0.0,
         ))
         for name in sorted(_PER_ESTATE)
     )  # fmt: skip
@@ -142,6 +153,8 @@ def lines(found: Outcome) -> Iterable[str]:
     yield "Worst sources:"
     for source in found.kpis.top:
         yield f"  {source.rule:<18}{source.count:>5} {source.share:>6.2f} %  {source.name}"
+    yield "Chattering: " + (", ".join(f"{one.rule} {one.name}" for one in found.kpis.chattering) or "none")
+    yield f"Critical without what was labelled a test: {found.critical_untested:.3g} % of the annunciations left"
     yield "By rule: " + ", ".join(f"{name} {count}" for name, count in found.by_rule.items())
     yield "Outside: " + ("; ".join(found.outside) or "nothing")
 

@@ -77,6 +77,9 @@ def test_stale_is_what_stands_for_more_than_a_day() -> None:
     assert (value(kpis, "stale_most"), value(kpis, "stale_now")) == (4, 1)
     assert kpis.get("stale_most").inside is True
     assert of([*facts, fact(0)], days=4).get("stale_most").inside is False
+    shared = of([*facts, fact(0)], days=4, operators=2)  # each operator has their own
+    assert (value(shared, "stale_most"), value(shared, "stale_now")) == (2.5, 1)
+    assert shared.get("stale_most").inside is True
 
 
 def test_what_was_told_before_the_period_and_still_stands_counts_as_stale_only() -> None:
