@@ -114,8 +114,9 @@ class _Columns:
         value: npt.NDArray[np.float64],
         quality: npt.NDArray[np.uint8],
     ) -> None:
-        if quality.any():  # what is not good neither raises nor clears
-            good = quality == 0
+        is_number = np.isfinite(value)
+        if quality.any() or not is_number.all():  # what is not good neither raises nor clears
+            good = (quality == 0) & is_number
             places, at_us, value = places[good], at_us[good], value[good]
         self.places, self.at_us, self.value = places, at_us, value
 
@@ -210,13 +211,14 @@ class Bands:
         low, high = -np.inf, np.inf
         for rule in self.rules[place]:
             memory = known.get(rule.name, Memory())
-            if isinstance(rule.form, Rate) and memory.kept.last is None:
-                if np.isnan(self._anchor[place]):
-                    continue
+            if isinstance(rule.form, Rate):
+                # Near the anchor as well: what is remembered may be at rest again by the time of a reading.
                 near = _around(self._anchor[place : place + 1], self._step[place : place + 1])
-                of_rule = float(near[0][0]), float(near[1][0])
-            else:
-                of_rule = band(rule, memory)
+                if not np.isnan(near[0][0]):
+                    low, high = max(low, float(near[0][0])), min(high, float(near[1][0]))
+                if memory.kept.last is None:
+                    continue
+            of_rule = band(rule, memory)
             low, high = max(low, of_rule[0]), min(high, of_rule[1])
         return low, high
 
@@ -226,7 +228,7 @@ class Bands:
             return
         last = np.ones(len(columns.places), np.bool_)
         np.not_equal(columns.places[1:], columns.places[:-1], out=last[:-1])
-        last &= self._moving[columns.places] & np.isfinite(columns.value)
+        last &= self._moving[columns.places]
         (newest,) = np.nonzero(last)
         of_newest = columns.places[newest]
         stale = columns.at_us[newest] - self._heard_us[of_newest] > self._gap_us[of_newest]

@@ -6,6 +6,7 @@ then. So the order in which blocks come and whether a timer or the next reading 
 """
 
 from datetime import UTC, datetime, tzinfo
+from math import isfinite
 
 import msgspec
 
@@ -32,11 +33,15 @@ def judge(
         work.pass_time(us_of(now))
         return work.outcome()
     at_us = min(us_of(seen.at), us_of(now))  # what is ahead of our clock is of now
-    if seen.value is None or seen.value != seen.value or (at_us < memory.kept.heard_us and not work.happens):
+    if not _is_known(seen.value) or (at_us < memory.kept.heard_us and not work.happens):
         return Judged(memory)
     work.pass_time(at_us)
     work.take(seen, at_us)
     return work.outcome()
+
+
+def _is_known(value: float | str | None) -> bool:
+    return isinstance(value, str) or (value is not None and isfinite(value))
 
 
 class _Judgement:

@@ -24,7 +24,7 @@ def test_who_is_at_rest_has_nothing_to_remember() -> None:
     assert play.see(9, "clear").memory.is_at_rest
 
 
-@pytest.mark.parametrize("lost", [None, math.nan])
+@pytest.mark.parametrize("lost", [None, math.nan, math.inf, -math.inf])
 def test_what_is_lost_neither_raises_nor_clears(lost: float | None) -> None:
     play = Play(level(10)).see(0, lost)
     assert play.memory.is_at_rest
