@@ -24,7 +24,8 @@ RECORD = inventory(2)
 def rule_of_silence(**fields: object) -> Rule:
     form = Silence(form="silence", subject="point", point="temperature", intervals=4)
     rule = next(rule for rule in pack().rules if rule.name == "silent")
-    return rule_of(body_of(rule) | {"name": "mute", "form": msgspec.to_builtins(form)} | fields)
+    at_once = {"name": "mute", "on_delay_s": 0.0, "off_delay_s": 0.0}
+    return rule_of(body_of(rule) | {"form": msgspec.to_builtins(form)} | at_once | fields)
 
 
 async def hear(estate: Estate, chain: Chain, device: str, mono_s: int) -> None:
