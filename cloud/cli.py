@@ -418,17 +418,15 @@ def replay_quarantine(blocks: list[int]) -> None:
     """Store blocks once more, each whole or not at all; what cannot be stored stays in quarantine."""
 
     async def work(settings: Settings) -> dict[int, str]:
-        from cloud.alarms.engine import Engine
-        from cloud.alarms.rules import RuleBook
-        from cloud.commands.commands import Commands
-        from cloud.ingest.quarantine import replay
+        from cloud.main import Cloud
         from cloud.store import Database, people, quarantine
 
         problems = {}
         async with Database.open(settings.database_url, 2) as database:
-            engine, commands = Engine(RuleBook()), Commands(database)
+            cloud = Cloud(database, settings)
+            await cloud.rules.take_up()
             for block in blocks:
-                problems[block] = await replay(database, engine.evaluate, commands.answer, block)
+                problems[block] = await cloud.replay(block)
                 async with database.transaction() as connection:
                     if found := await quarantine.get_block(connection, block, None):
                         detail = {"block": block, "problem": problems[block][:500]}

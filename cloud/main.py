@@ -5,7 +5,6 @@ import gc
 import socket
 from collections.abc import AsyncIterator, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -136,16 +135,7 @@ class Cloud:
             Alarms(self.database, self.engine),
             Devices(self.database, self.commands),
             ConsoleGateways(self.database),
-            Quarantine(
-                self.database,
-                partial(
-                    replay,
-                    self.database,
-                    self.fewer.evaluate,
-                    self.commands.answer,
-                    evaluate_bulk=self.engine.evaluate_bulk,
-                ),
-            ),
+            Quarantine(self.database, self.replay),
             Rules(self.database),
             self.hub,
             incidents_data=IncidentPages(self.database, self.incidents, self.mobilisations),
@@ -163,6 +153,12 @@ class Cloud:
         gateway = await self._box(request)
         self.beats.heard(gateway)
         return gateway
+
+    async def replay(self, block: int) -> str:
+        """Stores a block of the quarantine; returns why that cannot be done, "" where it was."""
+        return await replay(
+            self.database, self.fewer.evaluate, self.commands.answer, block, evaluate_bulk=self.engine.evaluate_bulk
+        )
 
     async def _ready(self) -> Response:
         if await self.database.healthy():

@@ -12,7 +12,7 @@ from cloud.alarms.machine import Happening
 from cloud.alarms.moves import Moves
 from cloud.alarms.rules import Rule, RuleBook
 from cloud.alarms.rules.model import KOfN, silent
-from cloud.alarms.rules.stored import EVERY_S, InForce, follow
+from cloud.alarms.rules.stored import EVERY_S, InForce, follow, in_force
 from cloud.store import Connection, Database, conditions, lifecycle, rules, subjects
 from cloud.store.alarms import Subject
 from cloud.store.conditions import Key
@@ -40,6 +40,11 @@ class RulesInForce:
         async with asyncio.TaskGroup() as group:
             group.create_task(follow(self._database, self._take, every_s=every_s), name="follow rules")
             group.create_task(self._retire(), name="retire rules")
+
+    async def take_up(self) -> None:
+        """Takes up the rules as they are now, once."""
+        async with self._database.connect() as connection:
+            self._take(await in_force(connection))
 
     def _take(self, now: InForce) -> None:
         if not now.count:  # nobody has put any there yet: those of the pack count
