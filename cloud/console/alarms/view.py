@@ -21,9 +21,10 @@ from cloud.console.words.alarms import (
     title,
     value_now,
     what,
+    where,
     worst_first,
 )
-from cloud.console.words.places import building, place
+from cloud.console.words.places import building
 from cloud.console.words.times import Left, Moment, left, moment
 
 ACTIVE, HELD, ENDED = "active", "held", "ended"
@@ -169,7 +170,7 @@ def alarm_line(voice: Voice, row: AlarmRow) -> AlarmLine:
         state=row.state,
         state_word=state_word(voice, row),
         icon=icon(row),
-        place=place(voice, row.place),
+        place=where(voice, row),
         estate=row.place.estate,
         what=what(voice, row),
         title=title(voice, row),

@@ -71,9 +71,14 @@ def what(voice: Voice, row: AlarmRow) -> str:
     return voice.t.p("alarm", "%(kind)s: %(point)s", kind=kind, point=point_name(voice, row.kind, row.point))
 
 
+def where(voice: Voice, row: AlarmRow) -> str:
+    """The place of an alarm; of a device that was given none, its name: two of them must not look alike."""
+    return place(voice, row.place, row.device_name if row.device_id is not None else "")
+
+
 def title(voice: Voice, row: AlarmRow) -> str:
     """Place, thing and state: 3号楼2单元7层 烟感报警 / Building 3, unit 2, floor 7: smoke."""
-    return voice.t.p("alarm", "%(place)s: %(what)s", place=place(voice, row.place), what=what(voice, row))
+    return voice.t.p("alarm", "%(place)s: %(what)s", place=where(voice, row), what=what(voice, row))
 
 
 def state_word(voice: Voice, row: AlarmRow) -> str:

@@ -7,10 +7,10 @@ from cloud.console.words import Voice
 from cloud.words import places
 
 
-def place(voice: Voice, where: Place) -> str:
-    """Where in the estate; the estate's own name where nothing nearer is known."""
+def place(voice: Voice, where: Place, thing: str = "") -> str:
+    """Where in the estate; where nothing nearer is known what stands there is called, else the estate's own name."""
     parts = (where.building, where.unit, where.floor, where.spot)
-    return places.place(_language(voice), *(part or "" for part in parts)) or where.estate
+    return places.place(_language(voice), *(part or "" for part in parts)) or thing or where.estate
 
 
 def building(voice: Voice, where: Place) -> str:

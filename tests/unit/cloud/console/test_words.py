@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from cloud.alarms.rules.load import pack
@@ -96,6 +97,13 @@ def test_a_place_is_said_as_people_say_it(where, zh, en):
 
 def test_what_stands_in_no_building_stands_on_the_grounds():
     assert (building(ZH, Place("幸福里")), building(EN, Place("幸福里", "3"))) == ("公共区域", "Building 3")
+
+
+def test_an_alarm_of_a_device_without_a_place_is_titled_by_its_name():
+    row = msgspec.structs.replace(alarm(), place=Place("东湖小区"), device_name="B栋1层烟感")
+    assert alarm_words.title(ZH, row) == "B栋1层烟感 烟感报警"
+    of_box = msgspec.structs.replace(row, device_id=None, device_name="anju-3f")
+    assert alarm_words.title(ZH, of_box) == "东湖小区 烟感报警"
 
 
 def test_an_alarm_is_titled_by_place_thing_and_state():
