@@ -27,7 +27,7 @@ def answered(values):
 def stored(rows):
     """What the database has: (value, second)."""
     made = [Row(float(value), GOOD, round(at_s * S)) for value, at_s in rows]
-    return Stored({SERIES: made}, {SERIES: made[-1]}, {}, {}, {}, {}, 0)
+    return Stored({SERIES: made}, {SERIES: made[-1]}, {}, {}, {}, {}, 0, 1 << 62)
 
 
 def found(values, rows, excuses=(), declared=(), last=None):

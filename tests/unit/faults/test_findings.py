@@ -29,6 +29,8 @@ FAR = 12_000
 PANEL = [("discrete_input", 0, 32), ("input_register", 0, 32)]
 DOOR = [("discrete_input", 0, 4)]
 
+LONG_AFTER = 1 << 62
+
 
 @pytest.fixture(scope="module")
 def devices() -> list[ResolvedDevice]:
@@ -49,7 +51,7 @@ class Life:
         """The database of it; made anew, so that a test can spoil it."""
         rows = {series: list(of) for series, of in self.series.items()}
         moves = {
-            series: [Move("1", *move) for move in moves_of(of, "smoke")]
+            series: [Move("1", *move) for move in moves_of(of, "smoke", LONG_AFTER)]
             for series, of in rows.items() if series[1] == "smoke"
         }  # fmt: skip
         return Stored(
@@ -60,6 +62,7 @@ class Life:
             unexpected={"events": 0},
             epochs={"urgent": 1, "bulk": 1},
             slack_ns=0,
+            at_ns=LONG_AFTER,
         )
 
     def compare(self, stored: Stored, *only: Series) -> Findings:
@@ -343,8 +346,28 @@ def test_alarms_follow_states_as_isa_18_2_says():
             [("clear", 0), ("smoke", 0), ("smoke", 0), (None, 2), ("clear", 0), ("smoke", 0)]
         )
     ]
-    assert moves_of(rows, "smoke") == [
+    assert moves_of(rows, "smoke", LONG_AFTER) == [
         ("NORM", "raise", "UNACK", 1),
         ("UNACK", "clear", "RTNUN", 4),
         ("RTNUN", "raise", "UNACK", 5),
     ]
+
+
+def test_what_chatters_ends_only_after_a_quiet_minute():
+    second = 1_000_000_000
+    said = [
+        ("smoke", 1),
+        ("clear", 2),
+        ("smoke", 3),
+        ("clear", 4),
+        ("smoke", 5),
+        ("clear", 6),
+        ("smoke", 7),
+        ("clear", 8),
+    ]
+    rows = [Row(value, 0, at * second) for value, at in said]
+    moves = moves_of(rows, "smoke", LONG_AFTER)
+    assert [(event, at // second) for _, event, _, at in moves] == [
+        ("raise", 1), ("clear", 2), ("raise", 3), ("clear", 4), ("chattering", 5), ("raise", 5), ("clear", 68),
+    ]  # fmt: skip
+    assert moves_of(rows, "smoke", 60 * second) == moves[:-1], "not before that minute is over"
