@@ -126,7 +126,7 @@ async def test_work_that_is_not_done_withholds_it(database_plain: Server) -> Non
                 await connection.execute(rows)
             assert words in await deadman.problem()
             async with database.connect() as connection:
-                await connection.execute("TRUNCATE landing, command, stream_cursor")
+                await connection.execute("TRUNCATE landing, command, stream_cursor CASCADE")
             assert await deadman.problem() == ""
 
 
