@@ -5,6 +5,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,20 +84,26 @@ def generated() -> dict[Path, str]:
     return files | {SITE_REFERENCE: reference_text(Site, "The site file", _ABOUT)}
 
 
-def main(arguments: list[str]) -> int:
-    """Writes what is out of date, or with `--check` says it and returns 1."""
+def write_or_check(files: Mapping[Path, str], arguments: list[str], command: str, what: str = "") -> int:
+    """Writes those of the files that are out of date, or with `--check` names them and returns 1.
+
+    `command` is what to say to have them written; `what` tells them from others of the same name.
+    """
     stale = {
-        path: text
-        for path, text in generated().items()
-        if not path.exists() or path.read_text(encoding="utf-8") != text
+        path: text for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text
     }
     if "--check" in arguments:
         for path in stale:
-            sys.stderr.write(f"{path.name} is out of date. Say: python -m contract.schemas\n")
+            sys.stderr.write(f"{path.name}{what} is out of date. Say: {command}\n")
         return bool(stale)
     for path, text in stale.items():
         path.write_text(text, encoding="utf-8")
     return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Writes what is out of date, or with `--check` says it and returns 1."""
+    return write_or_check(generated(), arguments, "python -m contract.schemas")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from cloud.alarms.rules.load import PACK, pack
 from cloud.alarms.rules.model import PRIORITIES, RULE_KINDS, Rule
 from contract.reference import reference_text
-from contract.schemas import schema_text
+from contract.schemas import schema_text, write_or_check
 
 SCHEMA = PACK / "schema.json"
 PAGE = PACK / "README.md"
@@ -55,18 +55,7 @@ def _shipped() -> str:
 
 def main(arguments: list[str]) -> int:
     """Writes what is out of date, or with `--check` says it and returns 1."""
-    stale = {
-        path: text
-        for path, text in generated().items()
-        if not path.exists() or path.read_text(encoding="utf-8") != text
-    }
-    if "--check" in arguments:
-        for path in stale:
-            sys.stderr.write(f"{path.name} of the rules is out of date. Say: python -m cloud.alarms.rules.schema\n")
-        return bool(stale)
-    for path, text in stale.items():
-        path.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_check(generated(), arguments, "python -m cloud.alarms.rules.schema", " of the rules")
 
 
 if __name__ == "__main__":
